@@ -1,0 +1,13 @@
+module github.com/onlinesms/onlinesms/services/dispatch
+
+go 1.26.0
+
+require (
+	github.com/google/go-cmp v0.7.0
+	github.com/onlinesms/onlinesms/proto v0.0.0
+	github.com/onlinesms/onlinesms/services/internal v0.0.0
+)
+
+replace github.com/onlinesms/onlinesms/proto => ../../proto
+
+replace github.com/onlinesms/onlinesms/services/internal => ../internal

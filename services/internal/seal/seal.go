@@ -1,0 +1,46 @@
+// Package seal encrypts content: AES-256-GCM under random data keys, one per environment, tenant, IST day and class,
+// wrapped by the environment's deployment key, which the key-encryption key (KEK) wraps in turn (design decision 4).
+package seal
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Classes of sealed data; the retention class decides when a day's key is destroyed.
+const (
+	ClassContent = "content" // number, text, variables of a message
+)
+
+// Binding ties a sealed value to its place: opened anywhere else (row, tenant, environment, class) it fails. It is the
+// AAD `v1|env|tenant|message_id|class|key_id`.
+type Binding struct {
+	Env     string
+	Tenant  uuid.UUID
+	Message uuid.UUID
+	Class   string
+}
+
+// KEK is the key-encryption key's provider: local file now; Vault/OpenBao transit, AWS KMS, GCP KMS in step 6.
+// Errors are errs.Unavailable when the provider is away and errs.Denied when it refuses.
+type KEK interface {
+	Wrap(ctx context.Context, plain []byte) ([]byte, error)
+	Unwrap(ctx context.Context, wrapped []byte) ([]byte, error)
+}
+
+// DataKeys is where wrapped data keys are kept: ingest's PostgreSQL, and ContentKeyService for the others.
+type DataKeys interface {
+	// Wrapped answers the wrapped data key with this id; errs.NotFound once it is destroyed, for ever.
+	Wrapped(ctx context.Context, id uint64) ([]byte, error)
+}
+
+// DataKeyStore also mints: only ingest has one.
+type DataKeyStore interface {
+	DataKeys
+	// Current answers id and wrapped key for (env, tenant, IST day, class), calling mint and storing its result durably
+	// when there is none yet. Concurrent callers get the same key.
+	Current(ctx context.Context, env string, tenant uuid.UUID, day time.Time, class string,
+		mint func(id uint64) (wrapped []byte, err error)) (id uint64, wrapped []byte, err error)
+}
