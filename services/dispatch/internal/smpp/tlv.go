@@ -39,8 +39,9 @@ const tlvHeader = 4 // tag and length, two octets each (§3.2.4.1)
 // many messages is built once and shared.
 type TLVs []byte
 
-// AppendTLV adds one parameter. A value over 65,535 octets is cut off by
-// nothing here: the encoder refuses the PDU, because it exceeds MaxPDU.
+// AppendTLV adds one parameter. A value over 65,535 octets does not fit its
+// length field; it is left whole, so that the encoder refuses the PDU as longer
+// than MaxPDU.
 func AppendTLV[V ~string | ~[]byte](t TLVs, tag Tag, value V) TLVs {
 	t = binary.BigEndian.AppendUint16(t, uint16(tag))
 	t = binary.BigEndian.AppendUint16(t, uint16(min(len(value), 0xFFFF)))
