@@ -1,0 +1,74 @@
+# The verbs of the house. `make help` prints them; variables that change a verb stand in its line.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# The toolchain that is installed, and nothing fetched behind our back.
+export GOTOOLCHAIN := local
+
+ROOT := $(CURDIR)
+RUN := $(ROOT)/.run
+LOCAL := $(RUN)/bin/local
+BUF := GOWORK=off go tool -C proto -modfile=tools/go.mod buf
+LINTER := $(ROOT)/bin/golangci-lint
+PROGRAMS := ./services/ingest/cmd/ingest ./services/compliance/cmd/compliance ./services/dispatch/cmd/dispatch \
+	./services/audit/cmd/audit ./services/dispatch/cmd/smscsim
+# Time for each fuzz target, as go test -fuzztime takes it.
+FUZZTIME ?= 20s
+
+.PHONY: help generate lint test e2e bench fuzz build up down reset
+
+help: ## print this help
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+generate: ## make proto/gen and proto/openapi again from the .proto files
+	@GOWORK=off go generate -C proto ./...
+
+lint: $(LINTER) ## gofmt, go vet, golangci-lint (import walls included), buf lint
+	@files=$$(git ls-files -z '*.go' ':!proto/gen' | xargs -0 -r gofmt -l); \
+		if [ -n "$$files" ]; then echo "gofmt -w these files:"; echo "$$files"; exit 1; fi
+	@go vet work
+	@go vet -C deploy/e2e -tags e2e ./...
+	@$(LINTER) run $$(go list -m -f '{{.Dir}}/...')
+	@$(BUF) lint
+
+# The linter is built from its pinned module: run as `go tool` it would hand GOWORK=off on to the loader.
+$(LINTER): deploy/tools/go.mod deploy/tools/go.sum
+	@GOWORK=off go build -C deploy/tools -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+test: ## unit and integration tests of all modules, with the race detector (TESTFLAGS=-short for less)
+	@go test -race $(TESTFLAGS) work
+
+e2e: ## black-box and crash tests against a platform of their own (SHORT=1 for fewer messages, RUN_TEST=name for one test)
+	@go test -C deploy/e2e -tags e2e -count=1 -timeout 30m -v $(if $(SHORT),-short) $(if $(RUN_TEST),-run '$(RUN_TEST)') ./...
+
+bench: ## benchmark of the whole platform, one JSON line last (BASE=ref compares, BENCH_MESSAGES=n for a shorter run)
+	@mkdir -p bin && GOWORK=off go build -C deploy/bench -o $(ROOT)/bin/bench .
+	@exec bin/bench
+
+fuzz: ## every fuzz target for FUZZTIME (20s)
+	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' services client deploy 2>/dev/null | sed 's/:func /:/' | sort | \
+		while IFS=: read -r file target; do \
+			echo "$$target ($$(dirname $$file))"; \
+			go test -C "$$(dirname $$file)" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .; \
+		done
+
+build: ## the production programs, static, into bin/
+	@mkdir -p bin && CGO_ENABLED=0 go build -trimpath -o bin/ $(PROGRAMS)
+
+up: $(LOCAL) ## start everything here and send one message (DETACH=1, SMSC=host:port, POSTGRES_URL=url, REPLICAS=2)
+	@exec $(LOCAL) up
+
+down: $(LOCAL) ## stop everything, leave no process
+	@exec $(LOCAL) down
+
+reset: $(LOCAL) ## stop everything and drop all data
+	@exec $(LOCAL) reset
+
+.PHONY: $(LOCAL)
+$(LOCAL):
+	@mkdir -p $(@D) && GOWORK=off CGO_ENABLED=0 go build -C deploy/local -o $@ .

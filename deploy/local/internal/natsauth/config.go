@@ -1,0 +1,46 @@
+package natsauth
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Config is what stands in nats.conf.
+type Config struct {
+	Host           string
+	Port           int
+	MonitorPort    int
+	StoreDir       string
+	MaxFileStore   int64 // bytes
+	MaxMemoryStore int64 // bytes
+	Identities     Server
+}
+
+// String is the text of nats.conf. sync_interval: always, since an acknowledged publish must survive a power cut
+// (design.md decision 1); the resolver holds the few tokens in memory.
+func (c Config) String() string {
+	var text strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
+	line("# Written by `make up`.")
+	line("server_name: onlinesms")
+	line("host: %q", c.Host)
+	line("port: %d", c.Port)
+	line("http: %q", fmt.Sprintf("%s:%d", c.Host, c.MonitorPort))
+	line("max_payload: 1MB")
+	line("lame_duck_duration: 30s")
+	line("lame_duck_grace_period: 1s")
+	line("jetstream {")
+	line("  store_dir: %q", c.StoreDir)
+	line("  sync_interval: always")
+	line("  max_file_store: %d", c.MaxFileStore)
+	line("  max_memory_store: %d", c.MaxMemoryStore)
+	line("}")
+	line("operator: %s", c.Identities.OperatorJWT)
+	line("system_account: %s", c.Identities.SystemKey)
+	line("resolver: MEMORY")
+	line("resolver_preload {")
+	line("  %s: %s", c.Identities.SystemKey, c.Identities.SystemJWT)
+	line("  %s: %s", c.Identities.AccountKey, c.Identities.AccountJWT)
+	line("}")
+	return text.String()
+}
