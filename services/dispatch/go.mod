@@ -8,6 +8,11 @@ require (
 	github.com/onlinesms/onlinesms/services/internal v0.0.0
 )
 
+require (
+	github.com/google/uuid v1.6.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.4 // indirect
+)
+
 replace github.com/onlinesms/onlinesms/proto => ../../proto
 
 replace github.com/onlinesms/onlinesms/services/internal => ../internal

@@ -1,0 +1,28 @@
+package route
+
+// Routes is the configured set, in the file's order, which is the order of preference.
+type Routes struct {
+	list []*Route
+}
+
+// All returns the routes; the caller does not change the slice.
+func (rs *Routes) All() []*Route { return rs.list }
+
+// Choose returns the route for a message of an environment: the first that is usable, else the first of the
+// environment, for its bind may come back. It is nil when the environment has no route: a message never goes to a
+// route of the other one (invariant 4).
+func (rs *Routes) Choose(env string, usable func(*Route) bool) *Route {
+	var first *Route
+	for _, r := range rs.list {
+		if r.Env() != env {
+			continue
+		}
+		if usable(r) {
+			return r
+		}
+		if first == nil {
+			first = r
+		}
+	}
+	return first
+}
