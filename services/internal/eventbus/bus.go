@@ -1,0 +1,156 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onlinesms/onlinesms/services/internal/errs"
+)
+
+const (
+	requestTimeout = 5 * time.Second        // of one JetStream API request or PubAck
+	reconnectWait  = 250 * time.Millisecond // short: a restarted local server is back in a second; jitter is added
+	pingInterval   = 10 * time.Second       // two unanswered pings make a half-open connection known
+)
+
+// Config says where NATS is. The tags are those of caarlos0/env.
+type Config struct {
+	URL         string `env:"NATS_URL"`                                   // nats://host:port, several with commas
+	CredsFile   string `env:"NATS_CREDS"`                                 // user JWT and seed; empty: none
+	MonitorURL  string `env:"NATS_MONITOR_URL"`                           // http://host:port of the server's monitoring
+	StreamBytes int64  `env:"NATS_STREAM_BYTES" envDefault:"1073741824"` // budget of the service's own streams together; 0: 1 GiB
+	Replicas    int    `env:"NATS_REPLICAS" envDefault:"1"`              // copies of each own stream: 1, 3 or 5; 0: 1
+}
+
+// Bus is a connection of one service. It is safe for concurrent use.
+type Bus struct {
+	conn    *nats.Conn
+	js      jetstream.JetStream
+	cfg     Config
+	service string
+	log     *slog.Logger
+	now     func() time.Time
+
+	synced atomic.Bool   // the server's monitoring has shown sync_always
+	nudged chan struct{} // asks RunPurge to look at the own streams at once
+
+	mu    sync.Mutex
+	owned []Stream // what Own was given; re-created when lost
+}
+
+// Connect opens the service's connection. It does not fail when NATS is away: it connects, and reconnects, for ever.
+// An error means settings that can never work: a bad URL or unreadable credentials (errs.Invalid).
+func Connect(ctx context.Context, cfg Config, service string) (*Bus, error) {
+	b := &Bus{cfg: cfg, service: service, now: time.Now, nudged: make(chan struct{}, 1),
+		log: slog.Default().With(slog.String("room", "eventbus"))}
+	conn, err := nats.Connect(cfg.URL, b.options()...)
+	if err != nil {
+		return nil, errs.E(errs.Invalid, "NATS_SETTINGS", "NATS settings cannot be used", err)
+	}
+	js, err := jetstream.New(conn,
+		jetstream.WithDefaultTimeout(requestTimeout), jetstream.WithPublishAsyncTimeout(requestTimeout))
+	if err != nil {
+		conn.Close()
+		return nil, errs.E(errs.Internal, "NATS_SETTINGS", "JetStream client cannot be made", err)
+	}
+	b.conn, b.js = conn, js
+	return b, nil
+}
+
+func (b *Bus) options() []nats.Option {
+	options := []nats.Option{
+		nats.Name(b.service),
+		nats.CustomInboxPrefix(inboxPrefix(b.service)), // one prefix a service, so that grants can name it
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(2),
+		nats.ConnectHandler(func(*nats.Conn) { b.nudge() }),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			b.log.Info("NATS is back")
+			b.nudge()
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				b.log.Warn("NATS is away", slog.Any("error", err))
+			}
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			b.log.Warn("NATS reported an error", slog.String("subject", subjectOf(sub)), slog.Any("error", err))
+		}),
+		// A server that restarts with an older view of users may refuse once; reconnecting for ever means just that.
+		nats.IgnoreAuthErrorAbort(),
+	}
+	if b.cfg.CredsFile != "" {
+		options = append(options, nats.UserCredentials(b.cfg.CredsFile))
+	}
+	return options
+}
+
+// inboxPrefix is the only reply space a service may listen on.
+func inboxPrefix(service string) string { return "_INBOX_" + service }
+
+func subjectOf(sub *nats.Subscription) string {
+	if sub == nil {
+		return ""
+	}
+	return sub.Subject
+}
+
+// Close ends the connection at once. Stop Publisher.Run and Consume first: they drain.
+func (b *Bus) Close() { b.conn.Close() }
+
+// Ready is nil while the connection stands and the server has been seen to sync always; else errs.Unavailable.
+func (b *Bus) Ready() error {
+	switch {
+	case !b.conn.IsConnected():
+		return errs.E(errs.Unavailable, "NATS_AWAY", "NATS is not connected", nil)
+	case !b.synced.Load():
+		return errs.E(errs.Unavailable, "NATS_NOT_DURABLE", "NATS has not shown sync_interval: always yet", nil)
+	}
+	return nil
+}
+
+// nudge wakes RunPurge without waiting for its tick.
+func (b *Bus) nudge() {
+	select {
+	case b.nudged <- struct{}{}:
+	default:
+	}
+}
+
+// pause waits d; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// backoff doubles from first with each try (0 is the first) up to limit.
+func backoff(try int, first, limit time.Duration) time.Duration {
+	if try > 16 {
+		return limit
+	}
+	return min(first<<max(try, 0), limit)
+}
+
+// absent tells whether err says that a stream or consumer is not there, as after a server was rebuilt.
+func absent(err error) bool {
+	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) ||
+		errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) ||
+		errors.Is(err, jetstream.ErrConsumerDeleted)
+}

@@ -1,0 +1,117 @@
+// Package eventbustest runs a real nats-server in the test process: JetStream on files, every write synced, monitoring
+// on a free port of the loopback interface.
+package eventbustest
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"testing"
+	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+)
+
+const readyWithin = 20 * time.Second
+
+// Server is a nats-server that a test can stop, start again on the same port with the same or an empty store, and give
+// users.
+type Server struct {
+	Config eventbus.Config // for eventbus.Connect; its stream budget is 256 MiB
+
+	t       testing.TB
+	options natsserver.Options
+	server  *natsserver.Server
+}
+
+// Run starts a server for the length of the test and returns how to connect to it.
+func Run(t testing.TB) eventbus.Config {
+	t.Helper()
+	return Start(t, nil).Config
+}
+
+// Start is Run for tests that stop and restart the server; change may alter its options (users, sync) before it starts.
+func Start(t testing.TB, change func(*natsserver.Options)) *Server {
+	t.Helper()
+	s := &Server{t: t, options: natsserver.Options{
+		ServerName: "eventbustest", Host: "127.0.0.1", Port: freePort(t), HTTPHost: "127.0.0.1", HTTPPort: freePort(t),
+		JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, JetStreamMaxStore: 4 << 30, JetStreamMaxMemory: 64 << 20,
+		MaxPayload: 1 << 20, NoSigs: true, NoLog: true,
+	}}
+	if change != nil {
+		change(&s.options)
+	}
+	s.Config = eventbus.Config{
+		URL:         fmt.Sprintf("nats://127.0.0.1:%d", s.options.Port),
+		MonitorURL:  fmt.Sprintf("http://127.0.0.1:%d", s.options.HTTPPort),
+		StreamBytes: 256 << 20,
+	}
+	t.Cleanup(s.Stop)
+	s.Start()
+	return s
+}
+
+// Start runs the server again on its ports and store.
+func (s *Server) Start() {
+	s.t.Helper()
+	options := s.options // the server changes what it is given
+	server, err := natsserver.NewServer(&options)
+	if err != nil {
+		s.t.Fatalf("nats-server: %v", err)
+	}
+	go server.Start()
+	if !server.ReadyForConnections(readyWithin) {
+		s.t.Fatal("nats-server is not ready")
+	}
+	s.server = server
+}
+
+// Stop ends the server; clients see it go away. It may be called twice.
+func (s *Server) Stop() {
+	if s.server == nil {
+		return
+	}
+	s.server.Shutdown()
+	s.server.WaitForShutdown()
+	s.server = nil
+}
+
+// Restart stops the server and starts it on the same store.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.Stop()
+	s.Start()
+}
+
+// Rebuild stops the server, empties its store and starts it: every stream and durable is lost.
+func (s *Server) Rebuild() {
+	s.t.Helper()
+	s.Stop()
+	if err := os.RemoveAll(s.options.StoreDir); err != nil {
+		s.t.Fatalf("store: %v", err)
+	}
+	s.Start()
+}
+
+// URL is the server's address for a user.
+func (s *Server) URL(user, password string) string {
+	u := url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", s.options.Port)}
+	if user != "" {
+		u.User = url.UserPassword(user, password)
+	}
+	return u.String()
+}
+
+// freePort asks the kernel; the server needs a known port to come back to.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("port: %v", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}

@@ -1,0 +1,73 @@
+package eventbus
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Packing (design decision 2, reference/events.md 3.5).
+const (
+	maxPackEntries    = 500       // messages an event
+	maxPackEntriesOTP = 50        // small, so that one slow event delays few codes
+	maxPackBytes      = 256 << 10 // the knee: some 240 KB a fsync
+	maxInFlight       = 2         // flushes of one subject; while both fly, parcels gather
+	parcelOverhead    = 160       // bytes counted for a parcel's own fields in memory
+)
+
+type waiting struct {
+	parcel Parcel
+	since  time.Time
+}
+
+// queue is what waits for one subject. Its fields are guarded by Publisher.mu.
+type queue struct {
+	subject string
+	limit   int // entries an event
+	pending []waiting
+	flying  []time.Time   // since of the packs in flight
+	wake    chan struct{} // something is pending
+}
+
+func newQueue(subject string) *queue {
+	q := &queue{subject: subject, limit: maxPackEntries, wake: make(chan struct{}, 1)}
+	if _, _, lane, _ := ParseSubject(subject); lane == LaneOTP {
+		q.limit = maxPackEntriesOTP
+	}
+	return q
+}
+
+// cut takes the next event off the queue: at least one parcel, then as many as fit.
+func (q *queue) cut() pack {
+	p := pack{subject: q.subject, since: q.pending[0].since}
+	n := 0
+	for _, w := range q.pending {
+		full := p.entries+w.parcel.Entries > q.limit || p.bytes+len(w.parcel.Payload) > maxPackBytes
+		if n > 0 && full {
+			break
+		}
+		p.parcels = append(p.parcels, w.parcel)
+		p.entries += w.parcel.Entries
+		p.bytes += len(w.parcel.Payload)
+		n++
+	}
+	rest := copy(q.pending, q.pending[n:])
+	clear(q.pending[rest:])
+	q.pending = q.pending[:rest]
+	p.id = uuid.Must(uuid.NewV7())
+	return p
+}
+
+// oldest is since when the oldest parcel of the queue, waiting or in flight, waits; zero when there is none.
+func (q *queue) oldest() time.Time {
+	var first time.Time
+	if len(q.pending) > 0 {
+		first = q.pending[0].since
+	}
+	for _, t := range q.flying {
+		if first.IsZero() || t.Before(first) {
+			first = t
+		}
+	}
+	return first
+}

@@ -1,0 +1,46 @@
+package eventbus
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/onlinesms/onlinesms/services/internal/errs"
+)
+
+const (
+	rawWithin   = 5 * time.Second
+	rawInFlight = 64
+)
+
+// Raw is a finished event for an outside stream.
+type Raw struct {
+	Subject string
+	ID      string // Nats-Msg-Id: the same id within two minutes is stored once
+	Data    []byte
+}
+
+// PublishRaw stores one event of the FEED stream and waits for the PubAck, at most five seconds: errs.Unavailable.
+func (b *Bus) PublishRaw(ctx context.Context, subject, id string, data []byte) error {
+	return b.PublishRawBatch(ctx, []Raw{{subject, id, data}})
+}
+
+// PublishRawBatch stores events of the FEED stream, up to 64 at a time, and waits for all PubAcks. On an error
+// (errs.Unavailable) some may have been stored: publish all again with the same ids.
+func (b *Bus) PublishRawBatch(ctx context.Context, batch []Raw) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(rawInFlight)
+	for _, raw := range batch {
+		group.Go(func() error {
+			return b.publish(ctx, &nats.Msg{Subject: raw.Subject, Data: raw.Data,
+				Header: nats.Header{jetstream.MsgIDHeader: {raw.ID}}}, rawWithin)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return errs.E(errs.Unavailable, "NATS_AWAY", "events could not be stored", err)
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package eventbus
+
+import (
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	eventv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/event/v1"
+
+	"github.com/onlinesms/onlinesms/services/internal/errs"
+)
+
+// ParcelView is the shared part of one parcel in an event's bytes (event.v1.Parcel). Ids that are absent are uuid.Nil.
+type ParcelView struct {
+	ID, Tenant, Correlation, Causation uuid.UUID
+	Payload                            []byte // the whole parcel message; a part of the event's bytes, not a copy
+}
+
+// Parcels reads the shared fields of every parcel of any event without decoding entries: for inbox claims, audit and
+// feed. Bytes that are no event, and parcels without a 16-byte id and tenant, are errs.Invalid as a whole.
+func Parcels(data []byte) ([]ParcelView, error) {
+	var views []ParcelView
+	for len(data) > 0 {
+		number, value, rest, ok := nextField(data)
+		if !ok {
+			return nil, malformed("an event's fields")
+		}
+		data = rest
+		if number != parcelField {
+			continue
+		}
+		if value == nil {
+			return nil, malformed("field 2 of an event")
+		}
+		view, ok := viewParcel(value)
+		if !ok {
+			return nil, malformed("a parcel's shared fields")
+		}
+		views = append(views, view)
+	}
+	return views, nil
+}
+
+// Metadata reads an event's head: id, time, environment, lane, producer. An event without one is errs.Invalid.
+func Metadata(data []byte) (*eventv1.Metadata, error) {
+	var head *eventv1.Metadata
+	for len(data) > 0 {
+		number, value, rest, ok := nextField(data)
+		if !ok {
+			return nil, malformed("an event's fields")
+		}
+		data = rest
+		if number != metadataField {
+			continue
+		}
+		if head == nil {
+			head = &eventv1.Metadata{}
+		}
+		if value == nil || (proto.UnmarshalOptions{Merge: true}).Unmarshal(value, head) != nil {
+			return nil, malformed("an event's metadata")
+		}
+	}
+	if head == nil {
+		return nil, malformed("an event's metadata")
+	}
+	return head, nil
+}
+
+// viewParcel reads fields 1..4. As in protobuf, the last occurrence of a field counts.
+func viewParcel(data []byte) (view ParcelView, ok bool) {
+	view.Payload = data
+	for len(data) > 0 {
+		number, value, rest, ok := nextField(data)
+		if !ok {
+			return view, false
+		}
+		data = rest
+		if number < 1 || number > 4 {
+			continue
+		}
+		id, ok := uuidOf(value)
+		if !ok {
+			return view, false
+		}
+		switch number {
+		case 1:
+			view.ID = id
+		case 2:
+			view.Tenant = id
+		case 3:
+			view.Correlation = id
+		case 4:
+			view.Causation = id
+		}
+	}
+	return view, view.ID != uuid.Nil && view.Tenant != uuid.Nil
+}
+
+// uuidOf takes 16 bytes, or none for Nil; value is nil for a field that is not length-delimited.
+func uuidOf(value []byte) (id uuid.UUID, ok bool) {
+	if value == nil || (len(value) != 0 && len(value) != len(id)) {
+		return id, false
+	}
+	copy(id[:], value)
+	return id, true
+}
+
+// nextField splits off one field; value is nil, not empty, when it is not length-delimited.
+func nextField(data []byte) (number protowire.Number, value, rest []byte, ok bool) {
+	number, kind, n := protowire.ConsumeTag(data)
+	if n < 0 {
+		return 0, nil, nil, false
+	}
+	data = data[n:]
+	if kind == protowire.BytesType {
+		value, n = protowire.ConsumeBytes(data)
+	} else {
+		n = protowire.ConsumeFieldValue(number, kind, data)
+	}
+	if n < 0 {
+		return 0, nil, nil, false
+	}
+	return number, value, data[n:], true
+}
+
+func malformed(what string) error {
+	return errs.E(errs.Invalid, "EVENT_MALFORMED", what+" cannot be read", nil)
+}
