@@ -1,0 +1,21 @@
+package seal
+
+// Keys, from the outside in:
+//
+//	KEK                 outside the process (file, Vault/OpenBao, KMS); wraps deployment keys
+//	deployment key      one per environment and version, in the keyring file, wrapped by the KEK
+//	data key            one per environment, tenant, IST day and class, in ingest's PostgreSQL, wrapped by the
+//	                    deployment key; destroying its row erases what it sealed, for good
+//	sealed value        0x01 | key id (8, big endian) | nonce (12, random) | ciphertext | tag (16)
+//
+// A process unwraps a deployment key once an hour, whatever the number of tenants, so midnight (when every tenant gets
+// a new data key) costs no call to the KEK. Unwrapped keys are held for an hour at most: a key destroyed or a KEK taken
+// away is without effect no longer than that. When the KEK is away, what is cached goes on until its hour is over, and
+// then everything fails with errs.Unavailable; nothing is ever written in clear.
+//
+// GCM with random nonces is safe for 2^32 seals under one key (NIST SP 800-38D, 8.3). A data key is given up after 2^30
+// in one process and the next is minted under class "content#2" and so on: four replicas, or lives, may share a key at
+// a tenant's billion messages a day before the bound is reached.
+//
+// Opening checks the whole binding: a value that is moved to another row, tenant, environment or class, or changed by a
+// bit, fails with reason CONTENT_UNREADABLE. After its data key is destroyed it fails with CONTENT_KEY_DESTROYED.
