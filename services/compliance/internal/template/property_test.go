@@ -1,0 +1,217 @@
+package template
+
+import (
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// expression is the template as RE2 would have it: the oracle of the matcher. It counts runes, so texts must stay in
+// the basic plane.
+func expression(t *Template) *regexp.Regexp {
+	var b strings.Builder
+	b.WriteString(`\A`)
+	for _, e := range t.elements {
+		switch e.kind {
+		case Literal:
+			b.WriteString(regexp.QuoteMeta(e.literal))
+		case Numeric:
+			b.WriteString(`[0-9]{1,30}`)
+		case Callback:
+			b.WriteString(`[0-9+]{1,16}`)
+		case Alphanumeric:
+			b.WriteString(`(?:[\pL\pM\p{Nd}\x{200c}\x{200d}]|[\pL\pM\p{Nd}\x{200c}\x{200d}][\pL\pM\p{Nd}\x{200c}\x{200d} ]{0,38}[\pL\pM\p{Nd}\x{200c}\x{200d}])`)
+		case Untyped:
+			b.WriteString(`[^\n]{1,30}`)
+		default:
+			b.WriteString(`[^\s\p{Z}\x00-\x1f]{1,254}`)
+		}
+	}
+	return regexp.MustCompile(b.String() + `\z`)
+}
+
+// pair makes a template and a text that is near it, from a small alphabet so that ambiguity is common.
+func pair(r *rand.Rand) (body, text string) {
+	var b, s strings.Builder
+	pieces := []string{"a", "ab", "1", "a ", " ", "क", ".", "ab1"}
+	kinds := []string{"{#var#}", "{#numeric#}", "{#alphanumeric#}", "{#cbn#}", "{#email#}"}
+	for range 1 + r.IntN(7) {
+		if r.IntN(2) == 0 {
+			p := pieces[r.IntN(len(pieces))]
+			b.WriteString(p)
+			s.WriteString(p)
+			continue
+		}
+		b.WriteString(kinds[r.IntN(len(kinds))])
+		for range 1 + r.IntN(1+r.IntN(45)) {
+			s.WriteString(pieces[r.IntN(len(pieces))])
+		}
+	}
+	return b.String(), mutate(r, s.String())
+}
+
+// mutate leaves half of the texts alone and changes one character of the others.
+func mutate(r *rand.Rand, s string) string {
+	runes := []rune(s)
+	if len(runes) == 0 || r.IntN(2) == 0 {
+		return s
+	}
+	i := r.IntN(len(runes))
+	switch r.IntN(3) {
+	case 0:
+		runes[i] = []rune("a1 b\n.")[r.IntN(6)]
+	case 1:
+		runes = append(runes[:i], runes[i+1:]...)
+	default:
+		runes = append(runes[:i], append([]rune{'1'}, runes[i:]...)...)
+	}
+	return string(runes)
+}
+
+// shape is the match without the checks of content, which RE2 cannot express, and with the bound on the work.
+func shape(t testing.TB, m *Matcher, p *Template, text string) bool {
+	m.steps, m.spans = 0, m.spans[:0]
+	greedy := m.greedy(p, text, Rules{})
+	exact := m.exact(p, text, Rules{})
+	if greedy && !exact {
+		t.Fatalf("greedy accepts what exact refuses: %q %q", p.body, text)
+	}
+	if !exact {
+		m.explain(p, text, Rules{})
+	}
+	if bound := budget(p, text); m.steps > bound {
+		t.Fatalf("%d steps, at most %d allowed: %q %q", m.steps, bound, p.body, text)
+	}
+	return exact
+}
+
+// budget is the bound stated in the package comment, with one more pass for each of lifting and explaining and the
+// comparisons at one fixed part.
+func budget(p *Template, text string) int {
+	longest := 0
+	for _, e := range p.elements {
+		longest = max(longest, len(e.literal))
+	}
+	return 8*(len(p.elements)+1)*(len(text)+1) + longest*(len(text)+1)
+}
+
+func TestMatcherAgreesWithRE2(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var m Matcher
+	matched := 0
+	const pairs = 20_000
+	for range pairs {
+		body, text := pair(r)
+		p, err := Parse(body, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ = Normalise(text)
+		want := expression(p).MatchString(text)
+		if got := shape(t, &m, p, text); got != want {
+			t.Fatalf("%q %q: matcher %v, RE2 %v", body, text, got, want)
+		}
+		if want {
+			matched++
+		}
+	}
+	if matched < pairs/10 || matched > pairs*9/10 {
+		t.Errorf("%d of %d matched: the pairs prove little", matched, pairs)
+	}
+}
+
+func TestAdversarialStaysInBudget(t *testing.T) {
+	var m Matcher
+	for _, c := range []struct{ body, text string }{
+		{strings.Repeat("{#var#}a", 15) + "b", strings.Repeat("a", 400)},
+		{strings.Repeat("{#var#}a", 64), strings.Repeat("a", MaxBytes)},
+		{strings.Repeat("{#var#}", 16) + "!", strings.Repeat("a", 481)},
+		{strings.Repeat("{#url#}", 64), strings.Repeat("a", MaxBytes)},
+		{"{#url#}" + strings.Repeat("a", 4000) + "b", strings.Repeat("a", MaxBytes)},
+	} {
+		p, err := Parse(c.body, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shape(t, &m, p, c.text)
+	}
+}
+
+func FuzzMatch(f *testing.F) {
+	f.Add("Dear {#var#}, order {#numeric#}", "Dear Ram, order 9")
+	f.Add("{#var#}{#alphanumeric#}a{#url#}", "a a https://abc.in/t?x")
+	f.Fuzz(func(t *testing.T, body, text string) {
+		p, err := Parse(body, nil)
+		if err != nil || len(text) > 500 || strings.Contains(body, "{#url") {
+			return
+		}
+		text, _ = Normalise(text)
+		var m Matcher
+		got := shape(t, &m, p, text)
+		for _, r := range text {
+			if r >= 0x10000 || r == utf8.RuneError {
+				return // RE2 counts runes, the limits count UTF-16 units
+			}
+		}
+		if want := expression(p).MatchString(text); got != want {
+			t.Fatalf("%q %q: matcher %v, RE2 %v", p.body, text, got, want)
+		}
+		m.Match(p, text, Rules{})
+	})
+}
+
+func FuzzRender(f *testing.F) {
+	f.Add("Dear {#var#}, order {#numeric#}", "Ram", "9")
+	f.Fuzz(func(t *testing.T, body, a, b string) {
+		p, err := Parse(body, nil)
+		if err != nil || p.variables != 2 {
+			return
+		}
+		text, _, ok := p.Render([]Value{{Text: a}, {Text: b}})
+		if !ok || !strings.Contains(text, a) {
+			t.Fatalf("%q %q %q: %q", body, a, b, text)
+		}
+	})
+}
+
+func benchmarkMatch(b *testing.B, body, text string, rules Rules, want bool) {
+	p, err := Parse(body, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var m Matcher
+	b.ReportAllocs()
+	for b.Loop() {
+		if (m.Match(p, text, rules) == nil) != want {
+			b.Fatal("wrong verdict")
+		}
+	}
+}
+
+func BenchmarkMatch(b *testing.B) {
+	w, err := NewWhitelist([]CTA{{DynamicURL, "https://abc.in/t?"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const body = "Dear {#alphanumeric#}, order {#alphanumeric#} shipped. Track: {#url#} - ABCBNK"
+	const text = "Dear Asha, order 2345 shipped. Track: https://abc.in/t?o=2345 - ABCBNK"
+	b.Run("typed", func(b *testing.B) { benchmarkMatch(b, body, text, Rules{Whitelist: w}, true) })
+	b.Run("refused", func(b *testing.B) { benchmarkMatch(b, body, text+".", Rules{Whitelist: w}, false) })
+	b.Run("greedy-trap", func(b *testing.B) {
+		benchmarkMatch(b, "{#var#}ab{#var#}abab{#numeric#}!", "xababyabab1!", Rules{}, true)
+	})
+	b.Run("adversarial", func(b *testing.B) {
+		benchmarkMatch(b, strings.Repeat("{#var#}a", 30)+"b", strings.Repeat("a", 900), Rules{}, false)
+	})
+	b.Run("re2", func(b *testing.B) {
+		p, _ := Parse(body, nil)
+		re := expression(p)
+		for b.Loop() {
+			if re.FindStringSubmatchIndex(text) == nil {
+				b.Fatal("no match")
+			}
+		}
+	})
+}

@@ -1,0 +1,95 @@
+package template
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Normalise gives text in NFC with CRLF and CR as LF, the form in which templates and texts are compared and sent
+// (dlt.md 7.3). Nothing is trimmed; bytes that are not UTF-8 become U+FFFD. changed tells whether the text was in another form.
+func Normalise(text string) (normal string, changed bool) {
+	plain := true
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf || text[i] == '\r' {
+			plain = false
+			break
+		}
+	}
+	if plain {
+		return text, false
+	}
+	normal = text
+	if strings.IndexByte(normal, '\r') >= 0 {
+		normal = strings.ReplaceAll(normal, "\r\n", "\n")
+		normal = strings.ReplaceAll(normal, "\r", "\n")
+	}
+	normal = strings.ToValidUTF8(normal, "\ufffd")
+	if !norm.NFC.IsNormalString(normal) {
+		normal = norm.NFC.String(normal)
+	}
+	return normal, normal != text
+}
+
+// invisible finds the first character that a reader cannot see or that turns the text around: C0 and C1 controls but
+// LF, bidi controls, zero-width characters, tags (dlt.md 7.3, T43). The joiners U+200C and U+200D are allowed between
+// Indic letters, whose conjuncts need them. It answers the byte offset, -1 when there is none.
+func invisible(text string) int {
+	before := rune(0)
+	for i, r := range text {
+		switch {
+		case r >= 0x20 && r < 0x7f, r == '\n':
+		case r == '\u200c' || r == '\u200d':
+			after, _ := utf8.DecodeRuneInString(text[i+utf8.RuneLen(r):])
+			if !indic(before) || !indic(after) {
+				return i
+			}
+		case hidden(r):
+			return i
+		}
+		before = r
+	}
+	return -1
+}
+
+// hidden holds the ranges that are refused anywhere.
+func hidden(r rune) bool {
+	switch {
+	case r < 0x20, r >= 0x7f && r < 0xa0: // C0 and C1 controls
+	case r == 0xad, r == 0x34f, r == 0x61c, r == 0x180e, r == 0xfeff: // soft hyphen, joiner, Arabic mark, vowel separator, BOM
+	case r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e: // zero width and direction
+	case r >= 0x2028 && r <= 0x2029, r >= 0x2060 && r <= 0x206f: // separators, word joiner, isolates
+	case r == 0x115f, r == 0x1160, r == 0x3164, r == 0xffa0: // Hangul fillers
+	case r >= 0xe0000 && r <= 0xe007f: // tags
+	default:
+		return false
+	}
+	return true
+}
+
+// indic tells whether r is a letter or mark of an Indic script, Devanagari to Sinhala.
+func indic(r rune) bool {
+	return r >= 0x0900 && r <= 0x0dff && (unicode.IsLetter(r) || unicode.IsMark(r))
+}
+
+// units counts the UTF-16 code units of a rune: the unit of all limits, stricter than runes for emoji (dlt.md 2.2).
+func units(r rune) int {
+	if r >= 0x10000 {
+		return 2
+	}
+	return 1
+}
+
+// length counts the UTF-16 code units of a text.
+func length(text string) int {
+	n := 0
+	for _, r := range text {
+		n += units(r)
+	}
+	return n
+}
+
+// character turns a byte offset into a 1-based character position.
+func character(text string, offset int) int { return utf8.RuneCountInString(text[:offset]) + 1 }
