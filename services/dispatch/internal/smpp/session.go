@@ -66,7 +66,8 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	}
 	s := newSession(cfg, conn)
 	if err := s.bind(ctx); err != nil {
-		return nil, errors.Join(err, conn.Close())
+		_ = conn.Close() // err says more
+		return nil, err
 	}
 	s.run()
 	return s, nil
