@@ -190,3 +190,16 @@ func read(source Source, file string) (migration, error) {
 	sum := sha256.Sum256(sql)
 	return migration{source.Name, version, name, string(sql), hex.EncodeToString(sum[:])}, err
 }
+
+// Fingerprint is a checksum of all migrations of sources and of this package, in hexadecimal: equal for equal schemas.
+func Fingerprint(sources ...Source) (string, error) {
+	all, err := load(sources)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	for _, m := range all {
+		fmt.Fprintln(sum, m.path(), m.sha256)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
