@@ -18,8 +18,8 @@ create table entries (
     leaf_hash    bytea       not null, -- SHA-256(0x00 || leaf)
     primary key (tenant_id, env, idx, day)
 ) partition by range (day);
-select onlinesms_partition_by_day('entries');
-select onlinesms_secure_table('entries');
+call onlinesms_partition_by_day('entries');
+call onlinesms_secure_table('entries');
 
 -- What commitments hide: erasing salt and value here leaves every leaf and proof as it is.
 create table entry_fields (
@@ -33,8 +33,8 @@ create table entry_fields (
     digest    bytea,           -- what the commitment is over when it is not the value itself
     primary key (tenant_id, env, idx, name, day)
 ) partition by range (day);
-select onlinesms_partition_by_day('entry_fields');
-select onlinesms_secure_table('entry_fields');
+call onlinesms_partition_by_day('entry_fields');
+call onlinesms_secure_table('entry_fields');
 
 -- Which entries speak of which accepted parcel, and of which of its messages.
 create table entry_parcels (
@@ -46,8 +46,8 @@ create table entry_parcels (
     indexes   smallint[] not null,
     primary key (tenant_id, env, parcel_id, idx, day)
 ) partition by range (day);
-select onlinesms_partition_by_day('entry_parcels');
-select onlinesms_secure_table('entry_parcels');
+call onlinesms_partition_by_day('entry_parcels');
+call onlinesms_secure_table('entry_parcels');
 
 -- How many entries a log has; its row lock is the order of the log. A tenant has one log an environment, so that a test
 -- key never sees live facts and each log is complete by itself.
@@ -57,4 +57,4 @@ create table tenant_heads (
     size      bigint not null check (size >= 0),
     primary key (tenant_id, env)
 );
-select onlinesms_secure_table('tenant_heads');
+call onlinesms_secure_table('tenant_heads');
