@@ -9,9 +9,10 @@ package seal
 //	sealed value        0x01 | key id (8, big endian) | nonce (12, random) | ciphertext | tag (16)
 //
 // A process unwraps a deployment key once an hour, whatever the number of tenants, so midnight (when every tenant gets
-// a new data key) costs no call to the KEK. Unwrapped keys are held for an hour at most: a key destroyed or a KEK taken
-// away is without effect no longer than that. When the KEK is away, what is cached goes on until its hour is over, and
-// then everything fails with errs.Unavailable; nothing is ever written in clear.
+// a new data key) costs no call to the KEK. Each unwrapped key is held for an hour at most: a data key destroyed opens
+// nothing an hour later, anywhere; a KEK taken away stops everything two hours later (a data key may be unwrapped in
+// the last minute of its deployment key's hour). When the KEK is away, what is held goes on until its hour is over, and
+// then fails with errs.Unavailable; nothing is ever written in clear.
 //
 // GCM with random nonces is safe for 2^32 seals under one key (NIST SP 800-38D, 8.3). A data key is given up after 2^30
 // in one process and the next is minted under class "content#2" and so on: four replicas, or lives, may share a key at

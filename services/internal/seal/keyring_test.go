@@ -1,0 +1,236 @@
+package seal
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/onlinesms/onlinesms/services/internal/errs"
+)
+
+func TestFileKEKRefusesOpenOrMalformedFiles(t *testing.T) {
+	good := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	tests := map[string]struct {
+		content string
+		mode    fs.FileMode
+		ok      bool
+	}{
+		"good":           {good + "\n", 0o600, true},
+		"read-only":      {good, 0o400, true},
+		"group may read": {good, 0o640, false},
+		"world may read": {good, 0o604, false},
+		"short":          {good[:40], 0o600, false},
+		"not base64":     {strings.Repeat("!", 44), 0o600, false},
+		"empty":          {"", 0o600, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "kek")
+			if err := os.WriteFile(path, []byte(test.content), test.mode); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := NewFileKEK(path); (err == nil) != test.ok {
+				t.Errorf("error %v", err)
+			} else if err != nil && strings.Contains(err.Error(), good[:40]) {
+				t.Error("the error tells the key")
+			}
+		})
+	}
+}
+
+func TestGeneratedFilesAreNotOverwritten(t *testing.T) {
+	h := newHouse(t)
+	before, err := os.ReadFile(h.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := CreateKeyring(t.Context(), h.kek, h.file, "live"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("second keyring: %v", err)
+	}
+	if err := GenerateFileKEK(filepath.Join(filepath.Dir(h.file), "kek")); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("second key-encryption key: %v", err)
+	}
+	after, _ := os.ReadFile(h.file)
+	if !bytes.Equal(before, after) {
+		t.Error("the keyring changed")
+	}
+}
+
+// edit changes the keyring file.
+func (h house) edit(t *testing.T, change func(*keyringFile)) {
+	t.Helper()
+	var content keyringFile
+	text, err := os.ReadFile(h.file)
+	if err == nil {
+		err = json.Unmarshal(text, &content)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(&content)
+	if text, err = json.Marshal(content); err == nil {
+		err = os.WriteFile(h.file, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKeyringNoticesSwappedEntries(t *testing.T) {
+	h := newHouse(t)
+	h.edit(t, func(f *keyringFile) { f.Keys[0].Wrapped, f.Keys[1].Wrapped = f.Keys[1].Wrapped, f.Keys[0].Wrapped })
+	_, err := OpenKeyring(t.Context(), h.kek, h.file, h.clock.now)
+	wantFailure(t, nil, err, errs.Denied, "KEYRING_CHANGED")
+}
+
+func TestKeyringOfAnotherKEK(t *testing.T) {
+	h, other := newHouse(t), newHouse(t)
+	_, err := OpenKeyring(t.Context(), other.kek, h.file, h.clock.now)
+	wantFailure(t, nil, err, errs.Denied, "KEK_REFUSED")
+}
+
+func TestKeyringOpensWhileTheKEKIsAway(t *testing.T) {
+	h := newHouse(t)
+	h.kek.away.Store(true)
+	k, err := OpenKeyring(t.Context(), h.kek, h.file, h.clock.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = NewSealer(k, h.keys, h.clock.now).Seal(t.Context(), nil, nil, place)
+	wantFailure(t, nil, err, errs.Unavailable, "KEK_AWAY")
+	h.kek.away.Store(false)
+	if _, err = NewSealer(k, h.keys, h.clock.now).Seal(t.Context(), nil, nil, place); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDeploymentKeysAreUnwrappedOncePerHour(t *testing.T) {
+	h := newHouse(t)
+	before := h.kek.unwraps.Load()
+	for i := range 200 {
+		b := place
+		b.Tenant = uuid.UUID{byte(i), 5}
+		h.mustSeal(t, "x", b)
+	}
+	if n := h.kek.unwraps.Load() - before; n != 0 {
+		t.Errorf("%d calls of the key-encryption key for 200 tenants", n)
+	}
+	h.clock.advance(time.Hour)
+	h.mustSeal(t, "x", place)
+	if n := h.kek.unwraps.Load() - before; n != 2 {
+		t.Errorf("%d calls after an hour, want one per deployment key", n)
+	}
+}
+
+func TestNewerDeploymentKeyIsTakenUp(t *testing.T) {
+	h := newHouse(t)
+	old := h.mustSeal(t, "old", place)
+	index := indexOf(t, h.keyring, "live", uuid.UUID{1}, "+919812345678")
+	h.edit(t, func(f *keyringFile) {
+		wrapped, err := h.kek.Wrap(t.Context(), append(randomKey(), keyName("live", 2)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Keys = append(f.Keys, wrappedKey{"live", 2, wrapped})
+	})
+	fresh, err := OpenKeyring(t.Context(), h.kek, h.file, h.clock.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := place
+	b.Tenant = uuid.UUID{8}
+	sealed, err := NewSealer(fresh, h.keys, h.clock.now).Seal(t.Context(), nil, []byte("new"), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if version := h.keys.wrapped[2][3]; version != 2 {
+		t.Errorf("the new data key is wrapped by version %d", version)
+	}
+	// A process with the old copy of the file meets the new key before its hour is over.
+	if opened, err := h.Opener().Open(t.Context(), nil, sealed, b); err != nil || string(opened) != "new" {
+		t.Errorf("opened %q, %v", opened, err)
+	}
+	if opened, err := NewOpener(fresh, h.keys, h.clock.now).Open(t.Context(), nil, old, place); err != nil || string(opened) != "old" {
+		t.Errorf("opened %q, %v", opened, err)
+	}
+	if after := indexOf(t, fresh, "live", uuid.UUID{1}, "+919812345678"); !bytes.Equal(index, after) {
+		t.Error("the blind index changed with the newer key")
+	}
+}
+
+func TestUnknownEnvironment(t *testing.T) {
+	h := newHouse(t)
+	b := place
+	b.Env = "staging"
+	_, err := h.Seal(t.Context(), nil, nil, b)
+	wantFailure(t, nil, err, errs.Denied, "DEPLOYMENT_KEY_UNKNOWN")
+}
+
+func indexOf(t *testing.T, k *Keyring, env string, tenant uuid.UUID, value string) []byte {
+	t.Helper()
+	x, err := k.BlindIndex(env, tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x.Of(nil, value)
+}
+
+func TestBlindIndexIsKeyedByTenantAndEnvironment(t *testing.T) {
+	h := newHouse(t)
+	const number = "+919812345678"
+	first := indexOf(t, h.keyring, "live", uuid.UUID{1}, number)
+	if len(first) != 16 || !bytes.Equal(first, indexOf(t, h.keyring, "live", uuid.UUID{1}, number)) {
+		t.Errorf("not stable: % x", first)
+	}
+	for _, other := range [][]byte{
+		indexOf(t, h.keyring, "live", uuid.UUID{2}, number),
+		indexOf(t, h.keyring, "test", uuid.UUID{1}, number),
+		indexOf(t, h.keyring, "live", uuid.UUID{1}, "+919812345679"),
+	} {
+		if bytes.Equal(first, other) {
+			t.Error("two places share an index value")
+		}
+	}
+	x, _ := h.keyring.BlindIndex("live", uuid.UUID{1})
+	if got := x.Of([]byte("dst"), number); !bytes.Equal(got, append([]byte("dst"), first...)) {
+		t.Errorf("appended % x", got)
+	}
+}
+
+func TestSecretsDoNotPrint(t *testing.T) {
+	const text = "OTP 482913"
+	var out strings.Builder
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+		fmt.Fprintf(&out, verb+" "+verb+"\n", Content(text), Secret(text))
+		fmt.Fprintf(&out, verb+"\n", struct {
+			C Content
+			S Secret
+		}{Content(text), Secret(text)})
+	}
+	fmt.Fprintln(&out, Content(text), Secret(text), Content(text).String(), Secret(text).String())
+	marshalled, err := json.Marshal(map[string]any{"c": Content(text), "s": Secret(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Write(marshalled)
+	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "c", Content(text), "s", Secret(text))
+	for _, form := range []string{text, "482913", fmt.Sprintf("%x", text), fmt.Sprintf("%X", text), fmt.Sprint([]byte(text))} {
+		if strings.Contains(out.String(), form) {
+			t.Errorf("%q in:\n%s", form, out.String())
+		}
+	}
+	if n := strings.Count(out.String(), "[redacted len=10]"); n < 30 {
+		t.Errorf("%d marks of redaction in:\n%s", n, out.String())
+	}
+}
