@@ -115,10 +115,12 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Day is the partition of things keyed by a UUIDv7: the UTC day of its time (RFC 9562 section 5.7), as midnight UTC.
-// The SQL function onlinesms_day answers the same.
-func Day(id uuid.UUID) time.Time {
-	const msPerDay = 24 * 60 * 60 * 1000
+// Minted is the time in a UUIDv7 (RFC 9562 section 5.7), in UTC, to the millisecond.
+func Minted(id uuid.UUID) time.Time {
 	ms := int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5])
-	return time.UnixMilli(ms - ms%msPerDay).UTC()
+	return time.UnixMilli(ms).UTC()
 }
+
+// Day is the partition of things keyed by a UUIDv7: the UTC day it was minted, as midnight UTC. The SQL function
+// onlinesms_day answers the same.
+func Day(id uuid.UUID) time.Time { return Minted(id).Truncate(day) }
