@@ -3,6 +3,7 @@
 package ports
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -68,7 +69,7 @@ func (b *Book) Save() error {
 
 // probe listens for a moment; port 0 lets the kernel choose.
 func probe(port int) (int, error) {
-	listener, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return 0, err
 	}

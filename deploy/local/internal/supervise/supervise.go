@@ -3,6 +3,7 @@
 package supervise
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,10 +30,6 @@ type Process struct {
 	Path string
 	Args []string
 	Env  []string
-	// Before runs ahead of every start and clears what a crash left behind; nil for nothing.
-	Before func() error
-	// Recorded writes the pid file itself when the process worth naming is not the child but one of its own.
-	Recorded bool
 	// Stop is the signal that ends it in order; after Grace it is killed.
 	Stop  syscall.Signal
 	Grace time.Duration
@@ -129,24 +126,17 @@ func (c *Child) record(err error) {
 	c.last = err
 }
 
-// once runs the process to its end; stopped tells that it was asked to end.
+// once runs the process to its end; stopped tells that it was asked to end. No context: its end would mean kill -9.
 func (c *Child) once() (err error, stopped bool) {
-	if c.process.Before != nil {
-		if err := c.process.Before(); err != nil {
-			return fmt.Errorf("prepare: %w", err), false
-		}
-	}
-	cmd := exec.Command(c.process.Path, c.process.Args...)
+	cmd := exec.CommandContext(context.Background(), c.process.Path, c.process.Args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = c.process.Env, c.log, c.log
 	// A group of its own: Ctrl-C in the terminal reaches us alone, and we stop the processes in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return err, false
 	}
-	if !c.process.Recorded {
-		if err := os.WriteFile(c.set.dir.Pid(c.process.Name), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o644); err != nil {
-			c.set.say("%s: write pid file: %v", c.process.Name, err)
-		}
+	if err := os.WriteFile(c.set.dir.Pid(c.process.Name), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o644); err != nil {
+		c.set.say("%s: write pid file: %v", c.process.Name, err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()

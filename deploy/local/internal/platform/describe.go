@@ -1,0 +1,40 @@
+package platform
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/onlinesms/onlinesms/deploy/local/internal/rundir"
+)
+
+// writer collects text.
+type writer = strings.Builder
+
+// Describe prints the addresses of a running platform and a command that sends a message.
+func Describe(dir rundir.Dir, out io.Writer) error {
+	env, err := dir.ReadEnv()
+	if err != nil {
+		return fmt.Errorf("the platform has not said where it is yet: %w", err)
+	}
+	data := env["ONLINESMS_POSTGRES_DATA"]
+	if data == "" {
+		data = "the server of POSTGRES_URL"
+	}
+	_, err = fmt.Fprintf(out, `JSON API    %s  (/docs, /openapi.json)
+gRPC        %s
+NATS        %s
+PostgreSQL  data in %s
+simulator   SMPP %s, stats %s
+logs        %s
+
+All addresses, keys and files: . %s
+Send a message:
+
+  . %s
+  curl --cacert "$ONLINESMS_CA_FILE" -H "Authorization: Bearer $ONLINESMS_TEST_KEY" "$ONLINESMS_API_URL/v1/messages" \
+    -d '%s'
+`, env["ONLINESMS_API_URL"], env["ONLINESMS_GRPC_ADDR"], env["ONLINESMS_NATS_URL"], data,
+		env["ONLINESMS_SMSC_ADDR"], env["ONLINESMS_SMSC_STATS_URL"], dir.Path("logs"), dir.Path("env"), dir.Path("env"), example)
+	return err
+}

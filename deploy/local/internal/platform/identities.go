@@ -1,0 +1,138 @@
+package platform
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+
+	"github.com/onlinesms/onlinesms/deploy/local/internal/natsauth"
+)
+
+// feedUser is the NATS user of the demo tenant's outside consumer.
+const feedUser = "feed"
+
+// storeCeiling and storeShare bound what NATS may store: min(20 GB, a quarter of the free disk) (design.md section 5).
+const (
+	storeCeiling = 20_000_000_000
+	storeShare   = 4
+	memoryStore  = 64 << 20
+)
+
+// tool runs one of our programs to its end and answers what it printed.
+func (p *Platform) tool(ctx context.Context, env []string, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, p.dir.Bin(name), args...)
+	cmd.Env = append(baseEnv(), env...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, lastLines(stderr.String()))
+	}
+	return out, nil
+}
+
+func lastLines(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-tailLines):], "\n")
+}
+
+// makeIdentities makes what is missing of keys, certificates and credentials, and nats.conf anew.
+func (p *Platform) makeIdentities(ctx context.Context) error {
+	if _, err := p.tool(ctx, nil, "devca", "-dir", p.dir.Path("tls"),
+		"-service", strings.Join(services, ","), "-server", "public"); err != nil {
+		return err
+	}
+	if err := makeSecret(p.dir.Path("keys", "pepper")); err != nil {
+		return err
+	}
+	size, err := p.chooseStoreSize()
+	if err != nil {
+		return err
+	}
+	p.storeSize = size
+	return p.makeNATS(ctx)
+}
+
+// makeSecret writes 32 random bytes in base64 unless the file is there.
+func makeSecret(file string) error {
+	if _, err := os.Stat(file); err == nil || !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	secret := make([]byte, 32)
+	rand.Read(secret) // never fails since Go 1.24
+	return os.WriteFile(file, []byte(base64.StdEncoding.EncodeToString(secret)+"\n"), 0o600)
+}
+
+// chooseStoreSize settles it once: a later, smaller one could not hold the streams that are there.
+func (p *Platform) chooseStoreSize() (int64, error) {
+	file := p.dir.Path("nats-store-bytes")
+	if data, err := os.ReadFile(file); err == nil {
+		var size int64
+		_, err := fmt.Sscan(string(data), &size)
+		return size, err
+	}
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(string(p.dir), &disk); err != nil {
+		return 0, fmt.Errorf("free disk: %w", err)
+	}
+	size := min(storeCeiling, int64(disk.Bavail)*disk.Bsize/storeShare)
+	return size, os.WriteFile(file, fmt.Appendln(nil, size), 0o644)
+}
+
+// streamShares say how much of the store each service's streams may take; dispatch holds FEED too. They add up to less
+// than one: the server keeps the rest for itself.
+var streamShares = map[string]float64{"ingest": 0.35, "compliance": 0.25, "dispatch": 0.33, "audit": 0.05}
+
+func (p *Platform) streamBytes(service string) int64 {
+	return int64(float64(p.storeSize) * streamShares[service])
+}
+
+// makeNATS writes credentials and nats.conf.
+func (p *Platform) makeNATS(ctx context.Context) error {
+	grants, err := p.grants(ctx)
+	if err != nil {
+		return err
+	}
+	var users []string
+	for _, grant := range grants {
+		users = append(users, grant.User)
+	}
+	keys, err := natsauth.OpenKeys(p.dir.Path("keys", "nats.json"), users)
+	if err != nil {
+		return err
+	}
+	identities, err := keys.Issue(grants, p.dir.Path("keys"))
+	if err != nil {
+		return err
+	}
+	config := natsauth.Config{
+		Host: "127.0.0.1", Port: p.at.nats, MonitorPort: p.at.monitor, StoreDir: p.dir.Path("nats"),
+		MaxFileStore: p.storeSize, MaxMemoryStore: memoryStore, Identities: identities,
+	}
+	return p.dir.WriteFile("nats.conf", []byte(config.String()), 0o600)
+}
+
+// grants asks the services' plumbing what each service needs, and adds one outside consumer for the first tenant.
+func (p *Platform) grants(ctx context.Context) ([]natsauth.Grant, error) {
+	var grants []natsauth.Grant
+	out, err := p.tool(ctx, nil, "natsgrants")
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(out, &grants); err != nil {
+		return nil, fmt.Errorf("natsgrants: %w", err)
+	}
+	tenant, err := readTenant(p.options.Demo[0])
+	if err != nil {
+		return nil, err
+	}
+	return append(grants, natsauth.FeedGrant(feedUser, tenant)), nil
+}

@@ -1,0 +1,152 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/onlinesms/onlinesms/deploy/local/internal/provision"
+	"github.com/onlinesms/onlinesms/deploy/local/internal/supervise"
+)
+
+// A service drains for up to 30 s (design.md invariant 8); then it is killed.
+const serviceGrace = 35 * time.Second
+
+// environment is what one replica of a service is told: the same variables as in the images.
+func (p *Platform) environment(service string, index int) ([]string, error) {
+	passwords, err := provision.OpenPasswords(p.dir.Path("keys", "postgres.json"), services)
+	if err != nil {
+		return nil, err
+	}
+	doors := p.at.replicas[index]
+	vars := map[string]string{
+		"GRPC_ADDR":         loopback(doors.inner[service]),
+		"ADMIN_ADDR":        loopback(doors.admin[service]),
+		"NATS_URL":          "nats://" + loopback(p.at.nats),
+		"NATS_CREDS":        p.dir.Path("keys", service+".creds"),
+		"NATS_MONITOR_URL":  p.monitorURL(),
+		"NATS_STREAM_BYTES": strconv.FormatInt(p.streamBytes(service), 10),
+		"TLS_CERT_FILE":     p.dir.Path("tls", service+".pem"),
+		"TLS_KEY_FILE":      p.dir.Path("tls", service+"-key.pem"),
+		"TLS_CA_FILE":       p.dir.Path("tls", "ca.pem"),
+		"KEK_FILE":          p.dir.Path("keys", "kek"),
+		"KEYRING_FILE":      p.dir.Path("keys", "keyring.json"),
+	}
+	for kind, name := range map[string]string{"owner": "POSTGRES_OWNER_URL", "worker": "POSTGRES_URL", "tenant": "POSTGRES_TENANT_URL"} {
+		if vars[name], err = p.databaseURL(service, kind, passwords[service+"_"+kind]); err != nil {
+			return nil, err
+		}
+	}
+	for _, other := range services {
+		vars[strings.ToUpper(other)+"_ADDR"] = loopback(doors.inner[other])
+	}
+	if service == "ingest" {
+		vars["PUBLIC_HTTP_ADDR"], vars["PUBLIC_GRPC_ADDR"] = loopback(doors.https), loopback(doors.grpc)
+		vars["PUBLIC_CERT_FILE"], vars["PUBLIC_KEY_FILE"] = p.dir.Path("tls", "public.pem"), p.dir.Path("tls", "public-key.pem")
+		vars["PEPPER_FILE"] = p.dir.Path("keys", "pepper")
+	}
+	if service == "dispatch" {
+		if vars["ROUTES_FILE"], err = p.routes(); err != nil {
+			return nil, err
+		}
+	}
+	env := baseEnv()
+	for name, value := range vars {
+		env = append(env, name+"="+value)
+	}
+	return env, nil
+}
+
+// command runs a subcommand of a service to its end; its output joins the service's log.
+func (p *Platform) command(ctx context.Context, service string, args ...string) ([]byte, error) {
+	env, err := p.environment(service, 0)
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(p.dir.Log(service), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.CommandContext(ctx, p.dir.Bin(service), args...)
+	cmd.Env, cmd.Stderr = env, log
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, &Failure{Process: service, Err: fmt.Errorf("%s %s: %w", service, strings.Join(args, " "), err),
+			Remedy: "the log says why; `make reset` starts with fresh data"}
+	}
+	return out, nil
+}
+
+// migrate brings all databases to the schema of this build.
+func (p *Platform) migrate(ctx context.Context) error {
+	return each(ctx, services, func(ctx context.Context, service string) error {
+		_, err := p.command(ctx, service, "migrate")
+		return err
+	})
+}
+
+// startServices starts every replica and waits until each says it is ready.
+func (p *Platform) startServices(ctx context.Context) error {
+	var waits []func(context.Context) error
+	for _, service := range services {
+		for index := range p.options.Replicas {
+			child, err := p.startService(service, index)
+			if err != nil {
+				return err
+			}
+			url := "http://" + loopback(p.at.replicas[index].admin[service]) + "/readyz"
+			waits = append(waits, func(ctx context.Context) error {
+				return until(ctx, service+suffix(index), child, answers(url))
+			})
+		}
+	}
+	return together(ctx, waits...)
+}
+
+func (p *Platform) startService(service string, index int) (*supervise.Child, error) {
+	env, err := p.environment(service, index)
+	if err != nil {
+		return nil, err
+	}
+	return p.set.Start(supervise.Process{
+		Name: service + suffix(index), Path: p.dir.Bin(service), Args: []string{"serve"}, Env: env,
+		Stop: syscall.SIGTERM, Grace: serviceGrace,
+	})
+}
+
+// writeEnv writes what stands outside may rely on (design.md section 7).
+func (p *Platform) writeEnv() error {
+	if len(p.tenants) == 0 {
+		return errors.New("no tenant was loaded")
+	}
+	demo, doors := p.tenants[0], p.at.replicas[0]
+	values := map[string]string{
+		"ONLINESMS_API_URL":        "https://" + loopback(doors.https),
+		"ONLINESMS_GRPC_ADDR":      loopback(doors.grpc),
+		"ONLINESMS_CA_FILE":        p.dir.Path("tls", "ca.pem"),
+		"ONLINESMS_LIVE_KEY":       demo.Keys["live"],
+		"ONLINESMS_TEST_KEY":       demo.Keys["test"],
+		"ONLINESMS_NATS_URL":       "nats://" + loopback(p.at.nats),
+		"ONLINESMS_NATS_CREDS":     p.dir.Path("keys", feedUser+".creds"),
+		"ONLINESMS_NATS_DATA":      p.dir.Path("nats"),
+		"ONLINESMS_POSTGRES_URL":   p.postgres.admin,
+		"ONLINESMS_POSTGRES_DATA":  p.postgres.data,
+		"ONLINESMS_SMSC_ADDR":      loopback(p.at.smsc),
+		"ONLINESMS_SMSC_STATS_URL": p.simulatorURL() + "/stats",
+	}
+	for name, value := range feedNames(demo.ID) {
+		values[name] = value
+	}
+	if p.options.Replicas > 1 {
+		values["ONLINESMS_API_URL_2"] = "https://" + loopback(p.at.replicas[1].https)
+		values["ONLINESMS_GRPC_ADDR_2"] = loopback(p.at.replicas[1].grpc)
+	}
+	return p.dir.WriteEnv(values)
+}

@@ -1,0 +1,176 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/onlinesms/onlinesms/deploy/local/internal/provision"
+	"github.com/onlinesms/onlinesms/deploy/local/internal/supervise"
+)
+
+// database says how PostgreSQL is reached.
+type database struct {
+	admin string // as superuser
+	data  string // directory; empty for a server of somebody else
+}
+
+// Connections: four services with two pools of 16, twice when there are two replicas, and people.
+const maxConnections = 320
+
+// dataPathFile holds the path of the private server's data, which `make reset` deletes.
+const dataPathFile = "postgres-data-path"
+
+// startPostgres starts the private server unless one was named, and makes databases and roles.
+func (p *Platform) startPostgres(ctx context.Context) error {
+	p.postgres = database{admin: p.options.PostgresURL}
+	if p.postgres.admin == "" {
+		if err := p.report.Step("PostgreSQL accepts connections", func() error { return p.ownPostgres(ctx) }); err != nil {
+			return err
+		}
+	}
+	passwords, err := provision.OpenPasswords(p.dir.Path("keys", "postgres.json"), services)
+	if err != nil {
+		return err
+	}
+	err = provision.Databases(ctx, p.postgres.admin, services, passwords)
+	if err != nil {
+		return &Failure{Err: fmt.Errorf("databases and roles: %w", err),
+			Remedy: "POSTGRES_URL must name a superuser of a server that can be reached"}
+	}
+	return nil
+}
+
+func (p *Platform) ownPostgres(ctx context.Context) error {
+	out, err := p.tool(ctx, nil, "testbed", "postgres-dir", "-prefer", p.dir.Path("postgres"))
+	if err != nil {
+		return err
+	}
+	p.postgres.data = strings.TrimSpace(string(out))
+	if err := p.dir.WriteFile(dataPathFile, []byte(p.postgres.data), 0o644); err != nil {
+		return err
+	}
+	ready := p.dir.Path("postgres.ready")
+	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	child, err := p.set.Start(supervise.Process{
+		Name: "postgres", Path: p.dir.Bin("testbed"), Env: baseEnv(), Stop: syscall.SIGTERM, Grace: 40 * time.Second,
+		Args: []string{"postgres", "-data", p.postgres.data, "-port", strconv.Itoa(p.at.postgres), "-ready-file", ready,
+			"-password-file", p.dir.Path("keys", "postgres-password"), "-max-connections", strconv.Itoa(maxConnections)},
+	})
+	if err != nil {
+		return err
+	}
+	return until(ctx, "postgres", child, func(context.Context) error {
+		data, err := os.ReadFile(ready)
+		if err != nil {
+			return errors.New("no connections yet")
+		}
+		var told struct{ URL string }
+		if err := json.Unmarshal(data, &told); err != nil {
+			return err
+		}
+		p.postgres.admin = told.URL
+		return nil
+	})
+}
+
+// databaseURL is the address of a service's database as one of its roles.
+func (p *Platform) databaseURL(service, kind, password string) (string, error) {
+	address, err := url.Parse(p.postgres.admin)
+	if err != nil {
+		return "", errors.New("POSTGRES_URL is not an address")
+	}
+	address.User = url.UserPassword(service+"_"+kind, password)
+	address.Path = "/" + service
+	return address.String(), nil
+}
+
+// startNATS starts nats-server and waits until JetStream answers.
+func (p *Platform) startNATS(ctx context.Context) error {
+	return p.report.Step("NATS accepts connections", func() error {
+		child, err := p.set.Start(supervise.Process{
+			Name: "nats-server", Path: p.dir.Bin("nats-server"), Args: []string{"-c", p.dir.Path("nats.conf")},
+			Env: baseEnv(), Stop: syscall.SIGTERM, Grace: 30 * time.Second,
+		})
+		if err != nil {
+			return err
+		}
+		return until(ctx, "nats-server", child, answers(p.monitorURL()+"/healthz"))
+	})
+}
+
+func (p *Platform) monitorURL() string { return "http://" + loopback(p.at.monitor) }
+
+// The simulator's two accounts: a route has an account of its own, and the two environments never share one.
+var simulatorAccounts = map[string]string{"live": "onlinesms-live", "test": "onlinesms-test"}
+
+const simulatorPassword = "secret" // of a simulator on loopback
+
+// startSimulator starts the operator; it is there for the test route even when an outside SMSC takes the live one.
+func (p *Platform) startSimulator(ctx context.Context) error {
+	return p.report.Step("SMSC simulator accepts binds", func() error {
+		child, err := p.set.Start(supervise.Process{
+			Name: "smscsim", Path: p.dir.Bin("smscsim"), Env: baseEnv(), Stop: syscall.SIGTERM, Grace: 15 * time.Second,
+			Args: []string{"-smpp-addr", loopback(p.at.smsc), "-http-addr", loopback(p.at.stats),
+				"-account", simulatorAccounts["live"] + ":" + simulatorPassword,
+				"-account", simulatorAccounts["test"] + ":" + simulatorPassword},
+		})
+		if err != nil {
+			return err
+		}
+		return until(ctx, "smscsim", child, answers(p.simulatorURL()+"/healthz"))
+	})
+}
+
+func (p *Platform) simulatorURL() string { return "http://" + loopback(p.at.stats) }
+
+// baseEnv is what every process gets of our own environment: where programs and temporary files are, and what the Go
+// runtime and OpenTelemetry are told by their standard variables.
+func baseEnv() []string {
+	var kept []string
+	for _, pair := range os.Environ() {
+		name, _, _ := strings.Cut(pair, "=")
+		switch {
+		case name == "PATH", name == "HOME", name == "TMPDIR", name == "USER", name == "LANG",
+			name == "GOGC", name == "GOMEMLIMIT", name == "GODEBUG", name == "XDG_CACHE_HOME",
+			strings.HasPrefix(name, "OTEL_"), strings.HasSuffix(strings.ToLower(name), "_proxy"):
+			kept = append(kept, pair)
+		}
+	}
+	return kept
+}
+
+// routes writes the file of SMPP routes: both environments by the simulator, or live by an outside SMSC.
+func (p *Platform) routes() (string, error) {
+	type route struct{ name, env, addr, id, passwordFile string }
+	all := []route{
+		{"sim-live", "live", loopback(p.at.smsc), simulatorAccounts["live"], "smsc-simulator"},
+		{"sim-test", "test", loopback(p.at.smsc), simulatorAccounts["test"], "smsc-simulator"},
+	}
+	if p.options.SMSC != "" {
+		all[0] = route{"smsc-live", "live", p.options.SMSC, p.options.SMSCSystemID, "smsc-live"}
+	}
+	passwords := map[string]string{"smsc-simulator": simulatorPassword, "smsc-live": p.options.SMSCPassword}
+	for name, password := range passwords {
+		if err := p.dir.WriteFile(filepath.Join("keys", name), []byte(password+"\n"), 0o600); err != nil {
+			return "", err
+		}
+	}
+	var text strings.Builder
+	text.WriteString("# Written by `make up`; every setting is explained in services/dispatch/internal/route.\nroutes:\n")
+	for _, r := range all {
+		fmt.Fprintf(&text, "  - {name: %s, env: [%s], addr: %q, system_id: %q, password_file: %q, binds: 2, window: 1000, tps: 50000}\n",
+			r.name, r.env, r.addr, r.id, p.dir.Path("keys", r.passwordFile))
+	}
+	return p.dir.Path("routes.yaml"), p.dir.WriteFile("routes.yaml", []byte(text.String()), 0o644)
+}

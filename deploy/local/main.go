@@ -1,0 +1,71 @@
+// Command local runs the whole platform on this machine for `make up`, `make down` and `make reset`.
+//
+//	local up     [-run dir] [-detach] [-replicas n] [-random-ports] [-demo file]… [-no-message]
+//	local down   [-run dir]
+//	local reset  [-run dir]
+//
+// up starts a supervisor in a session of its own (`local supervise`, not meant to be called by hand), shows its
+// progress, and stays until Ctrl-C unless -detach is given.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+
+	"github.com/onlinesms/onlinesms/deploy/local/internal/platform"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		if !errors.Is(err, errShown) {
+			fmt.Fprintln(os.Stderr, "local:", err)
+		}
+		os.Exit(1)
+	}
+}
+
+// errShown is an error whose text has been printed already.
+var errShown = errors.New("failed")
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New("usage: local up|down|reset [flags]")
+	}
+	options, err := parse(args)
+	if err != nil {
+		return err
+	}
+	switch args[0] {
+	case "up":
+		return up(ctx, options, args[1:])
+	case "supervise":
+		return supervise(ctx, options)
+	case "down":
+		return platform.Down(options, os.Stdout)
+	case "reset":
+		return platform.Reset(ctx, options, os.Stdout)
+	}
+	return fmt.Errorf("no command %q: up, down or reset", args[0])
+}
+
+func parse(args []string) (platform.Options, error) {
+	options := platform.FromEnvironment()
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	flags.StringVar(&options.Repo, "repo", options.Repo, "root of the checkout")
+	flags.StringVar(&options.Run, "run", "", "run directory (default <repo>/.run)")
+	flags.BoolVar(&options.Detach, "detach", options.Detach, "return when ready; also DETACH=1")
+	flags.IntVar(&options.Replicas, "replicas", options.Replicas, "replicas of each service, 1 or 2; also REPLICAS")
+	flags.BoolVar(&options.RandomPorts, "random-ports", false, "do not try the default ports")
+	flags.BoolVar(&options.NoFirstMessage, "no-message", false, "send no message through")
+	flags.Func("demo", "file of a tenant and its registry; may be repeated", func(file string) error {
+		options.Demo = append(options.Demo, file)
+		return nil
+	})
+	if err := flags.Parse(args[1:]); err != nil {
+		return options, err
+	}
+	return options.Complete()
+}
