@@ -1,0 +1,449 @@
+package message_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/onlinesms/onlinesms/services/ingest/internal/message"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/message/messagetest"
+	"github.com/onlinesms/onlinesms/services/internal/errs"
+)
+
+var (
+	tenantA = uuid.MustParse("01930000-0000-7000-8000-00000000000a")
+	tenantB = uuid.MustParse("01930000-0000-7000-8000-00000000000b")
+)
+
+type registry func(templateID string) (bool, error)
+
+func (r registry) Transactional(_ context.Context, _ uuid.UUID, templateID string) (bool, error) {
+	return r(templateID)
+}
+
+// world is an accepter over memory, with what a test may turn.
+type world struct {
+	*message.Accepter
+	store   *messagetest.Store
+	vault   *messagetest.Vault
+	backlog atomic.Int64
+}
+
+func newWorld() *world {
+	w := &world{store: &messagetest.Store{Now: time.Now}, vault: &messagetest.Vault{}}
+	transactional := registry(func(id string) (bool, error) { return strings.HasSuffix(id, "11"), nil })
+	w.Accepter = message.NewAccepter(message.Config{
+		Store: w.store, Vault: w.vault, Now: time.Now, IDs: message.NewIDs(time.Now, rand.Reader),
+		Categories: message.NewCategories(transactional, time.Now),
+		Backlog:    func() (int, time.Duration) { return int(w.backlog.Load()), 0 },
+	})
+	return w
+}
+
+func single(text string) message.Request {
+	return message.Request{Tenant: tenantA, Env: "live", Single: true, Drafts: []message.Draft{{
+		To: "9876543210", EntityID: "1701158019811140068", Header: "ABCBNK", TemplateID: "1107160000000000011", Text: text,
+	}}}
+}
+
+func batch(n int) message.Request {
+	r := single("x")
+	r.Single = false
+	for len(r.Drafts) < n {
+		r.Drafts = append(r.Drafts, r.Drafts[0])
+	}
+	return r
+}
+
+func TestAcceptBatchCutsParcels(t *testing.T) {
+	w := newWorld()
+	answer, err := w.Accept(t.Context(), batch(1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := w.store.Flushes()[0]
+	if len(answer.Receipts) != 1000 || f.Lane != "bulk" || len(f.Parcels) != 2 || len(f.Parcels[0].Entries) != 500 {
+		t.Fatalf("%d receipts; %d parcels in lane %s", len(answer.Receipts), len(f.Parcels), f.Lane)
+	}
+	for i, r := range answer.Receipts {
+		e := f.Parcels[i/500].Entries[i%500]
+		if r.ID != e.ID || message.IndexOf(r.ID) != i%500 || message.ParcelOf(r.ID) != f.Parcels[i/500].ID {
+			t.Fatalf("receipt %d has id %s", i, r.ID)
+		}
+	}
+}
+
+func TestAcceptCutsParcelsByBytes(t *testing.T) {
+	w := newWorld()
+	r := batch(200)
+	for i := range r.Drafts {
+		r.Drafts[i].Text = strings.Repeat("क", 2000) // 6,000 bytes
+	}
+	if _, err := w.Accept(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range w.store.Flushes()[0].Parcels {
+		if n := len(p.Entries); n > 34 {
+			t.Errorf("a parcel of %d messages of 6,000 bytes", n)
+		}
+	}
+}
+
+func TestAcceptRefusesAMalformedBatchWhole(t *testing.T) {
+	w := newWorld()
+	r := batch(3)
+	r.Drafts[0].EntityID = "17"
+	r.Drafts[2].Text = ""
+	_, err := w.Accept(t.Context(), r)
+	var e *errs.Error
+	if !errors.As(err, &e) || e.Kind != errs.Invalid || e.Reason != "REQUEST_INVALID" {
+		t.Fatal(err)
+	}
+	want := []string{"messages[0].entity_id ENTITY_ID_INVALID", "messages[2].text REQUIRED"}
+	var got []string
+	for _, v := range e.Violations {
+		got = append(got, v.Field+" "+v.Reason)
+	}
+	if diff := cmp.Diff(want, got); diff != "" || w.store.Messages() != 0 {
+		t.Errorf("%s; %d messages stored", diff, w.store.Messages())
+	}
+	for _, n := range []int{0, 1001} {
+		r := batch(1)
+		r.Drafts = make([]message.Draft, n)
+		if _, err := w.Accept(t.Context(), r); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%d messages: %v", n, err)
+		}
+	}
+}
+
+func TestAcceptGivesAHopelessItemAnID(t *testing.T) {
+	w := newWorld()
+	r := batch(3)
+	r.Drafts[1].To = "1600112233"
+	answer, err := w.Accept(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []message.State{message.StateAccepted, message.StateRefused, message.StateAccepted} {
+		if got := answer.Receipts[i]; got.State != want || (want == message.StateRefused) != (len(got.Reasons) == 1) {
+			t.Errorf("receipt %d: %+v", i, got)
+		}
+	}
+	if w.store.Messages() != 3 {
+		t.Errorf("%d messages stored, want all three", w.store.Messages())
+	}
+}
+
+func TestLanes(t *testing.T) {
+	down := errors.New("registry is away")
+	for _, c := range []struct {
+		registry registry
+		want     string
+	}{
+		{func(string) (bool, error) { return true, nil }, "otp"},
+		{func(string) (bool, error) { return false, nil }, "interactive"},
+		{func(string) (bool, error) { return false, down }, "interactive"},
+	} {
+		categories := message.NewCategories(c.registry, time.Now)
+		if got := categories.Lane(t.Context(), tenantA, "t"); got != c.want {
+			t.Errorf("lane %s, want %s", got, c.want)
+		}
+	}
+}
+
+func TestCategoriesAreRemembered(t *testing.T) {
+	clock, asked, fail := time.Now(), 0, false
+	categories := message.NewCategories(registry(func(string) (bool, error) {
+		asked++
+		if fail {
+			return false, errors.New("away")
+		}
+		return true, nil
+	}), func() time.Time { return clock })
+	step := func(ahead time.Duration, wantAsked int) {
+		t.Helper()
+		clock = clock.Add(ahead)
+		if lane := categories.Lane(t.Context(), tenantA, "t"); lane != "otp" || asked != wantAsked {
+			t.Errorf("lane %s after %d questions, want otp after %d", lane, asked, wantAsked)
+		}
+	}
+	step(0, 1)
+	step(59*time.Second, 1)
+	fail = true
+	step(2*time.Second, 2) // what was known is believed
+	step(0, 2)
+	fail = false
+	step(2*time.Second, 3)
+}
+
+func TestIdempotency(t *testing.T) {
+	w := newWorld()
+	r := single("x")
+	r.IdempotencyKey, r.Digest = "k", "d"
+	first, err := w.Accept(t.Context(), r)
+	if err != nil || first.Replay {
+		t.Fatal(first, err)
+	}
+	again, err := w.Accept(t.Context(), r)
+	if err != nil || !again.Replay || !cmp.Equal(again.Receipts, first.Receipts) {
+		t.Errorf("replay: %+v, %v", again, err)
+	}
+	r.Digest = "other"
+	if _, err := w.Accept(t.Context(), r); errs.KindOf(err) != errs.Exists {
+		t.Errorf("another request: %v", err)
+	}
+	r.Tenant = tenantB
+	if other, err := w.Accept(t.Context(), r); err != nil || other.Replay {
+		t.Errorf("another tenant: %+v, %v", other, err)
+	}
+	if w.store.Messages() != 2 {
+		t.Errorf("%d messages, want 2", w.store.Messages())
+	}
+}
+
+func TestConcurrentRequestsWithOneKey(t *testing.T) {
+	w := newWorld()
+	r := single("x")
+	r.IdempotencyKey, r.Digest = "k", "d"
+	var wg sync.WaitGroup
+	var originals atomic.Int32
+	ids := sync.Map{}
+	for range 50 {
+		wg.Go(func() {
+			answer, err := w.Accept(t.Context(), r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			ids.Store(answer.Receipts[0].ID, true)
+			if !answer.Replay {
+				originals.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	n := 0
+	ids.Range(func(_, _ any) bool { n++; return true })
+	if n != 1 || originals.Load() != 1 || w.store.Messages() != 1 {
+		t.Errorf("%d ids, %d originals, %d messages; want one of each", n, originals.Load(), w.store.Messages())
+	}
+}
+
+// When another replica takes a key between the look and the commit, its request gets the stored answer and the others
+// of the flush are stored.
+func TestKeyTakenByAnotherReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		mine := single("x")
+		mine.IdempotencyKey, mine.Digest = "k", "d"
+		hash, _ := w.vault.Hash("live", tenantA, "idempotency key k")
+		request, _ := w.vault.Hash("live", tenantA, "request d")
+		theirs := message.Receipt{ID: tenantB, State: message.StateAccepted}
+		gate := make(chan struct{})
+		var flushes atomic.Int32
+		w.store.Before = func(f message.Flush) error {
+			switch flushes.Add(1) {
+			case 1, 2:
+				<-gate // two flushes in flight, so that the next gather
+			case 3:
+				other := messagetest.NewFlush(time.Now(), 1, tenantA, message.KeyRow{
+					Key:    message.Key{Tenant: tenantA, Env: "live", Hash: hash},
+					Taken:  message.Taken{Request: request, Answer: message.AppendAnswer(nil, []message.Receipt{theirs})},
+					Expire: time.Now().Add(time.Hour),
+				})
+				w.store.Before = nil
+				return w.store.Accept(t.Context(), other)
+			}
+			return nil
+		}
+		var wg sync.WaitGroup
+		accept := func(r message.Request, check func(message.Answer)) {
+			wg.Go(func() {
+				answer, err := w.Accept(t.Context(), r)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				check(answer)
+			})
+			synctest.Wait()
+		}
+		nothing := func(message.Answer) {}
+		accept(single("1"), nothing)
+		accept(single("2"), nothing)
+		accept(mine, func(a message.Answer) {
+			if !a.Replay || a.Receipts[0].ID != theirs.ID {
+				t.Errorf("my request was answered %+v", a)
+			}
+		})
+		accept(single("3"), func(a message.Answer) {
+			if a.Replay {
+				t.Error("the other request was answered with a replay")
+			}
+		})
+		close(gate)
+		wg.Wait()
+		if got := w.store.Messages(); got != 3+2 { // three of ours, two in the other replica's flush
+			t.Errorf("%d messages stored", got)
+		}
+	})
+}
+
+func TestGatherWhileTwoFlushesAreInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		gate := make(chan struct{})
+		w.store.Before = func(message.Flush) error { <-gate; return nil }
+		var wg sync.WaitGroup
+		for i := range 102 {
+			r := single("x")
+			if i%2 == 1 {
+				r.Tenant = tenantB
+			}
+			wg.Go(func() {
+				if _, err := w.Accept(t.Context(), r); err != nil {
+					t.Error(err)
+				}
+			})
+			if i < 2 {
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		close(gate)
+		wg.Wait()
+		flushes := w.store.Flushes()
+		if len(flushes) != 3 || w.store.Messages() != 102 {
+			t.Fatalf("%d messages in %d flushes, want 102 in 3", w.store.Messages(), len(flushes))
+		}
+		for _, f := range flushes {
+			for _, p := range f.Parcels {
+				if len(f.Parcels) == 2 && len(p.Entries) != 50 {
+					t.Errorf("a parcel of %d messages, want 50 of each tenant", len(p.Entries))
+				}
+			}
+		}
+	})
+}
+
+func TestOnePoisonedRequestDoesNotSpoilTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		gate := make(chan struct{})
+		w.store.Before = func(f message.Flush) error {
+			<-gate
+			for _, p := range f.Parcels {
+				for _, e := range p.Entries {
+					if e.Message.Text == "poison" {
+						return errs.E(errs.Invalid, "", "the database refuses this value", nil)
+					}
+				}
+			}
+			return nil
+		}
+		var wg sync.WaitGroup
+		var failed atomic.Int32
+		for i := range 10 {
+			text := "x"
+			if i == 5 {
+				text = "poison"
+			}
+			wg.Go(func() {
+				if _, err := w.Accept(t.Context(), single(text)); err != nil {
+					failed.Add(1)
+				}
+			})
+			synctest.Wait()
+		}
+		close(gate)
+		wg.Wait()
+		if failed.Load() != 1 || w.store.Messages() != 9 {
+			t.Errorf("%d failed, %d stored; want 1 and 9", failed.Load(), w.store.Messages())
+		}
+	})
+}
+
+func TestADeadlineWithdrawsWhatNoFlushHasTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		gate := make(chan struct{})
+		w.store.Before = func(message.Flush) error { <-gate; return nil }
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() { _, _ = w.Accept(t.Context(), single("x")) })
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := w.Accept(ctx, single("late")); errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("after the deadline: %v", err)
+		}
+		close(gate)
+		wg.Wait()
+		if w.store.Messages() != 2 {
+			t.Errorf("%d messages stored, want the two that were taken", w.store.Messages())
+		}
+	})
+}
+
+func TestShedding(t *testing.T) {
+	w := newWorld()
+	interactive := single("x")
+	interactive.Drafts[0].TemplateID = "1107160000000000022"
+	for _, c := range []struct {
+		parcels                int64
+		bulk, interactive, otp bool // accepted
+	}{
+		{5000, true, true, true}, {5001, false, true, true}, {10001, false, false, true}, {20001, false, false, false},
+	} {
+		w.backlog.Store(c.parcels)
+		for i, r := range []message.Request{batch(1), interactive, single("x")} {
+			_, err := w.Accept(t.Context(), r)
+			if want := []bool{c.bulk, c.interactive, c.otp}[i]; (err == nil) != want {
+				t.Errorf("%d parcels behind, request %d: %v", c.parcels, i, err)
+			} else if err != nil && errs.KindOf(err) != errs.Exhausted {
+				t.Errorf("kind %v", errs.KindOf(err))
+			}
+		}
+	}
+}
+
+func TestNothingIsAcceptedWithoutADataKey(t *testing.T) {
+	w := newWorld()
+	w.vault.Err = errs.E(errs.Unavailable, "", "the key's keeper is away", nil)
+	if _, err := w.Accept(t.Context(), single("x")); errs.KindOf(err) != errs.Unavailable {
+		t.Error(err)
+	}
+	if w.store.Messages() != 0 {
+		t.Error("something was stored")
+	}
+}
+
+func TestStoreInMemory(t *testing.T) {
+	s := &messagetest.Store{Now: time.Now}
+	messagetest.RunStoreTests(t, s, time.Now, func(*testing.T) int { return s.Messages() })
+}
+
+func BenchmarkAccept(b *testing.B) {
+	for _, n := range []int{1, 100} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newWorld()
+			w.store.Before = func(message.Flush) error { return errs.E(errs.Exists, "", "kept nowhere", nil) }
+			r := batch(n)
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = w.Accept(b.Context(), r)
+			}
+		})
+	}
+}
