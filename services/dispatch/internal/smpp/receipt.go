@@ -127,7 +127,7 @@ var receiptKeys = [...]string{"submit date:", "done date:", "id:", "sub:", "dlvr
 // cutKey splits off the key that s begins with, in any case.
 func cutKey(s string) (key, rest string, ok bool) {
 	for _, key := range receiptKeys {
-		if len(s) >= len(key) && strings.EqualFold(s[:len(key)], key) {
+		if len(s) >= len(key) && s[0]|0x20 == key[0] && strings.EqualFold(s[:len(key)], key) {
 			return key, s[len(key):], true
 		}
 	}
@@ -175,29 +175,52 @@ func (r *Receipt) set(key, value string, loc *time.Location) {
 	}
 }
 
-// receiptLayouts are tried in order among those of the value's length: Appendix
-// B's YYMMDDhhmm, with seconds, and both with century.
-var receiptLayouts = [...]string{"0601021504", "060102150405", "200601021504", "20060102150405"}
-
+// parseReceiptDate reads Appendix B's YYMMDDhhmm, also with seconds and with
+// century. Twelve digits are read with seconds, and if that is no time, with
+// century. The zero time means unreadable.
 func parseReceiptDate(s string, loc *time.Location) time.Time {
-	for _, layout := range receiptLayouts {
-		if len(layout) != len(s) {
-			continue
-		}
-		if t, err := time.ParseInLocation(layout, s, loc); err == nil {
+	switch len(s) {
+	case 10:
+		return receiptDate("20"+s+"00", loc)
+	case 12:
+		if t := receiptDate("20"+s, loc); !t.IsZero() {
 			return t
 		}
+		return receiptDate(s+"00", loc)
+	case 14:
+		return receiptDate(s, loc)
 	}
 	return time.Time{}
 }
+
+// receiptDate reads YYYYMMDDhhmmss. By hand: time.Parse takes five times as long
+// and there are two dates in each receipt.
+func receiptDate(s string, loc *time.Location) time.Time {
+	var n [7]int // year in two halves, month, day, hour, minute, second
+	for i := range n {
+		tens, units := s[2*i]-'0', s[2*i+1]-'0'
+		if tens > 9 || units > 9 {
+			return time.Time{}
+		}
+		n[i] = int(tens)*10 + int(units)
+	}
+	t := time.Date(n[0]*100+n[1], time.Month(n[2]), n[3], n[4], n[5], n[6], 0, loc)
+	if int(t.Month()) != n[2] || t.Day() != n[3] || t.Hour() != n[4] || t.Minute() != n[5] || t.Second() != n[6] {
+		return time.Time{} // such as the 31st of June
+	}
+	return t
+}
+
+// receiptLayout is Appendix B's date.
+const receiptLayout = "0601021504"
 
 // AppendReceipt writes the text of Appendix B, dates in loc, without seconds.
 func AppendReceipt(dst []byte, r *Receipt, loc *time.Location) []byte {
 	dst = append(append(dst, "id:"...), r.ID...)
 	dst = append(append(dst, " sub:"...), r.Sub...)
 	dst = append(append(dst, " dlvrd:"...), r.Dlvrd...)
-	dst = r.Submitted.In(loc).AppendFormat(append(dst, " submit date:"...), receiptLayouts[0])
-	dst = r.Done.In(loc).AppendFormat(append(dst, " done date:"...), receiptLayouts[0])
+	dst = r.Submitted.In(loc).AppendFormat(append(dst, " submit date:"...), receiptLayout)
+	dst = r.Done.In(loc).AppendFormat(append(dst, " done date:"...), receiptLayout)
 	dst = append(append(dst, " stat:"...), r.Stat...)
 	dst = append(append(dst, " err:"...), r.Err...)
 	return append(append(dst, " text:"...), r.Text...)
