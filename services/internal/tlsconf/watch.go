@@ -27,14 +27,26 @@ type watched struct {
 
 	mu       sync.Mutex
 	loaded   *identity
-	stamps   [3]stamp // of the files when loaded was read
+	stamps   stamps // of the files when loaded was read
 	lookNext time.Time
 }
 
-// stamp tells one state of a file from another.
-type stamp struct {
-	modified time.Time
-	size     int64
+// stamps tell one state of the files from another; nil stands for a file that is not there.
+type stamps [3]os.FileInfo
+
+func (a stamps) equal(b stamps) bool {
+	for i := range a {
+		if a[i] == nil || b[i] == nil {
+			if a[i] != b[i] {
+				return false
+			}
+			continue
+		}
+		if !os.SameFile(a[i], b[i]) || !a[i].ModTime().Equal(b[i].ModTime()) || a[i].Size() != b[i].Size() {
+			return false
+		}
+	}
+	return true
 }
 
 func watch(files Files, now func() time.Time) (*watched, error) {
@@ -58,7 +70,7 @@ func (w *watched) current() *identity {
 	}
 	w.lookNext = w.now().Add(lookInterval)
 	stamps := w.look()
-	if stamps == w.stamps {
+	if stamps.equal(w.stamps) {
 		return w.loaded
 	}
 	loaded, err := load(w.files)
@@ -71,13 +83,13 @@ func (w *watched) current() *identity {
 	return w.loaded
 }
 
-func (w *watched) look() (stamps [3]stamp) {
+func (w *watched) look() (found stamps) {
 	for i, name := range []string{w.files.Cert, w.files.Key, w.files.CA} {
 		if info, err := os.Stat(name); err == nil {
-			stamps[i] = stamp{info.ModTime(), info.Size()}
+			found[i] = info
 		}
 	}
-	return stamps
+	return found
 }
 
 func load(files Files) (*identity, error) {
