@@ -45,7 +45,9 @@ func Main(name string, commands map[string]func(ctx context.Context, args []stri
 	harden()
 	limitMemory()
 	ctx, cancel := context.WithCancel(context.Background())
-	go watchSignals(cancel)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	go watchSignals(signals, cancel)
 	os.Exit(run(ctx, name, commands, os.Args[1:], os.Stderr))
 }
 
@@ -89,9 +91,7 @@ func help(out io.Writer, name string, commands map[string]func(context.Context, 
 	fmt.Fprint(out, "\nsettings come from the environment; any NAME may be given as NAME_FILE\n")
 }
 
-func watchSignals(cancel context.CancelFunc) {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+func watchSignals(signals <-chan os.Signal, cancel context.CancelFunc) {
 	slog.Info("stopping", "signal", (<-signals).String())
 	cancel()
 	slog.Warn("stopped at once", "signal", (<-signals).String())
