@@ -1,5 +1,7 @@
 package policy
 
+import "errors"
+
 // header judges the header a message names: form first, and only a well-formed one against the registry.
 func header(d []Reason, pack *Pack, f *Facts) []Reason {
 	h := &f.Header
@@ -66,3 +68,12 @@ func core(text string, sixOnly bool) bool {
 
 func capital(c byte) bool  { return c >= 'A' && c <= 'Z' }
 func category(c byte) bool { return c == 'P' || c == 'S' || c == 'T' || c == 'G' }
+
+// CheckHeader says what is wrong with a header that is to be registered, nil when it is well-formed. Whether headers of
+// letters must have six is a matter of the pack, judged when a message is decided.
+func CheckHeader(text string) error {
+	if wrong := headerForm(nil, &Pack{}, text); wrong != nil {
+		return errors.New(wrong[0].Detail)
+	}
+	return nil
+}
