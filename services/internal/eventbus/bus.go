@@ -22,9 +22,9 @@ const (
 
 // Config says where NATS is. The tags are those of caarlos0/env.
 type Config struct {
-	URL         string `env:"NATS_URL"`                                   // nats://host:port, several with commas
-	CredsFile   string `env:"NATS_CREDS"`                                 // user JWT and seed; empty: none
-	MonitorURL  string `env:"NATS_MONITOR_URL"`                           // http://host:port of the server's monitoring
+	URL         string `env:"NATS_URL"`                                  // nats://host:port, several with commas
+	CredsFile   string `env:"NATS_CREDS"`                                // user JWT and seed; empty: none
+	MonitorURL  string `env:"NATS_MONITOR_URL"`                          // http://host:port of the server's monitoring
 	StreamBytes int64  `env:"NATS_STREAM_BYTES" envDefault:"1073741824"` // budget of the service's own streams together; 0: 1 GiB
 	Replicas    int    `env:"NATS_REPLICAS" envDefault:"1"`              // copies of each own stream: 1, 3 or 5; 0: 1
 }

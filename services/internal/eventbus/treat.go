@@ -79,7 +79,7 @@ func (w *worker) handle(ctx context.Context, batch []*taken) (err error) {
 	defer span.End()
 	defer func() {
 		if v := recover(); v != nil {
-			err = w.panicked(v)
+			err = panicked(w.log, v)
 		}
 		if err != nil {
 			span.SetStatus(codes.Error, kindName(err))
@@ -89,12 +89,12 @@ func (w *worker) handle(ctx context.Context, batch []*taken) (err error) {
 }
 
 // panicked logs the stack. A panic's value may quote data, so only a runtime error's text is told.
-func (w *worker) panicked(v any) error {
+func panicked(log *slog.Logger, v any) error {
 	text := fmt.Sprintf("%T", v)
 	if e, ok := v.(runtime.Error); ok {
 		text = e.Error()
 	}
-	w.log.Error("handler panicked", slog.String("panic", text), slog.String("stack", string(debug.Stack())))
+	log.Error("handler panicked", slog.String("panic", text), slog.String("stack", string(debug.Stack())))
 	return errs.E(errs.Internal, "PANIC", "the handler panicked", fmt.Errorf("panic: %s", text))
 }
 

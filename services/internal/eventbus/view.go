@@ -26,11 +26,8 @@ func Parcels(data []byte) ([]ParcelView, error) {
 			return nil, malformed("an event's fields")
 		}
 		data = rest
-		if number != parcelField {
+		if number != parcelField || value == nil {
 			continue
-		}
-		if value == nil {
-			return nil, malformed("field 2 of an event")
 		}
 		view, ok := viewParcel(value)
 		if !ok {
@@ -50,13 +47,13 @@ func Metadata(data []byte) (*eventv1.Metadata, error) {
 			return nil, malformed("an event's fields")
 		}
 		data = rest
-		if number != metadataField {
+		if number != metadataField || value == nil {
 			continue
 		}
 		if head == nil {
 			head = &eventv1.Metadata{}
 		}
-		if value == nil || (proto.UnmarshalOptions{Merge: true}).Unmarshal(value, head) != nil {
+		if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(value, head); err != nil {
 			return nil, malformed("an event's metadata")
 		}
 	}
@@ -66,46 +63,30 @@ func Metadata(data []byte) (*eventv1.Metadata, error) {
 	return head, nil
 }
 
-// viewParcel reads fields 1..4. As in protobuf, the last occurrence of a field counts.
+// viewParcel reads fields 1..4 as generated code does: the last occurrence counts, another wire type is unknown.
 func viewParcel(data []byte) (view ParcelView, ok bool) {
 	view.Payload = data
+	var ids [4][]byte
 	for len(data) > 0 {
 		number, value, rest, ok := nextField(data)
 		if !ok {
 			return view, false
 		}
 		data = rest
-		if number < 1 || number > 4 {
-			continue
+		if value != nil && number >= 1 && int(number) <= len(ids) {
+			ids[number-1] = value
 		}
-		id, ok := uuidOf(value)
-		if !ok {
+	}
+	for i, id := range []*uuid.UUID{&view.ID, &view.Tenant, &view.Correlation, &view.Causation} {
+		if len(ids[i]) != 0 && len(ids[i]) != len(id) {
 			return view, false
 		}
-		switch number {
-		case 1:
-			view.ID = id
-		case 2:
-			view.Tenant = id
-		case 3:
-			view.Correlation = id
-		case 4:
-			view.Causation = id
-		}
+		copy(id[:], ids[i])
 	}
 	return view, view.ID != uuid.Nil && view.Tenant != uuid.Nil
 }
 
-// uuidOf takes 16 bytes, or none for Nil; value is nil for a field that is not length-delimited.
-func uuidOf(value []byte) (id uuid.UUID, ok bool) {
-	if value == nil || (len(value) != 0 && len(value) != len(id)) {
-		return id, false
-	}
-	copy(id[:], value)
-	return id, true
-}
-
-// nextField splits off one field; value is nil, not empty, when it is not length-delimited.
+// nextField splits off one field; value is nil when it is not length-delimited, and never nil when it is.
 func nextField(data []byte) (number protowire.Number, value, rest []byte, ok bool) {
 	number, kind, n := protowire.ConsumeTag(data)
 	if n < 0 {

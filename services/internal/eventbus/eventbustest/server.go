@@ -37,20 +37,20 @@ func Run(t testing.TB) eventbus.Config {
 func Start(t testing.TB, change func(*natsserver.Options)) *Server {
 	t.Helper()
 	s := &Server{t: t, options: natsserver.Options{
-		ServerName: "eventbustest", Host: "127.0.0.1", Port: freePort(t), HTTPHost: "127.0.0.1", HTTPPort: freePort(t),
+		ServerName: "eventbustest", Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, HTTPHost: "127.0.0.1", HTTPPort: natsserver.RANDOM_PORT,
 		JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, JetStreamMaxStore: 4 << 30, JetStreamMaxMemory: 64 << 20,
 		MaxPayload: 1 << 20, NoSigs: true, NoLog: true,
 	}}
 	if change != nil {
 		change(&s.options)
 	}
+	t.Cleanup(s.Stop)
+	s.Start()
 	s.Config = eventbus.Config{
-		URL:         fmt.Sprintf("nats://127.0.0.1:%d", s.options.Port),
+		URL:         s.URL("", ""),
 		MonitorURL:  fmt.Sprintf("http://127.0.0.1:%d", s.options.HTTPPort),
 		StreamBytes: 256 << 20,
 	}
-	t.Cleanup(s.Stop)
-	s.Start()
 	return s
 }
 
@@ -67,6 +67,8 @@ func (s *Server) Start() {
 		s.t.Fatal("nats-server is not ready")
 	}
 	s.server = server
+	s.options.Port = server.Addr().(*net.TCPAddr).Port // chosen by the kernel once, kept for the next start
+	s.options.HTTPPort = server.MonitorAddr().Port
 }
 
 // Stop ends the server; clients see it go away. It may be called twice.
@@ -103,15 +105,4 @@ func (s *Server) URL(user, password string) string {
 		u.User = url.UserPassword(user, password)
 	}
 	return u.String()
-}
-
-// freePort asks the kernel; the server needs a known port to come back to.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("port: %v", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
