@@ -40,6 +40,11 @@ func (r *Relay) Published(_ context.Context, done []eventbus.Parcel) {
 			}
 		}
 	}
+	r.signal()
+}
+
+// signal says that something is in published.
+func (r *Relay) signal() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -47,26 +52,34 @@ func (r *Relay) Published(_ context.Context, done []eventbus.Parcel) {
 }
 
 func (r *Relay) runDelete(ctx context.Context) {
-	forever := 24 * time.Hour
-	for wait(ctx, r.wake, forever) && wait(ctx, nil, linger) {
-		for {
-			more, err := r.deleteSome(ctx)
-			if err != nil && ctx.Err() == nil {
-				slog.WarnContext(ctx, "outbox rows not deleted", slog.String("error", err.Error()))
-				wait(ctx, nil, r.tick)
-			}
-			if !more || ctx.Err() != nil {
-				break
-			}
-		}
+	for r.woken(ctx) && wait(ctx, linger) {
+		r.deleteAll(ctx)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastDelete)
 	defer cancel()
+	r.deleteAll(last)
+}
+
+func (r *Relay) woken(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-r.wake:
+		return true
+	}
+}
+
+// deleteAll deletes until nothing is left. After a failure it leaves the rest for a later wake-up.
+func (r *Relay) deleteAll(ctx context.Context) {
 	for more := true; more; {
 		var err error
-		if more, err = r.deleteSome(last); err != nil {
-			slog.WarnContext(ctx, "outbox rows not deleted", slog.String("error", err.Error()))
-			return // the next relay publishes them once more
+		if more, err = r.deleteSome(ctx); err != nil {
+			if ctx.Err() == nil {
+				slog.WarnContext(ctx, "outbox rows not deleted", slog.String("error", err.Error()))
+			}
+			wait(ctx, r.tick)
+			r.signal()
+			return
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 )
@@ -117,16 +116,4 @@ func daysOf(ids []uuid.UUID) []time.Time {
 	}
 	slices.SortFunc(days, time.Time.Compare)
 	return slices.Compact(days)
-}
-
-// One is Load for a single parcel; errs.NotFound when it is not there.
-func One(ctx context.Context, q Querier, id uuid.UUID) (eventbus.Parcel, error) {
-	parcels, err := Load(ctx, q, id)
-	if err != nil {
-		return eventbus.Parcel{}, err
-	}
-	if len(parcels) == 0 {
-		return eventbus.Parcel{}, errs.E(errs.NotFound, "NOT_FOUND", "There is no such parcel.", nil)
-	}
-	return parcels[0], nil
 }

@@ -76,24 +76,21 @@ func (r *Relay) Lag(ctx context.Context) (rows int64, oldest time.Duration, err 
 	return rows, max(0, r.now().Sub(postgres.Minted(*first))), nil
 }
 
-// runRepublish makes a round every tick, at once while full rounds get through, and rarely while nothing does.
+// runRepublish makes a round every tick: full rounds follow one another as soon as they get through to NATS, and seldom
+// while nothing does.
 func (r *Relay) runRepublish(ctx context.Context) {
-	pause := r.tick
-	for wait(ctx, nil, pause) {
+	for pause := r.tick; wait(ctx, pause); {
 		n, err := r.round(ctx)
-		for err == nil && n == roundParcels && wait(ctx, nil, 0) {
-			if !r.awaitRound(ctx) {
-				pause = min(2*pause, longestPause)
-				break
-			}
-			pause = r.tick
-			n, err = r.round(ctx)
-		}
-		if n < roundParcels {
-			pause = r.tick
-		}
 		if err != nil && ctx.Err() == nil {
 			slog.WarnContext(ctx, "outbox not read", slog.String("error", err.Error()))
+		}
+		switch {
+		case n < roundParcels:
+			pause = r.tick
+		case r.awaitRound(ctx):
+			pause = 0
+		default:
+			pause = min(max(2*pause, r.tick), longestPause)
 		}
 	}
 }
@@ -183,15 +180,14 @@ func (r *Relay) expect(parcels []eventbus.Parcel) {
 	}
 }
 
-// wait sleeps for d or until signal; false when ctx ended.
-func wait(ctx context.Context, signal <-chan struct{}, d time.Duration) bool {
+// wait sleeps for d; false when ctx ended.
+func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-signal:
 	case <-timer.C:
+		return ctx.Err() == nil
 	}
-	return ctx.Err() == nil
 }

@@ -7,51 +7,58 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// registerUUID teaches m uuid.UUID in its binary form. Without it pgx goes through text: three times the cost per id,
-// and ids are most of what a batch holds.
+// registerUUID teaches m uuid.UUID and []uuid.UUID in binary. Without it pgx takes the way of database/sql, through
+// text: several times the cost for each id, and ids are most of what a batch holds.
 func registerUUID(m *pgtype.Map) {
-	m.TryWrapEncodePlanFuncs = append([]pgtype.TryWrapEncodePlanFunc{wrapEncode}, m.TryWrapEncodePlanFuncs...)
-	m.TryWrapScanPlanFuncs = append([]pgtype.TryWrapScanPlanFunc{wrapScan}, m.TryWrapScanPlanFuncs...)
+	t := &pgtype.Type{Name: "uuid", OID: pgtype.UUIDOID, Codec: uuidCodec{}}
+	m.RegisterType(t)
+	m.RegisterType(&pgtype.Type{Name: "_uuid", OID: pgtype.UUIDArrayOID, Codec: &pgtype.ArrayCodec{ElementType: t}})
+	m.TryWrapEncodePlanFuncs = append([]pgtype.TryWrapEncodePlanFunc{wrapUUIDs}, m.TryWrapEncodePlanFuncs...)
 }
 
-// wireUUID is a uuid.UUID that speaks pgtype's UUIDValuer and UUIDScanner.
-type wireUUID uuid.UUID
+// uuidCodec is pgtype's, with a short way for uuid.UUID in binary.
+type uuidCodec struct{ pgtype.UUIDCodec }
 
-// UUIDValue implements pgtype.UUIDValuer.
-func (u wireUUID) UUIDValue() (pgtype.UUID, error) { return pgtype.UUID{Bytes: u, Valid: true}, nil }
-
-// ScanUUID implements pgtype.UUIDScanner; NULL needs a *uuid.UUID.
-func (u *wireUUID) ScanUUID(v pgtype.UUID) error {
-	if !v.Valid {
-		return fmt.Errorf("cannot scan NULL into *uuid.UUID")
+// PlanEncode implements pgtype.Codec.
+func (c uuidCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
+	if _, ok := value.(uuid.UUID); ok && format == pgtype.BinaryFormatCode {
+		return encodeUUID{}
 	}
-	*u = v.Bytes
+	return c.UUIDCodec.PlanEncode(m, oid, format, value)
+}
+
+// PlanScan implements pgtype.Codec.
+func (c uuidCodec) PlanScan(m *pgtype.Map, oid uint32, format int16, target any) pgtype.ScanPlan {
+	if _, ok := target.(*uuid.UUID); ok && format == pgtype.BinaryFormatCode {
+		return scanUUID{}
+	}
+	return c.UUIDCodec.PlanScan(m, oid, format, target)
+}
+
+type encodeUUID struct{}
+
+func (encodeUUID) Encode(value any, buf []byte) ([]byte, error) {
+	id := value.(uuid.UUID)
+	return append(buf, id[:]...), nil
+}
+
+type scanUUID struct{}
+
+func (scanUUID) Scan(src []byte, dst any) error {
+	id := dst.(*uuid.UUID)
+	if len(src) != len(id) { // NULL is nil; a column that may be NULL needs a **uuid.UUID
+		return fmt.Errorf("cannot scan %d bytes into *uuid.UUID", len(src))
+	}
+	copy(id[:], src)
 	return nil
 }
 
-func wrapEncode(value any) (pgtype.WrappedEncodePlanNextSetter, any, bool) {
-	switch value := value.(type) {
-	case uuid.UUID:
-		return &encodeUUID{}, wireUUID(value), true
-	case []uuid.UUID:
-		return &encodeUUIDs{}, wireUUIDs(value), true
+// wrapUUIDs saves []uuid.UUID the reflection pgtype would spend on each element.
+func wrapUUIDs(value any) (pgtype.WrappedEncodePlanNextSetter, any, bool) {
+	if ids, ok := value.([]uuid.UUID); ok {
+		return &encodeUUIDs{}, pgtype.FlatArray[uuid.UUID](ids), true
 	}
 	return nil, nil, false
-}
-
-func wrapScan(target any) (pgtype.WrappedScanPlanNextSetter, any, bool) {
-	if target, ok := target.(*uuid.UUID); ok {
-		return &scanUUID{}, (*wireUUID)(target), true
-	}
-	return nil, nil, false
-}
-
-type encodeUUID struct{ next pgtype.EncodePlan }
-
-func (p *encodeUUID) SetNext(next pgtype.EncodePlan) { p.next = next }
-
-func (p *encodeUUID) Encode(value any, buf []byte) ([]byte, error) {
-	return p.next.Encode(wireUUID(value.(uuid.UUID)), buf)
 }
 
 type encodeUUIDs struct{ next pgtype.EncodePlan }
@@ -59,24 +66,5 @@ type encodeUUIDs struct{ next pgtype.EncodePlan }
 func (p *encodeUUIDs) SetNext(next pgtype.EncodePlan) { p.next = next }
 
 func (p *encodeUUIDs) Encode(value any, buf []byte) ([]byte, error) {
-	return p.next.Encode(wireUUIDs(value.([]uuid.UUID)), buf)
-}
-
-func wireUUIDs(ids []uuid.UUID) pgtype.FlatArray[wireUUID] {
-	if ids == nil {
-		return nil
-	}
-	out := make(pgtype.FlatArray[wireUUID], len(ids))
-	for i, id := range ids {
-		out[i] = wireUUID(id)
-	}
-	return out
-}
-
-type scanUUID struct{ next pgtype.ScanPlan }
-
-func (p *scanUUID) SetNext(next pgtype.ScanPlan) { p.next = next }
-
-func (p *scanUUID) Scan(src []byte, dst any) error {
-	return p.next.Scan(src, (*wireUUID)(dst.(*uuid.UUID)))
+	return p.next.Encode(pgtype.FlatArray[uuid.UUID](value.([]uuid.UUID)), buf)
 }
