@@ -66,11 +66,12 @@ func recovered(ctx context.Context, log *slog.Logger, method string, call func()
 
 // gate lets a call pass when its caller may make it, and attaches the principal the door has forwarded.
 type gate struct {
+	log     *slog.Logger
 	callers map[string]map[string]bool // full method -> services
 }
 
-func newGate(callers map[string][]string) gate {
-	g := gate{callers: make(map[string]map[string]bool, len(callers))}
+func newGate(log *slog.Logger, callers map[string][]string) gate {
+	g := gate{log: log, callers: make(map[string]map[string]bool, len(callers))}
 	for method, services := range callers {
 		g.callers[method] = make(map[string]bool, len(services))
 		for _, s := range services {
@@ -92,6 +93,7 @@ var openMethods = map[string]bool{
 func (g gate) pass(ctx context.Context, method string) (context.Context, error) {
 	caller := Caller(ctx)
 	if caller == "" || (!g.callers[method][caller] && !openMethods[method]) {
+		g.log.WarnContext(ctx, "caller refused", "caller", caller, "method", method)
 		return ctx, &errs.Error{
 			Kind: errs.Denied, Reason: "CALLER_NOT_ALLOWED",
 			Message:  fmt.Sprintf("service %q may not call %s", caller, method),

@@ -54,7 +54,7 @@ func NewServer(cfg ServerConfig, register func(grpc.ServiceRegistrar)) (*Server,
 	if cfg.TLS == nil {
 		return nil, errors.New("rpc: an inner server needs mTLS")
 	}
-	g := newGate(cfg.Callers)
+	g := newGate(cfg.Log, cfg.Callers)
 	s := &Server{health: health.NewServer()}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(cfg.TLS)),
