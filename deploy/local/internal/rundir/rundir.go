@@ -29,7 +29,9 @@ func Open(path string) (Dir, error) {
 }
 
 // Path joins parts to the directory.
-func (d Dir) Path(parts ...string) string { return filepath.Join(append([]string{string(d)}, parts...)...) }
+func (d Dir) Path(parts ...string) string {
+	return filepath.Join(append([]string{string(d)}, parts...)...)
+}
 
 // Bin is the path of a program.
 func (d Dir) Bin(name string) string { return d.Path("bin", name) }
