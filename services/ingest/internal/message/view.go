@@ -1,0 +1,63 @@
+package message
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Summary is one line of a list.
+type Summary struct {
+	ID              uuid.UUID
+	Lane            string
+	Accept          time.Time
+	Header          string
+	TemplateID      string
+	ClientReference string
+	Standing        Standing
+}
+
+// Detail is all that is known of a message; Content is still sealed.
+type Detail struct {
+	Summary
+	EntityID string
+	Expire   time.Time
+	Schedule time.Time // zero when none was asked for
+	Content  []byte
+	Events   []Event // in no particular order
+}
+
+// Query asks for a tenant's messages of one environment, newest first.
+type Query struct {
+	Tenant    uuid.UUID
+	Env       string
+	State     State     // 0 for all
+	Start     time.Time // accepted at or after
+	End       time.Time // accepted before
+	Reference string    // exactly this one; empty for all
+	Before    uuid.UUID // go on after this id, which the page before named; zero for the first page
+	Limit     int       // 1..500
+}
+
+// Page answers a Query. It may hold fewer than Limit messages, or none, and yet not be the last: a filter looks at a
+// bounded number of messages each time.
+type Page struct {
+	Messages []Summary
+	Next     uuid.UUID // Query.Before of the next page; zero at the end
+}
+
+// Chunk is what one event parcel says of one accepted parcel.
+type Chunk struct {
+	Parcel uuid.UUID // accepted
+	Tenant uuid.UUID
+	Env    string
+	Event  uuid.UUID // id of the parcel of the event
+	Pack   []byte    // AppendEvent
+	Final  []Finish
+}
+
+// Finish says that a message reached a final state.
+type Finish struct {
+	ID       uuid.UUID
+	Standing Standing
+}
