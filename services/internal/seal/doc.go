@@ -1,5 +1,6 @@
-package seal
-
+// Package seal encrypts content: AES-256-GCM under random data keys, one per environment, tenant, IST day and class,
+// wrapped by the environment's deployment key, which the key-encryption key (KEK) wraps in turn (design decision 4).
+//
 // Keys, from the outside in:
 //
 //	KEK                 outside the process (file, Vault/OpenBao, KMS); wraps deployment keys
@@ -20,3 +21,4 @@ package seal
 //
 // Opening checks the whole binding: a value that is moved to another row, tenant, environment or class, or changed by a
 // bit, fails with reason CONTENT_UNREADABLE. After its data key is destroyed it fails with CONTENT_KEY_DESTROYED.
+package seal

@@ -77,18 +77,28 @@ func CreateKeyring(ctx context.Context, kek KEK, file string, envs ...string) er
 // a keyring, is.
 func OpenKeyring(ctx context.Context, kek KEK, file string, now func() time.Time) (*Keyring, error) {
 	k := &Keyring{kek: kek, file: file, now: now}
-	if _, err := k.ring(ctx); err != nil && errs.KindOf(err) != errs.Unavailable {
+	_, err := k.cached.load(ctx, ringEntry, ringEntry, now(), k.unwrapAll)
+	if err != nil && errs.KindOf(err) != errs.Unavailable {
 		return nil, err
 	}
 	return k, nil
 }
 
 func (k *Keyring) ring(ctx context.Context) (ring, error) {
-	now := k.now()
-	if r, ok := k.cached.get(ringEntry, now); ok {
+	if r, ok := k.cached.get(ringEntry, k.now()); ok {
 		return r, nil
 	}
-	return k.cached.load(ctx, ringEntry, ringEntry, now, k.unwrapAll)
+	return k.refresh(ctx)
+}
+
+// refresh reads and unwraps the keyring again. In a running process every failure is errs.Unavailable: a permission
+// withdrawn by mistake, or a file half distributed, must delay messages and not send them to the dead letters.
+func (k *Keyring) refresh(ctx context.Context) (ring, error) {
+	r, err := k.cached.load(ctx, ringEntry, ringEntry, k.now(), k.unwrapAll)
+	if err != nil && errs.KindOf(err) != errs.Unavailable {
+		err = errs.E(errs.Unavailable, "KEYRING_UNREADABLE", "the deployment keys cannot be had", err)
+	}
+	return r, err
 }
 
 func (k *Keyring) unwrapAll(ctx context.Context) (ring, error) {
@@ -141,7 +151,7 @@ func (k *Keyring) newest(ctx context.Context, env string) (deploymentKey, error)
 func (k *Keyring) version(ctx context.Context, env string, version uint32) (deploymentKey, error) {
 	for _, fresh := range []bool{false, true} {
 		if fresh {
-			if _, err := k.cached.load(ctx, ringEntry, ringEntry, k.now(), k.unwrapAll); err != nil {
+			if _, err := k.refresh(ctx); err != nil {
 				return deploymentKey{}, err
 			}
 		}
@@ -155,7 +165,7 @@ func (k *Keyring) version(ctx context.Context, env string, version uint32) (depl
 			}
 		}
 	}
-	return deploymentKey{}, errs.E(errs.Denied, "DEPLOYMENT_KEY_UNKNOWN", "the deployment key is not in the keyring",
+	return deploymentKey{}, errs.E(errs.Unavailable, "DEPLOYMENT_KEY_UNKNOWN", "the deployment key is not in the keyring yet",
 		errors.New(keyName(env, version)))
 }
 

@@ -115,6 +115,20 @@ func TestKeyringOpensWhileTheKEKIsAway(t *testing.T) {
 	}
 }
 
+func TestTroubleInARunningProcessIsUnavailable(t *testing.T) {
+	h := newHouse(t)
+	sealed := h.mustSeal(t, "x", place)
+	h.keys.wrapped[1][3] = 9 // wrapped by a version this process has no copy of
+	opened, err := h.Opener().Open(t.Context(), nil, sealed, place)
+	wantFailure(t, opened, err, errs.Unavailable, "DEPLOYMENT_KEY_UNKNOWN")
+	if err := os.WriteFile(h.file, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.clock.advance(time.Hour)
+	_, err = h.Seal(t.Context(), nil, nil, place)
+	wantFailure(t, nil, err, errs.Unavailable, "KEYRING_UNREADABLE")
+}
+
 func TestDeploymentKeysAreUnwrappedOncePerHour(t *testing.T) {
 	h := newHouse(t)
 	before := h.kek.unwraps.Load()

@@ -1,5 +1,3 @@
-// Package seal encrypts content: AES-256-GCM under random data keys, one per environment, tenant, IST day and class,
-// wrapped by the environment's deployment key, which the key-encryption key (KEK) wraps in turn (design decision 4).
 package seal
 
 import (
