@@ -123,6 +123,9 @@ func (d *download) keep() error {
 	if err := os.RemoveAll(whole); err != nil { // one that did not run
 		return err
 	}
+	if err := os.RemoveAll(filepath.Join(d.cache, "apt")); err != nil { // our package lists have done their work
+		return err
+	}
 	return os.Rename(d.root, whole)
 }
 
@@ -131,7 +134,7 @@ var serverPackage = regexp.MustCompile(`(?m)^postgresql-([0-9]+)$`)
 // newest is the highest version the package lists know; lists of our own are fetched when the machine has none.
 func (d *download) newest(ctx context.Context) (string, error) {
 	for {
-		out, err := d.run1(ctx, "apt-cache", "pkgnames", "postgresql-")
+		out, err := d.output(ctx, "apt-cache", "pkgnames", "postgresql-")
 		if err != nil {
 			return "", err
 		}
@@ -153,11 +156,10 @@ func (d *download) newest(ctx context.Context) (string, error) {
 	}
 }
 
-var candidate = regexp.MustCompile(`(?m)^\s*Candidate: [^(\s]`)
-
+// available tells whether a package can be downloaded; one that is merely installed is known to apt as well.
 func (d *download) available(ctx context.Context, name string) bool {
-	out, err := d.run1(ctx, "apt-cache", "policy", name)
-	return err == nil && candidate.MatchString(out)
+	_, err := d.output(ctx, "apt-get", "download", "--print-uris", name)
+	return err == nil
 }
 
 // ownLists fetches package lists into the cache: without root the machine's cannot be refreshed.
@@ -170,7 +172,7 @@ func (d *download) ownLists(ctx context.Context) error {
 	}
 	d.apt = []string{"-o", "Dir::State::Lists=" + state + "/lists", "-o", "Dir::Cache=" + state, "-o", "APT::Sandbox::User=" + currentUser()}
 	fmt.Fprintln(d.log, "testbed: fetching package lists")
-	_, err := d.run1(ctx, "apt-get", "update", "-q")
+	_, err := d.output(ctx, "apt-get", "update", "-q")
 	return err
 }
 
@@ -189,7 +191,7 @@ func (d *download) fetch(ctx context.Context, names []string) error {
 	}
 	debs, _ := filepath.Glob(filepath.Join(archives, "*.deb")) // the pattern is well formed
 	for _, deb := range debs {
-		if _, err := d.run1(ctx, "dpkg-deb", "-x", deb, d.root); err != nil {
+		if _, err := d.output(ctx, "dpkg-deb", "-x", deb, d.root); err != nil {
 			return err
 		}
 	}
@@ -233,7 +235,7 @@ var (
 
 // dependencies lists the library packages that names depend on, one step further, without those seen before.
 func (d *download) dependencies(ctx context.Context, names []string) ([]string, error) {
-	out, err := d.run1(ctx, "apt-cache", append([]string{"depends"}, names...)...)
+	out, err := d.output(ctx, "apt-cache", append([]string{"depends"}, names...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -249,8 +251,8 @@ func (d *download) dependencies(ctx context.Context, names []string) ([]string, 
 	return next, nil
 }
 
-// run1 runs one program and answers its output.
-func (d *download) run1(ctx context.Context, program string, args ...string) (string, error) {
+// output runs one program and answers its output.
+func (d *download) output(ctx context.Context, program string, args ...string) (string, error) {
 	out, err := d.command(ctx, program, args...).Output()
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", program, withStderr(err))
