@@ -53,7 +53,9 @@ func (b *backlog) tlvs(tags route.Tags, m *Message) smpp.TLVs {
 	return t
 }
 
-func newBacklog() *backlog { return &backlog{wake: map[chan struct{}]struct{}{}, made: map[profile]smpp.TLVs{}} }
+func newBacklog() *backlog {
+	return &backlog{wake: map[chan struct{}]struct{}{}, made: map[profile]smpp.TLVs{}}
+}
 
 // push puts messages at the end of their lane, those with a time to wait aside.
 func (b *backlog) push(messages ...*Message) {

@@ -54,8 +54,8 @@ type Engine struct {
 // Stats are totals since the process began; read with Load.
 type Stats struct {
 	Taken, Intended, Submitted, Failed, Unknown, Returned, Expired, Released atomic.Int64 // messages
-	Receipts, Inbound, Unreadable                                           atomic.Int64 // deliver_sm
-	Terms, Throttled                                                        atomic.Int64
+	Receipts, Inbound, Unreadable                                            atomic.Int64 // deliver_sm
+	Terms, Throttled                                                         atomic.Int64
 }
 
 // New makes an engine.

@@ -79,8 +79,8 @@ type Message struct {
 	Unreadable string // canonical reason why its content cannot be opened or encoded; it fails without a submit
 
 	tlvs     smpp.TLVs // entity, template and chain for its route; shared by messages of one template
-	attempts int      // submits refused for a passing reason
-	ids      []string // operator's ids by segment; empty where not accepted. nil before the first answer
+	attempts int       // submits refused for a passing reason
+	ids      []string  // operator's ids by segment; empty where not accepted. nil before the first answer
 	notDue   time.Time
 }
 

@@ -1,0 +1,300 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
+)
+
+// matchDays is how many days back a receipt's submission is looked for: operators end a message after three at most.
+const matchDays = 4
+
+// matched is a receipt with the segment it speaks of.
+type matched struct {
+	receipt delivery.Receipt
+	sub     submission
+}
+
+// join finds the submissions of receipts, keeps both kinds of receipts and tells n what they mean. Receipts that were
+// kept before change nothing.
+func (s *Store) join(ctx context.Context, tx pgx.Tx, receipts []delivery.Receipt, n *news) error {
+	if len(receipts) == 0 {
+		return nil
+	}
+	subs, err := s.submissions(ctx, tx, receipts)
+	if err != nil {
+		return err
+	}
+	found, lone := pair(receipts, subs)
+	fresh, err := keep(ctx, tx, found, lone)
+	if err != nil {
+		return err
+	}
+	var several []matched
+	for i := range fresh {
+		if fresh[i].sub.segments > 1 {
+			several = append(several, fresh[i])
+			continue
+		}
+		n.receipt(&fresh[i], fresh[i].receipt.State.Outcome())
+	}
+	return aggregate(ctx, tx, several, n)
+}
+
+// address is what a receipt and a submission have in common.
+type address struct{ route, id string }
+
+// submissions looks up the segments of receipts; of an id that was used twice, the latest.
+func (s *Store) submissions(ctx context.Context, tx pgx.Tx, receipts []delivery.Receipt) (map[address]submission, error) {
+	ids := map[string][]string{}
+	for i := range receipts {
+		ids[receipts[i].Route] = append(ids[receipts[i].Route], receipts[i].OperatorID)
+	}
+	since := dayOf(s.now()).AddDate(0, 0, -matchDays)
+	var b pgx.Batch
+	for _, route := range slices.Sorted(keys(ids)) {
+		slices.Sort(ids[route])
+		b.Queue(`SELECT day, route, operator_id, tenant_id, message_id, round, segment, segments, env, lane, encoding, submitted_at
+			FROM submissions WHERE route = $1 AND operator_id = ANY ($2) AND day >= $3`, route, slices.Compact(ids[route]), since)
+	}
+	answers := tx.SendBatch(ctx, &b)
+	subs := make(map[address]submission, len(receipts))
+	for range ids {
+		rows, err := answers.Query()
+		if err != nil {
+			return nil, errors.Join(err, answers.Close())
+		}
+		var u submission
+		var lane int16
+		_, err = pgx.ForEachRow(rows, []any{&u.day, &u.route, &u.id, &u.tenant, &u.message, &u.round, &u.segment, &u.segments,
+			&u.env, &lane, &u.encoding, &u.submitted}, func() error {
+			u.lane = delivery.Lane(lane)
+			if old, ok := subs[address{u.route, u.id}]; !ok || old.submitted.Before(u.submitted) {
+				subs[address{u.route, u.id}] = u
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, errors.Join(err, answers.Close())
+		}
+	}
+	return subs, answers.Close()
+}
+
+// pair splits receipts into those with a submission and those without, each once and in the order of its key.
+func pair(receipts []delivery.Receipt, subs map[address]submission) (found []matched, lone []delivery.Receipt) {
+	for _, r := range receipts {
+		if u, ok := subs[address{r.Route, r.OperatorID}]; ok && r.OperatorID != "" {
+			found = append(found, matched{r, u})
+		} else {
+			lone = append(lone, r)
+		}
+	}
+	order := func(a, b matched) int {
+		return cmp.Or(a.sub.day.Compare(b.sub.day), bytes.Compare(a.sub.tenant[:], b.sub.tenant[:]),
+			bytes.Compare(a.sub.message[:], b.sub.message[:]), a.sub.segment-b.sub.segment, cmp.Compare(a.receipt.State, b.receipt.State))
+	}
+	slices.SortStableFunc(found, order)
+	found = slices.CompactFunc(found, func(a, b matched) bool { return order(a, b) == 0 })
+	slices.SortFunc(lone, func(a, b delivery.Receipt) int {
+		return cmp.Or(cmp.Compare(a.Route, b.Route), cmp.Compare(a.OperatorID, b.OperatorID), cmp.Compare(a.State, b.State), bytes.Compare(a.Hash[:], b.Hash[:]))
+	})
+	return found, lone
+}
+
+// keep writes both kinds down and answers the matched ones that are new.
+func keep(ctx context.Context, tx pgx.Tx, found []matched, lone []delivery.Receipt) ([]matched, error) {
+	var b pgx.Batch
+	queueReceipts(&b, found)
+	queueParked(&b, lone)
+	answers := tx.SendBatch(ctx, &b)
+	fresh := map[receiptKey]bool{}
+	if len(found) > 0 {
+		rows, err := answers.Query()
+		if err != nil {
+			return nil, errors.Join(err, answers.Close())
+		}
+		var key receiptKey
+		_, err = pgx.ForEachRow(rows, []any{&key.message, &key.segment, &key.state}, func() error {
+			fresh[key] = true
+			return nil
+		})
+		if err != nil {
+			return nil, errors.Join(err, answers.Close())
+		}
+	}
+	kept := slices.DeleteFunc(found, func(m matched) bool { return !fresh[m.key()] })
+	return kept, answers.Close()
+}
+
+type receiptKey struct {
+	message        uuid.UUID
+	segment, state int16
+}
+
+func (m *matched) key() receiptKey {
+	return receiptKey{m.sub.message, int16(m.sub.segment), int16(m.receipt.State)}
+}
+
+func queueReceipts(b *pgx.Batch, list []matched) {
+	n := len(list)
+	if n == 0 {
+		return
+	}
+	days, tenants, messages := make([]time.Time, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
+	segments, states, codes := make([]int16, n), make([]int16, n), make([]string, n)
+	done, received, hashes := make([]time.Time, n), make([]time.Time, n), make([][]byte, n)
+	for i := range list {
+		r, u := &list[i].receipt, &list[i].sub
+		days[i], tenants[i], messages[i] = u.day, u.tenant, u.message
+		segments[i], states[i], codes[i] = int16(u.segment), int16(r.State), r.Code
+		done[i], received[i], hashes[i] = r.Done, r.Received, r.Hash[:]
+	}
+	b.Queue(`INSERT INTO receipts (day, tenant_id, message_id, segment, state, code, done_at, received_at, pdu_sha256)
+		SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[], $4::smallint[], $5::smallint[], $6::text[], $7::timestamptz[],
+			$8::timestamptz[], $9::bytea[]) ON CONFLICT DO NOTHING RETURNING message_id, segment, state`,
+		days, tenants, messages, segments, states, codes, done, received, hashes)
+}
+
+func queueParked(b *pgx.Batch, list []delivery.Receipt) {
+	n := len(list)
+	if n == 0 {
+		return
+	}
+	days, routes, ids := make([]time.Time, n), make([]string, n), make([]string, n)
+	states, hashes, codes := make([]int16, n), make([][]byte, n), make([]string, n)
+	reasons, done, received := make([]string, n), make([]time.Time, n), make([]time.Time, n)
+	for i := range list {
+		r := &list[i]
+		days[i], routes[i], ids[i] = dayOf(r.Received), r.Route, r.OperatorID
+		states[i], hashes[i], codes[i] = int16(r.State), r.Hash[:], r.Code
+		reasons[i], done[i], received[i] = r.Reason, r.Done, r.Received
+	}
+	b.Queue(`INSERT INTO parked_receipts (day, route, operator_id, state, pdu_sha256, code, reason, done_at, received_at)
+		SELECT * FROM unnest($1::date[], $2::text[], $3::text[], $4::smallint[], $5::bytea[], $6::text[], $7::text[],
+			$8::timestamptz[], $9::timestamptz[]) ON CONFLICT DO NOTHING`,
+		days, routes, ids, states, hashes, codes, reasons, done, received)
+}
+
+// aggregate joins the receipts of messages of several segments: an event only where these change what is known. Two
+// replicas may hold receipts of one message, so each message is locked until the commit: the later one sees all.
+func aggregate(ctx context.Context, tx pgx.Tx, fresh []matched, n *news) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	byMessage := map[uuid.UUID][]matched{}
+	locks := make([]int64, 0, len(fresh))
+	for _, m := range fresh {
+		if byMessage[m.sub.message] == nil {
+			locks = append(locks, int64(binary.BigEndian.Uint64(m.sub.message[8:])))
+		}
+		byMessage[m.sub.message] = append(byMessage[m.sub.message], m)
+	}
+	slices.Sort(locks)
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) AS u (k)`, locks); err != nil {
+		return err
+	}
+	all, err := heardOf(ctx, tx, fresh)
+	if err != nil {
+		return err
+	}
+	for message, list := range byMessage {
+		heard, segments := all[message], list[0].sub.segments
+		now := delivery.Aggregate(segments, heard)
+		before := delivery.Aggregate(segments, without(heard, list))
+		if now != before {
+			n.receipt(deciding(list, now), now)
+		}
+	}
+	return nil
+}
+
+// heardOf loads every receipt of the messages; a message's segments may have been submitted on two days.
+func heardOf(ctx context.Context, tx pgx.Tx, fresh []matched) (map[uuid.UUID][]delivery.Heard, error) {
+	days := map[time.Time]bool{}
+	var messages, tenants []uuid.UUID
+	for _, m := range fresh {
+		for d := -1; d <= 1; d++ {
+			days[m.sub.day.AddDate(0, 0, d)] = true
+		}
+		messages, tenants = append(messages, m.sub.message), append(tenants, m.sub.tenant)
+	}
+	span := make([]time.Time, 0, len(days))
+	for d := range days {
+		span = append(span, d)
+	}
+	rows, err := tx.Query(ctx, `SELECT message_id, segment, state FROM receipts
+		WHERE day = ANY ($1) AND tenant_id = ANY ($2) AND message_id = ANY ($3)`, span, tenants, messages)
+	if err != nil {
+		return nil, err
+	}
+	all := map[uuid.UUID][]delivery.Heard{}
+	var key receiptKey
+	_, err = pgx.ForEachRow(rows, []any{&key.message, &key.segment, &key.state}, func() error {
+		all[key.message] = append(all[key.message], delivery.Heard{Segment: int(key.segment), State: delivery.State(key.state)})
+		return nil
+	})
+	return all, err
+}
+
+func without(heard []delivery.Heard, fresh []matched) []delivery.Heard {
+	return slices.DeleteFunc(slices.Clone(heard), func(h delivery.Heard) bool {
+		return slices.ContainsFunc(fresh, func(m matched) bool {
+			return m.sub.segment == h.Segment && m.receipt.State == h.State
+		})
+	})
+}
+
+// deciding is the receipt that stands behind an outcome: the latest of its kind among those that are new.
+func deciding(list []matched, outcome delivery.Kind) *matched {
+	best := &list[0]
+	for i := range list {
+		m := &list[i]
+		if m.receipt.State.Outcome() == outcome && (best.receipt.State.Outcome() != outcome || m.receipt.Done.After(best.receipt.Done)) {
+			best = m
+		}
+	}
+	return best
+}
+
+// sweepAge is how long a parked receipt is swept for: the race it settles lasts one transaction.
+const sweepAge = 10 * time.Minute
+
+// Sweep implements delivery.Records.
+func (s *Store) Sweep(ctx context.Context) (joined int, err error) {
+	var found bool
+	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM parked_receipts WHERE received_at > $1)`, s.now().Add(-sweepAge)).Scan(&found)
+	if err != nil || !found {
+		return 0, err
+	}
+	err = s.commit(ctx, func(tx pgx.Tx) (*news, error) {
+		rows, err := tx.Query(ctx, `DELETE FROM parked_receipts p USING (
+				SELECT k.route, k.operator_id, k.state, k.pdu_sha256, k.day FROM parked_receipts k
+				WHERE k.received_at > $1 AND k.operator_id <> '' AND EXISTS (
+					SELECT FROM submissions s WHERE s.route = k.route AND s.operator_id = k.operator_id AND s.day >= $2)
+				LIMIT 1000 FOR UPDATE OF k SKIP LOCKED) d
+			WHERE (p.route, p.operator_id, p.state, p.pdu_sha256, p.day) = (d.route, d.operator_id, d.state, d.pdu_sha256, d.day)
+			RETURNING p.route, p.operator_id, p.state, p.pdu_sha256, p.code,
+				p.reason, p.done_at, p.received_at`, s.now().Add(-sweepAge), dayOf(s.now()).AddDate(0, 0, -matchDays))
+		if err != nil {
+			return nil, err
+		}
+		receipts, err := pgx.CollectRows(rows, scanParked)
+		if err != nil {
+			return nil, err
+		}
+		joined = len(receipts)
+		n := &news{newID: s.newID}
+		return n, s.join(ctx, tx, receipts, n)
+	})
+	return joined, err
+}
