@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -33,6 +34,7 @@ func RunPartitions(ctx context.Context, pool *pgxpool.Pool, now func() time.Time
 	for wait(ctx, next) {
 		next = time.Hour
 		if err := EnsurePartitions(ctx, pool, now()); err != nil {
+			slog.WarnContext(ctx, "partitions not ensured", slog.String("error", err.Error()))
 			next = time.Minute
 		}
 	}

@@ -48,30 +48,17 @@ func (c Config) sharedBuffers() string { return cmp.Or(c.Buffers, "512MB") }
 
 // Serve runs PostgreSQL until ctx ends (a fast stop, then nil) or the server ends by itself (an error).
 func Serve(ctx context.Context, cfg Config) error {
-	if cfg.Log == nil {
-		cfg.Log = os.Stderr
-	}
-	var err error
-	if cfg.Data, err = filepath.Abs(cfg.Data); err != nil {
+	c, err := newCluster(ctx, cfg)
+	if err != nil {
 		return err
 	}
-	c := &cluster{cfg: cfg, unlockIdle: func() {}}
-	if c.who, err = unprivileged(); err != nil {
+	data := c.cfg.Data
+	if err := c.who.makeDir(filepath.Dir(data)); err != nil {
 		return err
 	}
-	if !c.who.reaches(nearest(cfg.Data)) {
-		return fmt.Errorf("PostgreSQL would run as user %s, who cannot enter %s: choose a data directory elsewhere (testbed postgres-dir -prefer %[2]s)",
-			c.who.name, cfg.Data)
-	}
-	if c.programs, err = Find(ctx, cfg.Search); err != nil {
-		return err
-	}
-	if err := c.who.makeDir(filepath.Dir(cfg.Data)); err != nil {
-		return err
-	}
-	unlock, err := tryLock(cfg.Data + ".lock")
+	unlock, err := tryLock(data + ".lock")
 	if errors.Is(err, errLocked) {
-		return fmt.Errorf("%s is being served by another testbed", cfg.Data)
+		return fmt.Errorf("%s is being served by another testbed", data)
 	}
 	if err != nil {
 		return err
@@ -83,10 +70,31 @@ func Serve(ctx context.Context, cfg Config) error {
 	if err := c.prepare(ctx); err != nil {
 		return err
 	}
-	if err := evict(ctx, cfg.Data); err != nil {
+	if err := evict(ctx, data); err != nil {
 		return err
 	}
 	return c.serve(ctx)
+}
+
+// newCluster finds account and programs, and checks that the one can reach the directory.
+func newCluster(ctx context.Context, cfg Config) (*cluster, error) {
+	if cfg.Log == nil {
+		cfg.Log = os.Stderr
+	}
+	c := &cluster{cfg: cfg, unlockIdle: func() {}}
+	var err error
+	if c.cfg.Data, err = filepath.Abs(cfg.Data); err != nil {
+		return nil, err
+	}
+	if c.who, err = unprivileged(); err != nil {
+		return nil, err
+	}
+	if !c.who.reaches(nearest(c.cfg.Data)) {
+		return nil, fmt.Errorf("PostgreSQL would run as user %s, who cannot enter %s: "+
+			"choose a data directory elsewhere (testbed postgres-dir -prefer %[2]s)", c.who.name, c.cfg.Data)
+	}
+	c.programs, err = Find(ctx, cfg.Search)
+	return c, err
 }
 
 // password reads the file, or writes it with 128 random bits.

@@ -231,12 +231,8 @@ func TestOrphan(t *testing.T) {
 
 func testCluster(t *testing.T, dir string) *cluster {
 	t.Helper()
-	c := &cluster{cfg: config(dir), unlockIdle: func() {}}
-	var err error
-	if c.who, err = unprivileged(); err != nil {
-		t.Fatal(err)
-	}
-	if c.programs, err = Find(t.Context(), Search{}); err != nil {
+	c, err := newCluster(t.Context(), config(dir))
+	if err != nil {
 		t.Fatal(err)
 	}
 	return c

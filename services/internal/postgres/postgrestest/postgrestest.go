@@ -89,7 +89,7 @@ func (d *Database) drop() error {
 // clone copies template under a new name. The service is a setting of the database, which a copy does not inherit.
 func (s *server) clone(ctx context.Context, template, name, service string) error {
 	return s.exec(ctx,
-		fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s OWNER %s_%s", name, template, service, postgres.RoleOwner),
+		fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s OWNER %s_%s %s", name, template, service, postgres.RoleOwner, s.strategy),
 		fmt.Sprintf("REVOKE ALL ON DATABASE %s FROM PUBLIC", name),
 		fmt.Sprintf("GRANT CONNECT ON DATABASE %s TO %s_worker, %[2]s_tenant", name, service),
 		fmt.Sprintf("ALTER DATABASE %s SET onlinesms.service = '%s'", name, service))

@@ -53,6 +53,8 @@ type server struct {
 	admin string    // superuser's address, database postgres
 	keep  *pgx.Conn // held open so that the server does not take itself for unused
 
+	strategy string // of CREATE DATABASE
+
 	templates sync.Mutex
 	made      map[string]bool // guarded by templates
 }
@@ -119,7 +121,11 @@ func connect(ctx context.Context, dir string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &server{admin: ready.URL, keep: conn, made: map[string]bool{}}, nil
+	s := &server{admin: ready.URL, keep: conn, made: map[string]bool{}}
+	if !strings.HasPrefix(conn.PgConn().ParameterStatus("server_version"), "14") {
+		s.strategy = "STRATEGY FILE_COPY" // without fsync a quarter faster than through the log; 14 knows nothing else
+	}
+	return s, nil
 }
 
 // start runs this test binary again as the server and waits until it is ready. A cluster that does not start (fsync is
@@ -127,7 +133,7 @@ func connect(ctx context.Context, dir string) (*server, error) {
 func start(ctx context.Context, dir string) error {
 	for attempt := 1; ; attempt++ {
 		err := startOnce(ctx, dir)
-		if err == nil || attempt == 2 {
+		if err == nil || attempt == 2 || ctx.Err() != nil {
 			return err
 		}
 		if err := os.RemoveAll(filepath.Join(dir, "data")); err != nil {
@@ -161,6 +167,8 @@ func startOnce(ctx context.Context, dir string) error {
 		case err := <-ended:
 			return fmt.Errorf("the server did not start: %v\n%s", err, tail(log.Name()))
 		case <-ctx.Done():
+			_ = cmd.Process.Signal(syscall.SIGTERM) // it may just have ended
+			<-ended
 			return fmt.Errorf("the server did not start in time\n%s", tail(log.Name()))
 		case <-time.After(20 * time.Millisecond):
 		}

@@ -7,6 +7,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// tables lists every table with what stands in the catalogue about its rights.
+const tables = `
+	SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity, c.relispartition,
+		EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id'),
+		(SELECT coalesce(array_agg(polname::text ORDER BY polname), '{}') FROM pg_policy p WHERE p.polrelid = c.oid),
+		(SELECT count(*) FROM aclexplode(c.relacl) g WHERE g.grantee <> c.relowner),
+		(SELECT count(*) FROM aclexplode(c.relacl) g JOIN pg_roles r ON r.oid = g.grantee
+			WHERE r.rolname = onlinesms_role('tenant') AND g.privilege_type <> 'SELECT')
+	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+	WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
+		AND c.relname NOT IN ('schema_migrations', 'onlinesms_partitioned') ORDER BY 1`
+
 // CheckTenancy fails t for every table of d's own schema that is not secured: row-level security enabled and forced on
 // all but schema_migrations and onlinesms_partitioned; on what has a tenant_id and is no partition, the policies of both
 // roles too; no grant on a partition to anyone; no right to write for the tenant role anywhere.
@@ -18,16 +30,7 @@ func CheckTenancy(t testing.TB, d *Database) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	rows, err := conn.Query(ctx, `
-		SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity, c.relispartition,
-			EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id'),
-			(SELECT coalesce(array_agg(polname::text ORDER BY polname), '{}') FROM pg_policy p WHERE p.polrelid = c.oid),
-			(SELECT count(*) FROM aclexplode(c.relacl) g WHERE g.grantee <> c.relowner),
-			(SELECT count(*) FROM aclexplode(c.relacl) g JOIN pg_roles r ON r.oid = g.grantee
-				WHERE r.rolname = onlinesms_role('tenant') AND g.privilege_type <> 'SELECT')
-		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
-			AND c.relname NOT IN ('schema_migrations', 'onlinesms_partitioned') ORDER BY 1`)
+	rows, err := conn.Query(ctx, tables)
 	if err != nil {
 		t.Fatal(err)
 	}
