@@ -1,0 +1,192 @@
+// Package postgres keeps compliance's registry, decisions and holds, and appends its outgoing parcels.
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
+	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+	"github.com/onlinesms/onlinesms/services/internal/outbox"
+	"github.com/onlinesms/onlinesms/services/internal/postgres"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Sources are the migrations of compliance's database.
+var Sources = []postgres.Source{outbox.Source, {Name: "compliance", FS: migrations}}
+
+// Consumer is compliance's name on durables and in the inbox.
+const Consumer = "compliance"
+
+// Store is screening.Store and registry.Source on PostgreSQL.
+type Store struct {
+	db      *postgres.DB
+	publish func(parcels ...eventbus.Parcel)
+	newID   func() uuid.UUID
+}
+
+// NewStore makes a store. publish is given outgoing parcels after their commit and must not block; newID makes
+// UUIDv7s.
+func NewStore(db *postgres.DB, publish func(parcels ...eventbus.Parcel), newID func() uuid.UUID) *Store {
+	return &Store{db, publish, newID}
+}
+
+var _ screening.Store = (*Store)(nil)
+
+// Record implements screening.Store.
+func (s *Store) Record(ctx context.Context, screened []screening.Screened) error {
+	if len(screened) == 0 {
+		return nil
+	}
+	records, err := s.encodeAll(screened)
+	if err != nil {
+		return err
+	}
+	ids := make([]uuid.UUID, len(records))
+	for i, r := range records {
+		ids[i] = r.source
+	}
+	var committed []record
+	err = postgres.InTx(ctx, s.db.Worker, func(tx pgx.Tx) error {
+		fresh, err := outbox.Claim(ctx, tx, Consumer, ids)
+		if err != nil {
+			return err
+		}
+		committed = slices.DeleteFunc(slices.Clone(records), func(r record) bool { return !fresh[r.source] })
+		return write(ctx, tx, committed)
+	})
+	if err != nil {
+		return err
+	}
+	s.done(ctx, committed)
+	return nil
+}
+
+// Release implements screening.Store.
+func (s *Store) Release(ctx context.Context, lane string, now time.Time, messages int, screen screening.Screen) (int, error) {
+	var released int
+	var committed []record
+	err := postgres.InTx(ctx, s.db.Worker, func(tx pgx.Tx) error {
+		holds, parcels, err := claimHolds(ctx, tx, lane, now, messages)
+		if released = 0; err != nil || len(parcels) == 0 {
+			return err
+		}
+		screened, err := screen(ctx, parcels)
+		if err != nil {
+			return err
+		}
+		if committed, err = s.encodeAll(screened); err != nil {
+			return err
+		}
+		for _, p := range parcels {
+			released += len(p.Messages)
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM holds WHERE hold_id = ANY ($1::uuid[])`, holds); err != nil {
+			return err
+		}
+		return write(ctx, tx, committed)
+	})
+	if err != nil {
+		return 0, err
+	}
+	s.done(ctx, committed)
+	return released, nil
+}
+
+// claimHolds locks due holds of about so many messages and reads them.
+func claimHolds(ctx context.Context, tx pgx.Tx, lane string, now time.Time, messages int) ([]uuid.UUID, []screening.Parcel, error) {
+	rows, err := tx.Query(ctx, `
+		WITH due AS (
+			SELECT hold_id, sum(messages) OVER (ORDER BY due_time, hold_id) - messages AS before
+			FROM (SELECT hold_id, due_time, messages FROM holds WHERE lane = $1 AND due_time <= $2
+				ORDER BY due_time, hold_id LIMIT $3) waiting)
+		SELECT hold_id, tenant_id, env, lane, round, parcel_id, correlation_id, trace, payload FROM holds
+		WHERE hold_id IN (SELECT hold_id FROM due WHERE before < $3) ORDER BY hold_id FOR UPDATE SKIP LOCKED`,
+		lane, now, messages)
+	if err != nil {
+		return nil, nil, err
+	}
+	var ids []uuid.UUID
+	parcels, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (screening.Parcel, error) {
+		p := screening.Parcel{Held: true}
+		var id uuid.UUID
+		var round uint32
+		var payload []byte
+		if err := row.Scan(&id, &p.Tenant, &p.Env, &p.Lane, &round, &p.ID, &p.Correlation, &p.Trace, &payload); err != nil {
+			return p, err
+		}
+		ids = append(ids, id)
+		p.Messages, err = decodeHold(payload, round)
+		return p, err
+	})
+	return ids, parcels, err
+}
+
+// Cleared implements screening.Store.
+func (s *Store) Cleared(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]screening.Parcel, error) {
+	loaded, err := outbox.Load(ctx, s.db.Worker, ids...)
+	if err != nil {
+		return nil, err
+	}
+	parcels := make(map[uuid.UUID]screening.Parcel, len(loaded))
+	for _, p := range loaded {
+		if parcels[p.ID], err = decodeCleared(p); err != nil {
+			return nil, err
+		}
+	}
+	if len(parcels) < len(ids) {
+		return nil, errs.E(errs.NotFound, "PARCEL_NOT_FOUND", "a cleared parcel is not there", nil)
+	}
+	return parcels, nil
+}
+
+// Decisions answers every decision on a message of a tenant, the latest first; errs.NotFound when there is none for
+// this tenant and environment.
+func (s *Store) Decisions(ctx context.Context, tenant uuid.UUID, env string, message uuid.UUID) ([]screening.Decided, error) {
+	accepted := screening.Accepted(message)
+	var found []screening.Decided
+	err := s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT decide_time, rule_pack, entries FROM decisions
+			WHERE tenant_id = $1 AND day = $2 AND parcel_id = $3 AND env = $4 ORDER BY decision_id DESC`,
+			tenant, postgres.Day(accepted), accepted, env)
+		if err != nil {
+			return err
+		}
+		var at time.Time
+		var pack string
+		var entries []byte
+		_, err = pgx.ForEachRow(rows, []any{&at, &pack, &entries}, func() error {
+			d, ok, err := findEntry(entries, screening.Index(message))
+			if ok {
+				d.At, d.Pack = at, pack
+				found = append(found, d)
+			}
+			return err
+		})
+		return err
+	})
+	if err == nil && len(found) == 0 {
+		err = errs.E(errs.NotFound, "MESSAGE_NOT_FOUND", "No decision is recorded for this message id.", nil)
+	}
+	slices.SortStableFunc(found, func(a, b screening.Decided) int { return int(b.Round) - int(a.Round) })
+	return found, err
+}
+
+// done publishes what was committed and counts it.
+func (s *Store) done(ctx context.Context, committed []record) {
+	for _, r := range committed {
+		s.publish(r.outgoing...)
+		count(ctx, r)
+	}
+}
+
+func compare(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }

@@ -1,0 +1,48 @@
+package screening
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// Pace of releases: so many messages a lane and tick (250 ms) of each replica. A campaign held for 10:00 goes out at
+// 16,000 a second instead of all at once, and codes and single messages beside it do not wait for it.
+const (
+	ReleaseTick     = 250 * time.Millisecond
+	releaseMessages = 4000
+)
+
+// Releaser releases holds at their time.
+type Releaser struct {
+	screener *Screener
+	lanes    []string
+	tick     <-chan time.Time
+}
+
+// NewReleaser makes a releaser for lanes, which looks for due holds at every tick.
+func NewReleaser(s *Screener, lanes []string, tick <-chan time.Time) *Releaser {
+	return &Releaser{s, lanes, tick}
+}
+
+// Run releases until ctx ends; it returns nil then. A failure is logged and made good at the next tick.
+func (r *Releaser) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.tick:
+		}
+		for _, lane := range r.lanes {
+			n, err := r.screener.cfg.Store.Release(ctx, lane, r.screener.cfg.Now(), releaseMessages, r.screener.Decide)
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				slog.WarnContext(ctx, "holds not released", slog.String("lane", lane), slog.String("error", err.Error()))
+			case n > 0:
+				slog.InfoContext(ctx, "holds released", slog.String("lane", lane), slog.Int("count", n))
+			}
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package screening
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
+)
+
+// Parcel is messages of one accepted parcel that are decided together.
+type Parcel struct {
+	ID          uuid.UUID // the parcel these came in; cause of what goes out
+	Tenant      uuid.UUID
+	Correlation uuid.UUID
+	Env, Lane   string
+	Trace       string // W3C traceparent; may be empty
+	Held        bool   // they were held and are due now
+	Messages    []Message
+}
+
+// Message is one message to decide.
+type Message struct {
+	ID                           uuid.UUID // its last 10 bits are its index in its accepted parcel
+	EntityID, Header, TemplateID string
+	Content                      []byte // sealed
+	RecipientIndex               []byte
+	Expire, Schedule             int64 // Unix microseconds; a Schedule of 0 is at once
+	Round                        uint32
+}
+
+// Accepted is the id of the accepted parcel a message belongs to: its own with the last 10 bits cleared.
+func Accepted(message uuid.UUID) uuid.UUID {
+	message[14] &^= 0x03
+	message[15] = 0
+	return message
+}
+
+// Index is a message's place in its accepted parcel, 0..499.
+func Index(message uuid.UUID) int { return int(message[14]&0x03)<<8 | int(message[15]) }
+
+// Content is what is sealed: number, text or values.
+type Content struct {
+	To, Text string
+	Values   []template.Value
+}
+
+// Contents opens and closes sealed content.
+type Contents interface {
+	// Open reads m's content into c. errs.Invalid and errs.NotFound mean that it can never be read (damaged, erased); any
+	// other error that it may later.
+	Open(ctx context.Context, p *Parcel, m *Message, c *Content) error
+	// Reseal seals c in m's place, with the key m's content was sealed with.
+	Reseal(ctx context.Context, p *Parcel, m *Message, c *Content) ([]byte, error)
+}
+
+// Registry answers what is registered for a tenant.
+type Registry interface {
+	Snapshot(tenant uuid.UUID) *registry.Snapshot
+}
+
+// Screened is a parcel with its decisions.
+type Screened struct {
+	Parcel
+	Pack     string // version of the rule pack
+	At       time.Time
+	Verdicts []Verdict // one a message
+}
+
+// Verdict is the decision on one message with what goes out beside it.
+type Verdict struct {
+	policy.Decision
+	Round     uint32
+	Category  policy.Category
+	ChainHash []byte // when cleared: 32 bytes
+}
+
+// Decided is a recorded decision.
+type Decided struct {
+	policy.Decision
+	Round    uint32
+	Category policy.Category
+	Pack     string
+	At       time.Time
+}
+
+// Store records. Every method is one transaction, after whose commit the outgoing parcels are published: for each
+// parcel and outcome one, cleared, refused or held. Errors leave nothing behind.
+type Store interface {
+	// Record writes decisions, holds and outgoing parcels of those parcels whose ids have not been recorded before; the
+	// others it passes over. Several parcels of one call may have the same id: they are recorded together.
+	Record(ctx context.Context, screened []Screened) error
+	// Release takes holds of a lane that are due at now, the longest due first, of about so many messages (at least one
+	// hold, if any is due), passing over those another release has in hand. It gives them to screen and records the
+	// outcome as Record does, and the holds are gone. It answers how many messages were released.
+	Release(ctx context.Context, lane string, now time.Time, messages int, screen Screen) (int, error)
+	// Cleared answers parcels cleared earlier, by id. errs.NotFound when one is not there.
+	Cleared(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Parcel, error)
+}
+
+// Screen decides parcels. It has no effect and may be called again.
+type Screen func(ctx context.Context, parcels []Parcel) ([]Screened, error)
