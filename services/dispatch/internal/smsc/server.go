@@ -134,10 +134,9 @@ func newThrottle(tps int, now time.Time) *smpp.Pacer {
 
 // Serve takes connections until Shutdown, and then returns nil.
 func (s *Server) Serve(l net.Listener) error {
-	s.mu.Lock()
-	s.listener = l
-	s.mu.Unlock()
-	s.work.Go(s.runAgenda)
+	if !s.begin(l) {
+		return l.Close()
+	}
 	for {
 		nc, err := l.Accept()
 		if err != nil {
@@ -150,6 +149,20 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		s.work.Go(func() { s.serveConn(nc) })
 	}
+}
+
+// begin reports false when Shutdown came first.
+func (s *Server) begin(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.closing:
+		return false
+	default:
+	}
+	s.listener = l
+	s.work.Go(s.runAgenda)
+	return true
 }
 
 // Shutdown takes no more connections, lets what is due be delivered to those who

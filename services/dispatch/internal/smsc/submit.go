@@ -109,7 +109,7 @@ func (s *Server) checkTLVs(t smpp.TLVs) smpp.Status {
 	case !hasEntity || !hasTemplate || !hasHash:
 		count.Missing++
 		status = smpp.StatusMissingOptParam
-	case !made(entity, 19, "0123456789") || !made(template, 19, "0123456789") || !made(hash, 64, "0123456789abcdef"):
+	case !digits(entity, 19) || !digits(template, 19) || !lowerHex(hash, 64):
 		count.Malformed++
 		status = smpp.StatusInvOptParamVal
 	default:
@@ -128,11 +128,20 @@ func one(b bool) uint64 {
 	return 0
 }
 
-// made reports whether value is n octets of the given set; the set is digits, or
-// digits and a to f.
-func made(value []byte, n int, set string) bool {
+// digits reports whether value is n decimal digits.
+func digits(value []byte, n int) bool {
 	for _, b := range value {
-		if (b < '0' || b > '9') && (len(set) == 10 || b < 'a' || b > 'f') {
+		if b < '0' || b > '9' {
+			return false
+		}
+	}
+	return len(value) == n
+}
+
+// lowerHex reports whether value is n lower-case hex digits.
+func lowerHex(value []byte, n int) bool {
+	for _, b := range value {
+		if (b < '0' || b > '9') && (b < 'a' || b > 'f') {
 			return false
 		}
 	}
