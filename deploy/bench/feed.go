@@ -36,7 +36,7 @@ func openFeed(ctx context.Context, p *running.Platform) (*feed, error) {
 		return nil, err
 	}
 	consumer, err := js.CreateOrUpdateConsumer(ctx, "FEED", jetstream.ConsumerConfig{
-		Durable: p.Env("ONLINESMS_NATS_CONSUMER"), FilterSubject: "onlinesms.feed.v1.*.*." + p.Env("ONLINESMS_TENANT_ID"),
+		Durable: p.Env("ONLINESMS_NATS_CONSUMER"), FilterSubject: p.Env("ONLINESMS_NATS_FILTER"),
 		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverNewPolicy,
 	})
 	if err != nil {

@@ -36,7 +36,7 @@ func outsider(t *testing.T) (*nats.Conn, jetstream.JetStream, <-chan error) {
 	return conn, js, refusals
 }
 
-func ownFilter() string { return "onlinesms.feed.v1.*.*." + demoTenant }
+func ownFilter() string { return platform.Env("ONLINESMS_NATS_FILTER") }
 
 // feed makes the tenant's consumer, starting now.
 func feed(t *testing.T, js jetstream.JetStream) jetstream.Consumer {
@@ -115,11 +115,11 @@ func TestFeedCredentialsReachNothingElse(t *testing.T) {
 	other := otherSender(2).tenant
 	name := platform.Env("ONLINESMS_NATS_CONSUMER")
 	for what, subject := range map[string]string{
-		"another tenant's filter":             "$JS.API.CONSUMER.CREATE.FEED." + name + ".onlinesms.feed.v1.*.*." + other,
+		"another tenant's filter":             "$JS.API.CONSUMER.CREATE.FEED." + name + ".onlinesms.feed.v1.*.test." + other,
 		"a consumer without a filter":         "$JS.API.CONSUMER.CREATE.FEED." + name,
 		"a consumer of another name":          "$JS.API.CONSUMER.CREATE.FEED.other." + ownFilter(),
 		"a consumer by the old way":           "$JS.API.CONSUMER.DURABLE.CREATE.FEED." + name,
-		"another tenant's consumer":           "$JS.API.CONSUMER.MSG.NEXT.FEED.tenant-" + other,
+		"another tenant's consumer":           "$JS.API.CONSUMER.MSG.NEXT.FEED.test-" + other,
 		"a core stream":                       "$JS.API.STREAM.INFO.INGEST_OTP",
 		"a consumer of a core stream":         "$JS.API.CONSUMER.CREATE.INGEST_OTP." + name,
 		"the list of streams":                 "$JS.API.STREAM.NAMES",

@@ -1,6 +1,7 @@
 package natsauth
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,38 +10,12 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// Grant is what one user may publish and subscribe to.
+// Grant is what one user may publish and subscribe to; services/internal/eventbus/grants decides it.
 type Grant struct {
-	User      string
-	Publish   []string
-	Subscribe []string
-	// Replies lets the user answer requests it received.
-	Replies bool
+	User      string   `json:"-"`
+	Publish   []string `json:"publish"`
+	Subscribe []string `json:"subscribe"`
 }
-
-// FeedGrant is the whole right of an outside consumer (design.md section 5): it may make and read the one consumer of
-// its name, filtered to its tenant's subjects, with inboxes of its own. Both the name and the inbox prefix are its
-// tenant's id: a shared one would let a tenant read another's replies.
-func FeedGrant(user, tenant string) Grant {
-	consumer := FeedConsumer(tenant)
-	return Grant{
-		User: user,
-		Publish: []string{
-			"$JS.API.STREAM.INFO.FEED",
-			"$JS.API.CONSUMER.CREATE.FEED." + consumer + ".onlinesms.feed.v1.*.*." + tenant,
-			"$JS.API.CONSUMER.INFO.FEED." + consumer,
-			"$JS.API.CONSUMER.MSG.NEXT.FEED." + consumer,
-			"$JS.ACK.FEED." + consumer + ".>",
-		},
-		Subscribe: []string{FeedInboxPrefix(tenant) + ".>"},
-	}
-}
-
-// FeedConsumer is the name of the one durable consumer a tenant may have on stream FEED.
-func FeedConsumer(tenant string) string { return "tenant-" + tenant }
-
-// FeedInboxPrefix is the prefix a tenant's client must use for its inboxes.
-func FeedInboxPrefix(tenant string) string { return "_INBOX_" + tenant }
 
 // Server is what a server needs to know: the identities whose tokens it shall trust.
 type Server struct {
@@ -94,9 +69,10 @@ func (k *Keys) identities(operator nkeys.KeyPair) (Server, error) {
 	}
 	account := jwt.NewAccountClaims(server.AccountKey)
 	account.Name = "ONLINESMS"
-	// The server's max_file_store is the limit; every stream must say how much of it it takes.
+	// The server's max_file_store is the limit; every stream must say how much of it it takes. Memory is for ephemeral
+	// consumers.
 	account.Limits.JetStreamLimits = jwt.JetStreamLimits{
-		MemoryStorage: 0, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit, MaxBytesRequired: true,
+		MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit, MaxBytesRequired: true,
 	}
 	server.AccountJWT, err = account.Encode(operator)
 	return server, err
@@ -112,15 +88,8 @@ func (k *Keys) writeCreds(grant Grant, account nkeys.KeyPair, file string) error
 	claims.Name = grant.User
 	claims.Permissions.Pub.Allow = grant.Publish
 	claims.Permissions.Sub.Allow = grant.Subscribe
-	if len(grant.Publish) == 0 {
-		// An empty list would mean everything.
-		claims.Permissions.Pub.Deny = jwt.StringList{">"}
-	}
-	if len(grant.Subscribe) == 0 {
-		claims.Permissions.Sub.Deny = jwt.StringList{">"}
-	}
-	if grant.Replies {
-		claims.Permissions.Resp = &jwt.ResponsePermission{MaxMsgs: 1}
+	if len(grant.Publish) == 0 || len(grant.Subscribe) == 0 {
+		return errors.New("an empty list would allow everything")
 	}
 	token, err := claims.Encode(account)
 	if err != nil {

@@ -14,6 +14,7 @@ const natsServer = "github.com/nats-io/nats-server/v2"
 var tools = []string{
 	"./services/internal/testbed/cmd/testbed",
 	"./services/internal/tlsconf/cmd/devca",
+	"./services/internal/eventbus/cmd/natsgrants",
 	natsServer,
 	"./services/dispatch/cmd/smscsim",
 }
@@ -31,7 +32,7 @@ func servicePackages() []string {
 
 // build compiles packages of the checkout into the run directory's bin, in its workspace.
 func (p *Platform) build(ctx context.Context, packages ...string) error {
-	args := append([]string{"build", "-trimpath", "-o", p.dir.Path("bin") + string(os.PathSeparator)}, packages...)
+	args := append([]string{"build", "-o", p.dir.Path("bin") + string(os.PathSeparator)}, packages...)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = p.options.Repo
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -16,9 +16,6 @@ import (
 	"github.com/onlinesms/onlinesms/deploy/local/internal/natsauth"
 )
 
-// feedUser is the NATS user of the demo tenant's outside consumer.
-const feedUser = "feed"
-
 // storeCeiling and storeShare bound what NATS may store: min(20 GB, a quarter of the free disk) (design.md section 5).
 const (
 	storeCeiling = 20_000_000_000
@@ -120,19 +117,53 @@ func (p *Platform) makeNATS(ctx context.Context) error {
 	return p.dir.WriteFile("nats.conf", []byte(config.String()), 0o600)
 }
 
+// feedUser is the NATS user of the first tenant's outside consumer.
+const feedUser = "feed"
+
+// feedEnvs are the environments it may read, the one that is told first.
+var feedEnvs = []string{"test", "live"}
+
+// feed is what an outside consumer may do and what it must call itself, as natsgrants tells.
+type feed struct {
+	natsauth.Grant
+	Consumer string `json:"consumer"`
+	Filter   string `json:"filter"`
+	Inbox    string `json:"inbox_prefix"`
+}
+
 // grants asks the services' plumbing what each service needs, and adds one outside consumer for the first tenant.
 func (p *Platform) grants(ctx context.Context) ([]natsauth.Grant, error) {
-	var grants []natsauth.Grant
-	out, err := p.tool(ctx, nil, "natsgrants")
-	if err != nil {
+	var byService map[string]natsauth.Grant
+	if err := p.ask(ctx, &byService); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(out, &grants); err != nil {
-		return nil, fmt.Errorf("natsgrants: %w", err)
+	var grants []natsauth.Grant
+	for service, grant := range byService {
+		grant.User = service
+		grants = append(grants, grant)
 	}
 	tenant, err := readTenant(p.options.Demo[0])
 	if err != nil {
 		return nil, err
 	}
-	return append(grants, natsauth.FeedGrant(feedUser, tenant)), nil
+	outside := natsauth.Grant{User: feedUser}
+	p.feeds = nil
+	for _, env := range feedEnvs {
+		var one feed
+		if err := p.ask(ctx, &one, "feed", tenant, env); err != nil {
+			return nil, err
+		}
+		outside.Publish = append(outside.Publish, one.Publish...)
+		outside.Subscribe = append(outside.Subscribe, one.Subscribe...)
+		p.feeds = append(p.feeds, one)
+	}
+	return append(grants, outside), nil
+}
+
+func (p *Platform) ask(ctx context.Context, into any, args ...string) error {
+	out, err := p.tool(ctx, nil, "natsgrants", args...)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(out, into)
 }

@@ -24,6 +24,7 @@ type Platform struct {
 	postgres  database
 	storeSize int64 // bytes NATS may store
 	tenants   []tenant
+	feeds     []feed // of the first tenant, by environment
 }
 
 // Run brings a platform up, calls ready, keeps it until ctx ends and takes it down in order. It is the supervisor: its

@@ -138,11 +138,18 @@ func (p *Platform) writeEnv() error {
 		"ONLINESMS_NATS_DATA":      p.dir.Path("nats"),
 		"ONLINESMS_POSTGRES_URL":   p.postgres.admin,
 		"ONLINESMS_POSTGRES_DATA":  p.postgres.data,
+		"ONLINESMS_TENANT_ID":      demo.ID,
 		"ONLINESMS_SMSC_ADDR":      loopback(p.at.smsc),
 		"ONLINESMS_SMSC_STATS_URL": p.simulatorURL() + "/stats",
 	}
-	for name, value := range feedNames(demo.ID) {
-		values[name] = value
+	for i, env := range feedEnvs {
+		suffix := "" // the first has the plain names
+		if i > 0 {
+			suffix = "_" + strings.ToUpper(env)
+		}
+		values["ONLINESMS_NATS_CONSUMER"+suffix] = p.feeds[i].Consumer
+		values["ONLINESMS_NATS_FILTER"+suffix] = p.feeds[i].Filter
+		values["ONLINESMS_NATS_INBOX_PREFIX"+suffix] = p.feeds[i].Inbox
 	}
 	if p.options.Replicas > 1 {
 		values["ONLINESMS_API_URL_2"] = "https://" + loopback(p.at.replicas[1].https)

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-
-	"github.com/onlinesms/onlinesms/deploy/local/internal/natsauth"
 )
 
 // tenant is a loaded tenant with its keys by environment.
@@ -30,15 +28,6 @@ func readTenant(file string) (string, error) {
 		return "", fmt.Errorf("%s has no line `tenant: {id: …}`", file)
 	}
 	return string(found[1]), nil
-}
-
-// feedNames tell an outside consumer what it may call itself.
-func feedNames(tenant string) map[string]string {
-	return map[string]string{
-		"ONLINESMS_NATS_CONSUMER":     natsauth.FeedConsumer(tenant),
-		"ONLINESMS_NATS_INBOX_PREFIX": natsauth.FeedInboxPrefix(tenant),
-		"ONLINESMS_TENANT_ID":         tenant,
-	}
 }
 
 // load makes the tenants with their keys and imports their registries. Keys are shown once, when they are made: they
