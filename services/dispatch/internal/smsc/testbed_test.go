@@ -199,4 +199,3 @@ func (c *client) receipt() smpp.Receipt {
 	}
 	return r
 }
-
