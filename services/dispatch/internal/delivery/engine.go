@@ -107,9 +107,9 @@ func (e *Engine) current() (*term, <-chan struct{}) {
 // errNotTaking is answered while no replica life is under way.
 var errNotTaking = errs.E(errs.Unavailable, "DISPATCH_NOT_TAKING", "This replica takes no messages now.", nil)
 
-// Ready is nil while this replica has a life and at least one bound session.
+// Ready is nil while this replica has a life. Operators may be away: their messages wait.
 func (e *Engine) Ready() error {
-	if t, _ := e.current(); t != nil && t.anyUsable() {
+	if t, _ := e.current(); t != nil {
 		return nil
 	}
 	return errNotTaking

@@ -39,8 +39,10 @@ func (s *Store) Enqueue(ctx context.Context, replica uuid.UUID, parcels []*deliv
 		if len(fresh) == 0 {
 			return nil
 		}
-		if err := fence(ctx, tx, replica); err != nil {
-			return err
+		if slices.ContainsFunc(fresh, func(p *delivery.Parcel) bool { return !p.HandedOver }) {
+			if err := fence(ctx, tx, replica); err != nil {
+				return err
+			}
 		}
 		return insertQueue(ctx, tx, replica, fresh)
 	})

@@ -1,0 +1,191 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc"
+
+	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/consumer"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
+	store "github.com/onlinesms/onlinesms/services/dispatch/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/webhook"
+	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+	"github.com/onlinesms/onlinesms/services/internal/outbox"
+	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/rpc"
+	"github.com/onlinesms/onlinesms/services/internal/seal"
+	"github.com/onlinesms/onlinesms/services/internal/service"
+	"github.com/onlinesms/onlinesms/services/internal/telemetry"
+	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
+)
+
+// drainTimeout bounds what a session waits for at the end; with recording it stays below service.StopBound.
+const drainTimeout = 15 * time.Second
+
+var (
+	sources      = []postgres.Source{outbox.Source, store.Source}
+	lanesInOrder = []delivery.Lane{delivery.OTP, delivery.Interactive, delivery.Bulk}
+)
+
+func init() {
+	telemetry.AllowLogKeys("replica", "epoch", "results", "receipts", "intents", "requeued", "in_doubt")
+}
+
+// Migrate brings the database to this version's schema.
+func Migrate(ctx context.Context, _ []string) error {
+	cfg, err := service.LoadConfig[postgres.Config]()
+	if err != nil {
+		return err
+	}
+	return postgres.Migrate(ctx, cfg.OwnerURL, sources...)
+}
+
+// Serve runs the service until ctx ends.
+func Serve(ctx context.Context, _ []string) error {
+	tel, flush, err := telemetry.Setup(ctx, "dispatch")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = flush(context.WithoutCancel(ctx)) }()
+	cfg, err := service.LoadConfig[Config]()
+	if err != nil {
+		return err
+	}
+	d, err := open(ctx, cfg, tel.Log)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := d.observe(); err != nil {
+		return err
+	}
+	admin := telemetry.AdminServer(cfg.AdminAddr, d.ready, tel.Metrics)
+	return service.Run(ctx, tel.Log, append([]service.Task{admin}, d.tasks()...)...)
+}
+
+// dispatch is the service's rooms, joined.
+type dispatch struct {
+	cfg       Config
+	db        *postgres.DB
+	bus       *eventbus.Bus
+	ingest    *grpc.ClientConn
+	publisher *eventbus.Publisher
+	relay     *outbox.Relay
+	letters   *outbox.DeadLetters
+	engine    *delivery.Engine
+	feed      *webhook.Feed
+}
+
+func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err error) {
+	d = &dispatch{cfg: cfg}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	routes, err := route.Load(cfg.RoutesFile)
+	if err != nil {
+		return d, err
+	}
+	content, err := d.openContent(ctx)
+	if err != nil {
+		return d, err
+	}
+	if d.db, err = postgres.OpenCurrent(ctx, cfg.Postgres, log, sources...); err != nil {
+		return d, err
+	}
+	if d.bus, err = eventbus.Connect(ctx, cfg.Bus, "dispatch"); err != nil {
+		return d, err
+	}
+	d.publisher = d.bus.NewPublisher("dispatch", func(ctx context.Context, done []eventbus.Parcel) { d.relay.Published(ctx, done) })
+	d.relay = outbox.NewRelay(d.db.Worker, d.publisher, time.Now)
+	d.letters = outbox.NewDeadLetters(d.db.Worker)
+	d.feed = webhook.NewFeed(d.bus)
+	return d, d.makeEngine(routes, content, log)
+}
+
+func (d *dispatch) makeEngine(routes *route.Routes, content consumer.Content, log *slog.Logger) error {
+	encrypted, err := routeTLS(routes)
+	if err != nil {
+		return err
+	}
+	s := store.New(d.db.Worker, d.publisher.Publish, newID, time.Now)
+	d.engine = delivery.New(delivery.Config{
+		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Opener: consumer.NewOpener(content),
+		Log: log, Now: time.Now, NewID: newID, LeaseTTL: d.cfg.LeaseTTL, DrainTimeout: drainTimeout,
+	})
+	return nil
+}
+
+// openContent makes what opens sealed content: keys from the file and from ingest.
+func (d *dispatch) openContent(ctx context.Context) (*seal.Opener, error) {
+	kek, err := seal.NewFileKEK(d.cfg.KEKFile)
+	if err != nil {
+		return nil, err
+	}
+	keyring, err := seal.OpenKeyring(ctx, kek, d.cfg.KeyringFile, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	identity, err := tlsconf.Client(d.cfg.TLS, "ingest")
+	if err != nil {
+		return nil, err
+	}
+	if d.ingest, err = rpc.Dial(d.cfg.IngestAddr, identity); err != nil {
+		return nil, err
+	}
+	keys := contentKeys{ingestv1.NewContentKeyServiceClient(d.ingest)}
+	return seal.NewOpener(keyring, keys, time.Now), nil
+}
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+// ready needs the bus and a life of the engine; operators may be away.
+func (d *dispatch) ready() error { return errors.Join(d.bus.Ready(), d.engine.Ready()) }
+
+func (d *dispatch) close() {
+	if d.bus != nil {
+		d.bus.Close()
+	}
+	if d.ingest != nil {
+		_ = d.ingest.Close() // nothing is written on it
+	}
+	if d.db != nil {
+		d.db.Close()
+	}
+}
+
+// tasks in the order they start. Consumers stop first, then the engine drains, then its events are published.
+func (d *dispatch) tasks() []service.Task {
+	tasks := []service.Task{
+		{Name: "partitions", Run: func(ctx context.Context) error { return postgres.RunPartitions(ctx, d.db.Worker, time.Now) }},
+		{Name: "streams", Run: d.keepStreams},
+		{Name: "relay", Run: d.relay.Run},
+		{Name: "publisher", Run: d.publisher.Run},
+		{Name: "engine", Run: d.engine.Run},
+	}
+	for _, s := range d.subscriptions() {
+		tasks = append(tasks, service.Task{
+			Name: "consume " + strings.ToLower(s.Stream) + " " + s.Durable,
+			Run:  func(ctx context.Context) error { return d.bus.Consume(ctx, s) },
+		})
+	}
+	return tasks
+}
+
+func (d *dispatch) keepStreams(ctx context.Context) error {
+	if err := d.bus.Own(ctx, streams()); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	return d.bus.RunPurge(ctx)
+}

@@ -1,0 +1,50 @@
+// Package app builds the dispatch service's rooms and joins them; it decides nothing.
+package app
+
+import (
+	"errors"
+	"time"
+
+	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
+)
+
+// Config is every setting of the service, read from the environment.
+type Config struct {
+	Postgres postgres.Config
+	Bus      eventbus.Config
+	TLS      tlsconf.Files
+	// AdminAddr is where /healthz, /readyz and /metrics are served, host:port; for the machine or the pod only.
+	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0"`
+	// IngestAddr is ingest's inner gRPC server, host:port, for wrapped content keys.
+	IngestAddr string `env:"INGEST_ADDR"`
+	// KEKFile holds the key-encryption key; see seal.NewFileKEK.
+	KEKFile string `env:"KEK_FILE"`
+	// KeyringFile holds the deployment keys, wrapped; see seal.OpenKeyring.
+	KeyringFile string `env:"KEYRING_FILE"`
+	// RoutesFile is the YAML file of routes; see package route.
+	RoutesFile string `env:"ROUTES_FILE"`
+	// LeaseTTL is how long the binds and parcels of a replica that went silent stay its own, 1 s or more; renewed three
+	// times within. A crashed replica's messages wait that long.
+	LeaseTTL time.Duration `env:"LEASE_TTL" envDefault:"10s"`
+}
+
+// Validate tells what is missing to serve.
+func (c Config) Validate() error {
+	var problems []error
+	for _, setting := range []struct{ name, value string }{
+		{"POSTGRES_URL", c.Postgres.URL}, {"POSTGRES_TENANT_URL", c.Postgres.TenantURL}, {"NATS_URL", c.Bus.URL},
+		{"NATS_MONITOR_URL", c.Bus.MonitorURL}, {"TLS_CERT_FILE", c.TLS.Cert}, {"TLS_KEY_FILE", c.TLS.Key},
+		{"TLS_CA_FILE", c.TLS.CA}, {"INGEST_ADDR", c.IngestAddr}, {"KEK_FILE", c.KEKFile}, {"KEYRING_FILE", c.KeyringFile},
+		{"ROUTES_FILE", c.RoutesFile},
+	} {
+		if setting.value == "" {
+			problems = append(problems, errors.New(setting.name+" must be set"))
+		}
+	}
+	if c.LeaseTTL < time.Second {
+		problems = append(problems, errors.New("LEASE_TTL must be 1s or more"))
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,142 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+
+	eventv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/event/v1"
+	feedv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/feed/v1"
+	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
+
+	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+)
+
+// Publisher stores events and waits until they are durable; *eventbus.Bus does.
+type Publisher interface {
+	PublishRawBatch(ctx context.Context, batch []eventbus.Raw) error
+}
+
+// Feed publishes FEED. It is the eventbus.Handler of durable `feed`.
+type Feed struct{ publisher Publisher }
+
+// NewFeed makes a feed.
+func NewFeed(publisher Publisher) *Feed { return &Feed{publisher} }
+
+// Handle publishes the news of a batch and returns when they are durable. Events that are nobody's news are passed over.
+func (f *Feed) Handle(ctx context.Context, batch []eventbus.Delivery) error {
+	var out []eventbus.Raw
+	for i := range batch {
+		events, err := translate(&batch[i])
+		if err != nil {
+			return err
+		}
+		out = append(out, events...)
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return f.publisher.PublishRawBatch(ctx, out)
+}
+
+// share is the news of one tenant in an event.
+type share struct {
+	tenant  uuid.UUID
+	parcels [][]byte // ids
+	news    []*feedv1.MessageUpdate
+}
+
+// translate makes FEED events of an event: one a tenant, in the order of their first parcel.
+func translate(d *eventbus.Delivery) ([]eventbus.Raw, error) {
+	read, ok := readers[d.Event]
+	if !ok {
+		return nil, nil
+	}
+	views, err := eventbus.Parcels(d.Data)
+	if err != nil {
+		return nil, err
+	}
+	head, err := eventbus.Metadata(d.Data)
+	if err != nil {
+		return nil, err
+	}
+	byTenant := map[uuid.UUID]*share{}
+	var order []*share
+	for i := range views {
+		v := &views[i]
+		s := byTenant[v.Tenant]
+		if s == nil {
+			s = &share{tenant: v.Tenant}
+			byTenant[v.Tenant] = s
+			order = append(order, s)
+		}
+		s.parcels = append(s.parcels, v.ID[:])
+		if s.news, err = read(s.news, v.Payload); err != nil {
+			return nil, errs.E(errs.Invalid, "EVENT_MALFORMED", "a parcel cannot be read", err)
+		}
+	}
+	out := make([]eventbus.Raw, 0, len(order))
+	for _, s := range order {
+		raws, err := s.raws(d, head)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, raws...)
+	}
+	return out, nil
+}
+
+// maxNews bounds an event of FEED: 1,000 updates stay well below the 1 MiB of a message.
+const maxNews = 1_000
+
+// raws encodes a tenant's share, in as many events as it needs. Every feed event type has the fields of
+// feedv1.MessagesAccepted, so one type encodes all.
+func (s *share) raws(d *eventbus.Delivery, head *eventv1.Metadata) ([]eventbus.Raw, error) {
+	name := d.Event[strings.LastIndexByte(d.Event, '.')+1:]
+	tenant := s.tenant.String()
+	var out []eventbus.Raw
+	for part := range slices.Chunk(s.news, maxNews) {
+		id := s.id(name, len(out))
+		data, err := proto.Marshal(&feedv1.MessagesAccepted{
+			Metadata: &eventv1.Metadata{EventId: id[:], Time: head.Time, Env: head.Env, Lane: head.Lane, Producer: "dispatch"},
+			TenantId: tenant, Messages: part,
+		})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, eventbus.Raw{Subject: "onlinesms.feed.v1." + name + "." + d.Env + "." + tenant, ID: id.String(), Data: data})
+	}
+	return out, nil
+}
+
+// id derives an event's id from its parcels: a UUIDv8 (RFC 9562 5.8) of their hash.
+func (s *share) id(name string, part int) (id uuid.UUID) {
+	slices.SortFunc(s.parcels, bytes.Compare)
+	h := sha256.New()
+	h.Write([]byte(name))
+	h.Write([]byte{byte(part)})
+	for _, p := range s.parcels {
+		h.Write(p)
+	}
+	copy(id[:], h.Sum(nil))
+	id[6] = id[6]&0x0F | 0x80
+	id[8] = id[8]&0x3F | 0x80
+	return id
+}
+
+// state is the state an event speaks for; see type.v1.MessageState.
+var state = map[string]typev1.MessageState{
+	"onlinesms.dispatch.v1.MessagesSubmitted":   typev1.MessageState_SUBMITTED,
+	"onlinesms.dispatch.v1.MessagesFailed":      typev1.MessageState_UNDELIVERED,
+	"onlinesms.dispatch.v1.MessagesUnknown":     typev1.MessageState_UNKNOWN,
+	"onlinesms.dispatch.v1.MessagesReturned":    typev1.MessageState_HELD,
+	"onlinesms.dispatch.v1.MessagesDelivered":   typev1.MessageState_DELIVERED,
+	"onlinesms.dispatch.v1.MessagesUndelivered": typev1.MessageState_UNDELIVERED,
+	"onlinesms.dispatch.v1.MessagesExpired":     typev1.MessageState_EXPIRED,
+}
