@@ -64,7 +64,7 @@ func (b *Bus) broadcast(ctx context.Context, stream string, cfg jetstream.Consum
 		if meta, err := msg.Metadata(); err != nil || meta.Sequence.Consumer != last+1 {
 			return true, errors.Join(errGap, err)
 		}
-		if d, _, ok := deliveryOf(msg); ok {
+		if d, _, ok := deliveryOf(msg); ok && inside(msg) {
 			b.tell(ctx, d, handler)
 		}
 	}

@@ -67,7 +67,7 @@ func Connect(ctx context.Context, cfg Config, service string) (*Bus, error) {
 func (b *Bus) options() []nats.Option {
 	options := []nats.Option{
 		nats.Name(b.service),
-		nats.CustomInboxPrefix(inboxPrefix(b.service)), // one prefix a service, so that grants can name it
+		nats.CustomInboxPrefix(InboxPrefix(b.service)), // one prefix a service, so that grants can name it
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
@@ -96,8 +96,8 @@ func (b *Bus) options() []nats.Option {
 	return options
 }
 
-// inboxPrefix is the only reply space a service may listen on.
-func inboxPrefix(service string) string { return "_INBOX_" + service }
+// InboxPrefix is the only reply space a service may listen on: _INBOX_<service>.
+func InboxPrefix(service string) string { return "_INBOX_" + service }
 
 func subjectOf(sub *nats.Subscription) string {
 	if sub == nil {

@@ -336,6 +336,13 @@ func TestBroadcast(t *testing.T) {
 	say("panic")
 	say("live")
 	hears("live")
+	mu.Lock()
+	for i := range heard {
+		if bytes.Contains(heard[i].Bytes(), []byte("before")) {
+			t.Errorf("replica %d heard what came before it began", i)
+		}
+	}
+	mu.Unlock()
 	s.Restart()
 	eventually(t, "back", func() bool { return b.Ready() == nil })
 	say("restarted")
@@ -345,11 +352,4 @@ func TestBroadcast(t *testing.T) {
 		return b.PublishRaw(t.Context(), subject, uuid.NewString(), []byte("rebuilt")) == nil
 	})
 	hears("rebuilt")
-	mu.Lock()
-	defer mu.Unlock()
-	for i := range heard {
-		if bytes.Contains(heard[i].Bytes(), []byte("before")) {
-			t.Errorf("replica %d heard what came before it began", i)
-		}
-	}
 }

@@ -61,6 +61,13 @@ func letterID(durable string, d Delivery) uuid.UUID {
 	return uuid.NewSHA1(letterSpace, []byte(name))
 }
 
+// producerHeader marks what this bus has published for inside: every event but those of the FEED stream. NATS checks
+// the subject a client publishes on, not the reply it asks for, so whoever may pull from FEED can have the server send
+// FEED events, statuses and API answers to a core subject. None of those carries the mark, and none is handled.
+const producerHeader = "Onlinesms-Producer"
+
+const outsidePrefix = "onlinesms.feed." // subjects outside consumers may read
+
 // deliveryOf reads what the server says about a message; ok is false when its subject is not of the house.
 func deliveryOf(msg jetstream.Msg) (d Delivery, pending uint64, ok bool) {
 	d = Delivery{Subject: msg.Subject(), Data: msg.Data(), Attempt: 1}
@@ -88,3 +95,6 @@ func reasonText(err error) string {
 	}
 	return strings.ToValidUTF8(s, "?")
 }
+
+// inside tells whether the bus of one of our services has published msg.
+func inside(msg jetstream.Msg) bool { return msg.Headers().Get(producerHeader) != "" }

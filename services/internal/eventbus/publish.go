@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -228,7 +229,7 @@ func (p *Publisher) send(ctx context.Context, next pack) error {
 		return err
 	}
 	*buffer = data
-	msg := &nats.Msg{Subject: next.subject, Data: data, Header: nats.Header{jetstream.MsgIDHeader: {next.id.String()}}}
+	msg := p.bus.message(next.subject, next.id.String(), data)
 	if parent := carriedBy(span, next.parcels); parent != "" {
 		msg.Header[traceHeader] = []string{parent}
 	}
@@ -259,6 +260,15 @@ func carriedBy(span trace.Span, parcels []Parcel) string {
 		}
 	}
 	return ""
+}
+
+// message is an event with its id and, unless it is for outside, the mark of the house.
+func (b *Bus) message(subject, id string, data []byte) *nats.Msg {
+	msg := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{jetstream.MsgIDHeader: {id}}}
+	if !strings.HasPrefix(subject, outsidePrefix) {
+		msg.Header[producerHeader] = []string{b.service}
+	}
+	return msg
 }
 
 // publish sends msg until it is stored, retrying for at most within. Its message id makes retries harmless.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
@@ -35,8 +33,7 @@ func (b *Bus) PublishRawBatch(ctx context.Context, batch []Raw) error {
 	group.SetLimit(rawInFlight)
 	for _, raw := range batch {
 		group.Go(func() error {
-			return b.publish(ctx, &nats.Msg{Subject: raw.Subject, Data: raw.Data,
-				Header: nats.Header{jetstream.MsgIDHeader: {raw.ID}}}, rawWithin)
+			return b.publish(ctx, b.message(raw.Subject, raw.ID, raw.Data), rawWithin)
 		})
 	}
 	if err := group.Wait(); err != nil {

@@ -42,6 +42,12 @@ func (w *worker) treat(ctx context.Context, batch []*taken) {
 
 	var good []*taken
 	for _, h := range batch {
+		if !inside(h.msg) { // no dead letter: an outsider must not fill our tables
+			w.log.Error("event without the mark of the house is dropped", slog.String("subject", h.d.Subject),
+				slog.Uint64("sequence", h.d.Sequence))
+			_ = h.msg.Term()
+			continue
+		}
 		if h.ours {
 			good = append(good, h)
 			continue
