@@ -1,0 +1,100 @@
+// Package api is onlinesms.compliance.v1.ComplianceService: why a message was decided as it was, and what category a
+// template has.
+package api
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
+	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
+	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/principal"
+)
+
+// scopeRead is what a key needs to see decisions.
+const scopeRead = "decisions:read"
+
+// Decisions answers the decisions on a message of a tenant, the latest first; errs.NotFound when there is none.
+type Decisions interface {
+	Decisions(ctx context.Context, tenant uuid.UUID, env string, message uuid.UUID) ([]screening.Decided, error)
+}
+
+// Registry answers what is registered for a tenant.
+type Registry interface {
+	Snapshot(tenant uuid.UUID) *registry.Snapshot
+	Ready() error
+}
+
+// Server is the service.
+type Server struct {
+	compliancev1.UnimplementedComplianceServiceServer
+
+	decisions Decisions
+	registry  Registry
+}
+
+// NewServer makes it.
+func NewServer(d Decisions, r Registry) *Server { return &Server{decisions: d, registry: r} }
+
+// GetDecision implements ComplianceService. A message of another tenant or environment is NOT_FOUND.
+func (s *Server) GetDecision(ctx context.Context, req *compliancev1.GetDecisionRequest) (*compliancev1.GetDecisionResponse, error) {
+	p, ok := principal.FromContext(ctx)
+	if !ok {
+		return nil, errs.E(errs.Unauthenticated, "KEY_MISSING", "This call needs an API key.", nil)
+	}
+	if !p.Has(scopeRead) {
+		return nil, errs.E(errs.Denied, "SCOPE_MISSING", "The key lacks the scope "+scopeRead+".", nil)
+	}
+	message, err := uuid.Parse(req.GetMessageId())
+	if err != nil {
+		return nil, invalid("message_id", "not a UUID")
+	}
+	decided, err := s.decisions.Decisions(ctx, p.TenantID, p.Env, message)
+	if err != nil {
+		return nil, err
+	}
+	resp := &compliancev1.GetDecisionResponse{}
+	for _, d := range decided {
+		resp.Decisions = append(resp.Decisions, encode(message, d))
+	}
+	return resp, nil
+}
+
+// GetTemplateCategory implements ComplianceService; only ingest may ask.
+func (s *Server) GetTemplateCategory(_ context.Context, req *compliancev1.GetTemplateCategoryRequest) (*compliancev1.GetTemplateCategoryResponse, error) {
+	tenant, err := uuid.Parse(req.GetTenantId())
+	if err != nil {
+		return nil, invalid("tenant_id", "not a UUID")
+	}
+	if err := s.registry.Ready(); err != nil {
+		return nil, errs.E(errs.Unavailable, "SERVICE_UNAVAILABLE", "The registry is being loaded; try again.", err)
+	}
+	resp := &compliancev1.GetTemplateCategoryResponse{}
+	if t := s.registry.Snapshot(tenant).Template(req.GetTemplateId()); t != nil {
+		resp.Category = typev1.Category(t.Category)
+	}
+	return resp, nil
+}
+
+func invalid(field, detail string) error {
+	e := errs.E(errs.Invalid, "REQUEST_INVALID", "The request is not valid.", nil)
+	e.Violations = []errs.Violation{{Field: field, Reason: "REQUEST_INVALID", Detail: detail}}
+	return e
+}
+
+func encode(message uuid.UUID, d screening.Decided) *compliancev1.Decision {
+	out := &compliancev1.Decision{MessageId: message.String(), Outcome: d.Outcome.String(), RulePack: d.Pack,
+		DecideTime: timestamppb.New(d.At), Round: d.Round, Category: typev1.Category(d.Category)}
+	for _, r := range d.Reasons {
+		out.Reasons = append(out.Reasons, &typev1.Reason{Code: r.Code, Detail: r.Detail, Metadata: r.Metadata})
+	}
+	if !d.Due.IsZero() {
+		out.DueTime = timestamppb.New(d.Due)
+	}
+	return out
+}

@@ -1,0 +1,156 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc"
+
+	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/api"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/consumer"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
+	store "github.com/onlinesms/onlinesms/services/compliance/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
+	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+	"github.com/onlinesms/onlinesms/services/internal/outbox"
+	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/rpc"
+	"github.com/onlinesms/onlinesms/services/internal/service"
+	"github.com/onlinesms/onlinesms/services/internal/telemetry"
+	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
+)
+
+// name of the service: producer of its events, prefix of its streams, its identity.
+const name = "compliance"
+
+// Migrate brings the database to this version's schema.
+func Migrate(ctx context.Context, _ []string) error {
+	cfg, err := service.LoadConfig[postgres.Config]()
+	if err != nil {
+		return err
+	}
+	return postgres.Migrate(ctx, cfg.OwnerURL, store.Sources...)
+}
+
+// Serve runs the service until ctx ends. The admin port answers from the start, also while the database is awaited.
+func Serve(ctx context.Context, _ []string) error {
+	tel, flush, err := telemetry.Setup(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = flush(context.WithoutCancel(ctx)) }()
+	cfg, err := service.LoadConfig[Config]()
+	if err != nil {
+		return err
+	}
+	var running atomic.Pointer[compliance]
+	ready := func() error {
+		if c := running.Load(); c != nil {
+			return c.ready()
+		}
+		return errors.New("starting")
+	}
+	return service.Run(ctx, tel.Log, telemetry.AdminServer(cfg.AdminAddr, ready, tel.Metrics), service.Task{Name: name,
+		Run: func(ctx context.Context) error {
+			c, err := open(ctx, cfg, tel.Log, time.Now)
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			running.Store(c)
+			tasks, err := c.tasks(cfg)
+			if err != nil {
+				return err
+			}
+			return service.Run(ctx, tel.Log, tasks...)
+		}})
+}
+
+// compliance is the service's rooms, joined.
+type compliance struct {
+	log       *slog.Logger
+	now       func() time.Time
+	db        *postgres.DB
+	bus       *eventbus.Bus
+	ingest    *grpc.ClientConn
+	registry  *registry.Registry
+	records   *store.Store
+	screener  *screening.Screener
+	publisher *eventbus.Publisher
+	relay     *outbox.Relay
+}
+
+// open builds the rooms. It waits for the database and for the registry to be loaded: a message must never be decided
+// by a registry that is not there yet.
+func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time) (c *compliance, err error) {
+	c = &compliance{log: log, now: now}
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	opener, conn, err := openOpener(ctx, cfg, now)
+	if err != nil {
+		return c, err
+	}
+	c.ingest = conn
+	if c.db, err = postgres.OpenCurrent(ctx, cfg.Postgres, log, store.Sources...); err != nil {
+		return c, err
+	}
+	if c.bus, err = eventbus.Connect(ctx, cfg.Bus, name); err != nil {
+		return c, err
+	}
+	c.publisher = c.bus.NewPublisher(name, func(ctx context.Context, done []eventbus.Parcel) { c.relay.Published(ctx, done) })
+	c.relay = outbox.NewRelay(c.db.Worker, c.publisher, now)
+	c.records = store.NewStore(c.db, c.publisher.Publish, newID)
+	c.registry = registry.New(c.records)
+	if err = c.loadRegistry(ctx); err != nil {
+		return c, err
+	}
+	packs, err := policy.Builtin()
+	if err != nil {
+		return c, err
+	}
+	c.screener = screening.New(screening.Config{Registry: c.registry, Packs: packs, Contents: consumer.NewContents(opener),
+		Store: c.records, Now: now})
+	return c, nil
+}
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+// listen opens the inner gRPC server: only the door may ask.
+func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
+	tls, err := tlsconf.Server(cfg.TLS)
+	if err != nil {
+		return nil, err
+	}
+	door := []string{"ingest"}
+	callers := map[string][]string{
+		compliancev1.ComplianceService_GetDecision_FullMethodName:         door,
+		compliancev1.ComplianceService_GetTemplateCategory_FullMethodName: door,
+	}
+	server := api.NewServer(c.records, c.registry)
+	return rpc.NewServer(rpc.ServerConfig{Addr: cfg.GRPCAddr, TLS: tls, Log: c.log, Callers: callers},
+		func(r grpc.ServiceRegistrar) { compliancev1.RegisterComplianceServiceServer(r, server) })
+}
+
+// ready: the registry is loaded, and NATS is there and durable.
+func (c *compliance) ready() error { return errors.Join(c.registry.Ready(), c.bus.Ready()) }
+
+func (c *compliance) close() {
+	if c.bus != nil {
+		c.bus.Close()
+	}
+	if c.ingest != nil {
+		c.ingest.Close()
+	}
+	if c.db != nil {
+		c.db.Close()
+	}
+}

@@ -1,0 +1,129 @@
+package app
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/onlinesms/onlinesms/services/compliance/internal/consumer"
+	store "github.com/onlinesms/onlinesms/services/compliance/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
+	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+	"github.com/onlinesms/onlinesms/services/internal/outbox"
+	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/service"
+)
+
+// announceWithin bounds how long an import waits to announce itself; after that the relay of a running replica does it.
+const announceWithin = 3 * time.Second
+
+// importConfig is what an import needs. Without NATS_URL the change is announced by a running replica instead.
+type importConfig struct {
+	Postgres postgres.Config
+	Bus      eventbus.Config
+}
+
+// Import puts a registry file into the database: `import -file demo.yaml`. Rows with the same keys are replaced, others
+// stay; nothing is imported when anything is wrong. Running replicas follow within a second.
+func Import(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("import", flag.ContinueOnError)
+	path := flags.String("file", "", "registry file (YAML with tenant and registry)")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *path == "" {
+		return fmt.Errorf("%w: import -file <registry.yaml>", service.ErrUsage)
+	}
+	raw, err := os.ReadFile(*path)
+	if err != nil {
+		return err
+	}
+	file, err := registry.ParseFile(raw)
+	if err != nil {
+		return err
+	}
+	cfg, err := service.LoadConfig[importConfig]()
+	if err != nil {
+		return err
+	}
+	return importFile(ctx, cfg, file)
+}
+
+func importFile(ctx context.Context, cfg importConfig, file registry.File) error {
+	db, err := postgres.OpenCurrent(ctx, cfg.Postgres, slog.Default(), store.Sources...)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var announced []eventbus.Parcel
+	records := store.NewStore(db, func(parcels ...eventbus.Parcel) { announced = append(announced, parcels...) }, newID)
+	version, err := records.Import(ctx, file.Tenant, file.Rows)
+	if err != nil {
+		return err
+	}
+	slog.InfoContext(ctx, "registry imported", slog.String("tenant_id", file.Tenant.String()), slog.Int64("version", version),
+		slog.Int("count", len(file.Rows.Objects())))
+	if cfg.Bus.URL == "" {
+		return nil
+	}
+	if err := announce(ctx, cfg.Bus, db, announced); err != nil {
+		slog.WarnContext(ctx, "change not announced yet; a running replica will", slog.String("error", err.Error()))
+	}
+	return nil
+}
+
+// announce publishes the parcels and forgets their outbox rows.
+func announce(ctx context.Context, cfg eventbus.Config, db *postgres.DB, parcels []eventbus.Parcel) error {
+	ctx, cancel := context.WithTimeout(ctx, announceWithin)
+	defer cancel()
+	bus, err := eventbus.Connect(ctx, cfg, name)
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
+	if err := bus.Own(ctx, streams()); err != nil {
+		return err
+	}
+	published := make(chan []eventbus.Parcel, len(parcels))
+	publisher := bus.NewPublisher(name, func(_ context.Context, done []eventbus.Parcel) { published <- done })
+	running, stop := context.WithCancel(ctx)
+	stopped := make(chan error, 1)
+	go func() { stopped <- publisher.Run(running) }()
+	defer func() {
+		stop()
+		<-stopped
+	}()
+	publisher.Publish(parcels...)
+	for left := len(parcels); left > 0; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case done := <-published:
+			left -= len(done)
+			for _, p := range done {
+				if _, err := db.Worker.Exec(ctx, `DELETE FROM outbox WHERE parcel_id = $1`, p.ID); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// DeadLetters lists events that were given up, or treats them again: `dead-letters list | replay <id> | replay all`.
+// What a replay decides is published by a running replica.
+func DeadLetters(ctx context.Context, args []string) error {
+	cfg, err := service.LoadConfig[Config]()
+	if err != nil {
+		return err
+	}
+	c, err := open(ctx, cfg, slog.Default(), time.Now)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return outbox.NewDeadLetters(c.db.Worker).Command(ctx, args, consumer.New(c.screener).Handle, os.Stdout)
+}

@@ -1,0 +1,273 @@
+package postgres_test
+
+import (
+	"context"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
+	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
+	store "github.com/onlinesms/onlinesms/services/compliance/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/screening/screeningtest"
+	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+	"github.com/onlinesms/onlinesms/services/internal/outbox"
+	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
+)
+
+// published collects what a store publishes.
+type published struct {
+	mu      sync.Mutex
+	parcels []eventbus.Parcel
+}
+
+func (p *published) publish(parcels ...eventbus.Parcel) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.parcels = append(p.parcels, parcels...)
+}
+
+func (p *published) all() []eventbus.Parcel {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.parcels)
+}
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+func open(t testing.TB) (*store.Store, *published, *postgrestest.Database) {
+	t.Helper()
+	d := postgrestest.New(t, "compliance", store.Sources...)
+	p := &published{}
+	return store.NewStore(d.DB, p.publish, newID), p, d
+}
+
+func TestStore(t *testing.T) {
+	screeningtest.RunStoreTests(t, func(t *testing.T) screeningtest.Harness {
+		s, p, _ := open(t)
+		return screeningtest.Harness{Store: s,
+			Outgoing: func() (out []screeningtest.Outgoing) {
+				for _, parcel := range p.all() {
+					out = append(out, decode(t, parcel))
+				}
+				return out
+			},
+			Decisions: func(tenant, message uuid.UUID) []screening.Decided {
+				found, err := s.Decisions(t.Context(), tenant, "live", message)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range found {
+					found[i].At = found[i].At.UTC()
+				}
+				return found
+			}}
+	})
+}
+
+func decode(t *testing.T, p eventbus.Parcel) screeningtest.Outgoing {
+	t.Helper()
+	event, env, lane, _ := eventbus.ParseSubject(p.Subject)
+	out := screeningtest.Outgoing{ID: p.ID, Tenant: p.Tenant, Env: env, Lane: lane}
+	var cause []byte
+	switch event {
+	case "onlinesms.compliance.v1.MessagesCleared":
+		out.Outcome = policy.Cleared
+		m := unmarshal(t, p.Payload, &compliancev1.ClearedParcel{})
+		cause = m.GetCausationId()
+		for _, c := range m.GetMessages() {
+			out.Messages = append(out.Messages, screeningtest.OutgoingMessage{ID: uuid.UUID(c.GetMessageId()), Round: c.GetRound(), Content: string(c.GetContent())})
+		}
+	case "onlinesms.compliance.v1.MessagesRefused":
+		m := unmarshal(t, p.Payload, &compliancev1.RefusedParcel{})
+		cause = m.GetCausationId()
+		for _, c := range m.GetMessages() {
+			out.Messages = append(out.Messages, screeningtest.OutgoingMessage{ID: uuid.UUID(c.GetMessageId()), Round: c.GetRound(), Codes: codes(c.GetReasons()...)})
+		}
+	case "onlinesms.compliance.v1.MessagesHeld":
+		out.Outcome = policy.Held
+		m := unmarshal(t, p.Payload, &compliancev1.HeldParcel{})
+		cause = m.GetCausationId()
+		for _, c := range m.GetMessages() {
+			out.Messages = append(out.Messages, screeningtest.OutgoingMessage{ID: uuid.UUID(c.GetMessageId()), Round: c.GetRound(), Codes: codes(c.GetReason())})
+		}
+	default:
+		t.Fatalf("unexpected event %s", event)
+	}
+	if out.Cause = uuid.UUID(cause); p.Entries != len(out.Messages) {
+		t.Errorf("%d entries counted, %d there", p.Entries, len(out.Messages))
+	}
+	return out
+}
+
+func unmarshal[M proto.Message](t *testing.T, raw []byte, m M) M {
+	t.Helper()
+	if err := proto.Unmarshal(raw, m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func codes(reasons ...*typev1.Reason) (c []string) {
+	for _, r := range reasons {
+		c = append(c, r.GetCode())
+	}
+	return c
+}
+
+// TestOutgoingIsInTheOutbox: what is published is stored with its transaction, byte for byte.
+func TestOutgoingIsInTheOutbox(t *testing.T) {
+	s, p, d := open(t)
+	if err := s.Record(t.Context(), []screening.Screened{screeningtest.Judge(screeningtest.NewParcel(3), screeningtest.Clear)}); err != nil {
+		t.Fatal(err)
+	}
+	sent := p.all()
+	stored, err := outbox.Load(t.Context(), d.DB.Worker, sent[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(sent, stored); diff != "" {
+		t.Error(diff)
+	}
+	var waiting int
+	if err := d.DB.Worker.QueryRow(t.Context(), "SELECT count(*) FROM outbox").Scan(&waiting); err != nil || waiting != 1 {
+		t.Errorf("%d outbox rows, %v", waiting, err)
+	}
+}
+
+func TestDecisionsOfOthersAreNotFound(t *testing.T) {
+	s, _, _ := open(t)
+	p := screeningtest.NewParcel(1)
+	if err := s.Record(t.Context(), []screening.Screened{screeningtest.Judge(p, screeningtest.Clear)}); err != nil {
+		t.Fatal(err)
+	}
+	unknown := p.Messages[0].ID
+	unknown[15] = 7
+	for name, ask := range map[string]func() ([]screening.Decided, error){
+		"another tenant": func() ([]screening.Decided, error) {
+			return s.Decisions(t.Context(), uuid.New(), "live", p.Messages[0].ID)
+		},
+		"another environment": func() ([]screening.Decided, error) {
+			return s.Decisions(t.Context(), p.Tenant, "test", p.Messages[0].ID)
+		},
+		"no such message": func() ([]screening.Decided, error) { return s.Decisions(t.Context(), p.Tenant, "live", unknown) },
+	} {
+		if found, err := ask(); errs.KindOf(err) != errs.NotFound || len(found) != 0 {
+			t.Errorf("%s: %v %v", name, found, err)
+		}
+	}
+}
+
+func demo(t testing.TB) registry.File {
+	t.Helper()
+	raw, err := os.ReadFile("../../../../deploy/local/demo.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := registry.ParseFile(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestImport: what is imported is read back, twice is like once but for the version, and each is announced.
+func TestImport(t *testing.T) {
+	s, p, d := open(t)
+	f := demo(t)
+	goods := 5
+	f.Rows.Templates[2].Goods = &goods
+	f.Rows.Templates[1].Variables = []string{"name", "order", "link"}
+	for want := int64(1); want <= 2; want++ {
+		if version, err := s.Import(t.Context(), f.Tenant, f.Rows); err != nil || version != want {
+			t.Fatalf("version %d, %v", version, err)
+		}
+	}
+	got, err := s.Rows(t.Context(), f.Tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Rows.Version = 2
+	wantSnapshot, _ := registry.NewSnapshot(f.Rows)
+	gotSnapshot, err := registry.NewSnapshot(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"1107160000000000011", "1107160000000000022", "1107160000000000033", "1107160000000000055"} {
+		w, g := wantSnapshot.Template(id), gotSnapshot.Template(id)
+		if g.Parsed.Body() != w.Parsed.Body() || g.UntypedMax != w.UntypedMax || g.Goods != w.Goods || g.Category != w.Category ||
+			!slices.Equal(g.Headers, w.Headers) || !slices.Equal(g.Parsed.Names(), w.Parsed.Names()) {
+			t.Errorf("template %s: %+v, want %+v", id, g, w)
+		}
+	}
+	if e := gotSnapshot.Entity("1701158019811140068"); gotSnapshot.Version() != 2 || e.Chain != policy.Active {
+		t.Errorf("version %d, entity %+v", gotSnapshot.Version(), e)
+	}
+	announced := p.all()
+	if len(announced) != 2 || announced[1].Subject != "onlinesms.compliance.v1.RegistryChanged.live.control" {
+		t.Fatalf("announced: %+v", announced)
+	}
+	change := unmarshal(t, announced[1].Payload, &compliancev1.RegistryChangeParcel{})
+	if change.GetVersion() != 2 || !slices.Contains(change.GetObjects(), "template/1107160000000000011") {
+		t.Errorf("change: %v", change)
+	}
+	if versions, err := s.Versions(t.Context()); err != nil || versions[f.Tenant] != 2 || len(versions) != 1 {
+		t.Errorf("versions %v, %v", versions, err)
+	}
+	if other, err := s.Rows(t.Context(), uuid.New()); err != nil || other.Version != 0 || len(other.Templates) != 0 {
+		t.Errorf("another tenant reads %+v, %v", other, err)
+	}
+	postgrestest.CheckTenancy(t, d)
+}
+
+// TestTenantsSeeTheirOwn: the tenant role reads decisions, holds and registry of its tenant only.
+func TestTenantsSeeTheirOwn(t *testing.T) {
+	s, _, d := open(t)
+	p := screeningtest.NewParcel(1)
+	screened := screeningtest.Judge(p, screeningtest.HoldUntil(postgres.Minted(p.ID)))
+	if err := s.Record(t.Context(), []screening.Screened{screened}); err != nil {
+		t.Fatal(err)
+	}
+	f := demo(t)
+	if _, err := s.Import(t.Context(), p.Tenant, f.Rows); err != nil {
+		t.Fatal(err)
+	}
+	tables := []string{"decisions", "holds", "parcels", "registry_versions", "entities", "headers", "templates", "telemarketers", "ctas"}
+	for tenant, sees := range map[uuid.UUID]bool{p.Tenant: true, uuid.New(): false} {
+		for _, table := range tables {
+			var n int
+			err := d.DB.InTenant(t.Context(), tenant, func(tx pgx.Tx) error {
+				return tx.QueryRow(t.Context(), "SELECT count(*) FROM "+table).Scan(&n)
+			})
+			if err != nil || (n > 0) != sees {
+				t.Errorf("%s: %d rows, %v", table, n, err)
+			}
+		}
+	}
+}
+
+func BenchmarkRecord(b *testing.B) {
+	s, _, _ := open(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		batch := make([]screening.Screened, 5)
+		for i := range batch {
+			batch[i] = screeningtest.Judge(screeningtest.NewParcel(100), screeningtest.Clear)
+		}
+		if err := s.Record(context.Background(), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/message")
+}
