@@ -113,9 +113,12 @@ type Export struct {
 // $JS.API.STREAM.DELETE.<stream>, and the stream is gone (nats-server 2.15.2; TestFeedCannotReachTheAPI). Between accounts
 // replies stay in the account that asked.
 func Exports() []Export {
-	return []Export{{Subject: "$JS.API.STREAM.INFO.FEED"}, {Subject: "$JS.API.CONSUMER.CREATE.FEED.>"},
+	return []Export{
+		{Subject: "$JS.API.INFO"}, // granted to nobody; importing it keeps the server from answering "not enabled" itself
+		{Subject: "$JS.API.STREAM.INFO.FEED"}, {Subject: "$JS.API.CONSUMER.CREATE.FEED.>"},
 		{Subject: "$JS.API.CONSUMER.INFO.FEED.*"}, {Subject: "$JS.API.CONSUMER.MSG.NEXT.FEED.*", Stream: true},
-		{Subject: "$JS.ACK.FEED.>"}}
+		{Subject: "$JS.ACK.FEED.>"},
+	}
 }
 
 // Feed gives the grant of an outside consumer: the events of one tenant (UUID) in one environment (live or test), by
