@@ -3,6 +3,8 @@
 //	local up     [-run dir] [-detach] [-replicas n] [-random-ports] [-demo file]… [-no-message]
 //	local down   [-run dir]
 //	local reset  [-run dir]
+//	local secrets   -out dir [-owner uid] …   for containers: keys, certificates, NATS identities, addresses
+//	local provision -out dir                  for containers: databases and roles on the server of POSTGRES_URL
 //
 // up starts a supervisor in a session of its own (`local supervise`, not meant to be called by hand), shows its
 // progress, and stays until Ctrl-C unless -detach is given.
@@ -34,6 +36,15 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return errors.New("usage: local up|down|reset [flags]")
 	}
+	switch args[0] {
+	case "secrets":
+		return secrets(ctx, args[1:])
+	case "provision":
+		return provision(ctx, args[1:])
+	case "up", "supervise", "down", "reset":
+	default:
+		return fmt.Errorf("no command %q: up, down, reset, secrets or provision", args[0])
+	}
 	options, err := parse(args)
 	if err != nil {
 		return err
@@ -45,10 +56,9 @@ func run(ctx context.Context, args []string) error {
 		return supervise(ctx, options)
 	case "down":
 		return platform.Down(options, os.Stdout)
-	case "reset":
+	default:
 		return platform.Reset(ctx, options, os.Stdout)
 	}
-	return fmt.Errorf("no command %q: up, down or reset", args[0])
 }
 
 func parse(args []string) (platform.Options, error) {

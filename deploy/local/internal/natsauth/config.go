@@ -13,7 +13,7 @@ type Config struct {
 	StoreDir       string
 	MaxFileStore   int64 // bytes
 	MaxMemoryStore int64 // bytes
-	Identities     Server
+	Identities     Identities
 }
 
 // String is the text of nats.conf. sync_interval: always, since an acknowledged publish must survive a power cut
@@ -36,11 +36,12 @@ func (c Config) String() string {
 	line("  max_memory_store: %d", c.MaxMemoryStore)
 	line("}")
 	line("operator: %s", c.Identities.OperatorJWT)
-	line("system_account: %s", c.Identities.SystemKey)
+	line("system_account: %s", c.Identities.System.Key)
 	line("resolver: MEMORY")
 	line("resolver_preload {")
-	line("  %s: %s", c.Identities.SystemKey, c.Identities.SystemJWT)
-	line("  %s: %s", c.Identities.AccountKey, c.Identities.AccountJWT)
+	for _, account := range []Account{c.Identities.System, c.Identities.Services, c.Identities.Outside} {
+		line("  %s: %s", account.Key, account.JWT)
+	}
 	line("}")
 	return text.String()
 }

@@ -1,6 +1,7 @@
-// Package natsauth sets up NATS in operator mode: one operator, one account with JetStream, one user per service with
-// the least it needs, and one outside consumer of stream FEED. Keys are made once and kept; JSON web tokens are made
-// again at every start, so that changed grants take effect.
+// Package natsauth sets up NATS in operator mode: one operator, an account with JetStream for the services, where each
+// has a user with the least it needs, and an account without JetStream for outside consumers, which imports the few
+// subjects by which stream FEED is read. Keys are made once and kept; JSON web tokens are made again at every start, so
+// that changed grants take effect.
 package natsauth
 
 import (
@@ -16,7 +17,8 @@ import (
 type Keys struct {
 	Operator string            `json:"operator"`
 	System   string            `json:"system"`
-	Account  string            `json:"account"`
+	Services string            `json:"services"`
+	Outside  string            `json:"outside"`
 	Users    map[string]string `json:"users"`
 }
 
@@ -52,10 +54,11 @@ func (k *Keys) complete(users []string) error {
 		made, err := pair.Seed()
 		return string(made), err
 	}
-	var errs [3]error
+	var errs [4]error
 	k.Operator, errs[0] = make(k.Operator, nkeys.CreateOperator)
 	k.System, errs[1] = make(k.System, nkeys.CreateAccount)
-	k.Account, errs[2] = make(k.Account, nkeys.CreateAccount)
+	k.Services, errs[2] = make(k.Services, nkeys.CreateAccount)
+	k.Outside, errs[3] = make(k.Outside, nkeys.CreateAccount)
 	for _, user := range users {
 		seed, err := make(k.Users[user], nkeys.CreateUser)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -25,7 +26,7 @@ const (
 
 // tool runs one of our programs to its end and answers what it printed.
 func (p *Platform) tool(ctx context.Context, env []string, name string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, p.dir.Bin(name), args...)
+	cmd := exec.CommandContext(ctx, filepath.Join(p.programs, name), args...)
 	cmd.Env = append(baseEnv(), env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -43,29 +44,37 @@ func lastLines(text string) string {
 
 // makeIdentities makes what is missing of keys, certificates and credentials, and nats.conf anew.
 func (p *Platform) makeIdentities(ctx context.Context) error {
-	if _, err := p.tool(ctx, nil, "devca", "-dir", p.dir.Path("tls"),
-		"-service", strings.Join(services, ","), "-server", "public"); err != nil {
-		return err
-	}
-	if err := makeSecret(p.dir.Path("keys", "pepper")); err != nil {
-		return err
-	}
 	size, err := p.chooseStoreSize()
 	if err != nil {
 		return err
 	}
 	p.storeSize = size
-	return p.makeNATS(ctx)
+	if err := p.makeKeys(ctx, nil); err != nil {
+		return err
+	}
+	return p.makeNATS(ctx, natsauth.Config{
+		Host: "127.0.0.1", Port: p.at.nats, MonitorPort: p.at.monitor, StoreDir: p.dir.Path("nats"), MaxFileStore: size,
+	})
 }
 
-// makeSecret writes 32 random bytes in base64 unless the file is there.
-func makeSecret(file string) error {
+// makeKeys makes certificates and symmetric keys; hosts are further names of the public door.
+func (p *Platform) makeKeys(ctx context.Context, hosts []string) error {
+	_, err := p.tool(ctx, nil, "devca", "-dir", p.dir.Path("tls"),
+		"-service", strings.Join(services, ","), "-server", strings.Join(append([]string{"public"}, hosts...), "="))
+	if err != nil {
+		return err
+	}
+	return makeSecret(p.dir.Path("keys", "pepper"), "1 ")
+}
+
+// makeSecret writes 32 random bytes in base64, after a prefix, unless the file is there.
+func makeSecret(file, prefix string) error {
 	if _, err := os.Stat(file); err == nil || !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	secret := make([]byte, 32)
 	rand.Read(secret) // never fails since Go 1.24
-	return os.WriteFile(file, []byte(base64.StdEncoding.EncodeToString(secret)+"\n"), 0o600)
+	return os.WriteFile(file, []byte(prefix+base64.StdEncoding.EncodeToString(secret)+"\n"), 0o600)
 }
 
 // chooseStoreSize settles it once: a later, smaller one could not hold the streams that are there.
@@ -93,7 +102,7 @@ func (p *Platform) streamBytes(service string) int64 {
 }
 
 // makeNATS writes credentials and nats.conf.
-func (p *Platform) makeNATS(ctx context.Context) error {
+func (p *Platform) makeNATS(ctx context.Context, config natsauth.Config) error {
 	grants, err := p.grants(ctx)
 	if err != nil {
 		return err
@@ -106,13 +115,13 @@ func (p *Platform) makeNATS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	identities, err := keys.Issue(grants, p.dir.Path("keys"))
-	if err != nil {
+	config.MaxMemoryStore = memoryStore
+	var exports []natsauth.Export
+	if err := p.ask(ctx, &exports, "exports"); err != nil {
 		return err
 	}
-	config := natsauth.Config{
-		Host: "127.0.0.1", Port: p.at.nats, MonitorPort: p.at.monitor, StoreDir: p.dir.Path("nats"),
-		MaxFileStore: p.storeSize, MaxMemoryStore: memoryStore, Identities: identities,
+	if config.Identities, err = keys.Issue(grants, exports, p.dir.Path("keys")); err != nil {
+		return err
 	}
 	return p.dir.WriteFile("nats.conf", []byte(config.String()), 0o600)
 }
@@ -146,7 +155,7 @@ func (p *Platform) grants(ctx context.Context) ([]natsauth.Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	outside := natsauth.Grant{User: feedUser}
+	outside := natsauth.Grant{User: feedUser, Outside: true}
 	p.feeds = nil
 	for _, env := range feedEnvs {
 		var one feed

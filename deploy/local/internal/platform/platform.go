@@ -19,6 +19,8 @@ type Platform struct {
 	dir     rundir.Dir
 	report  *Report
 	set     *supervise.Set
+	// programs is the directory of our programs; <dir>/bin but in an image.
+	programs string
 
 	at        addresses
 	postgres  database
@@ -39,7 +41,7 @@ func Run(ctx context.Context, options Options, out io.Writer, ready func()) erro
 		return err
 	}
 	defer os.Remove(dir.Pid(supervisorName))
-	p := &Platform{options: options, dir: dir, report: report, set: supervise.New(dir, report.Say)}
+	p := &Platform{options: options, dir: dir, report: report, set: supervise.New(dir, report.Say), programs: dir.Path("bin")}
 	defer p.set.StopAll()
 	if err := p.up(ctx); err != nil {
 		if ctx.Err() == nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -111,11 +110,6 @@ func (p *Platform) startNATS(ctx context.Context) error {
 
 func (p *Platform) monitorURL() string { return "http://" + loopback(p.at.monitor) }
 
-// The simulator's two accounts: a route has an account of its own, and the two environments never share one.
-var simulatorAccounts = map[string]string{"live": "onlinesms-live", "test": "onlinesms-test"}
-
-const simulatorPassword = "secret" // of a simulator on loopback
-
 // startSimulator starts the operator; it is there for the test route even when an outside SMSC takes the live one.
 func (p *Platform) startSimulator(ctx context.Context) error {
 	return p.report.Step("SMSC simulator accepts binds", func() error {
@@ -148,29 +142,4 @@ func baseEnv() []string {
 		}
 	}
 	return kept
-}
-
-// routes writes the file of SMPP routes: both environments by the simulator, or live by an outside SMSC.
-func (p *Platform) routes() (string, error) {
-	type route struct{ name, env, addr, id, passwordFile string }
-	all := []route{
-		{"sim-live", "live", loopback(p.at.smsc), simulatorAccounts["live"], "smsc-simulator"},
-		{"sim-test", "test", loopback(p.at.smsc), simulatorAccounts["test"], "smsc-simulator"},
-	}
-	if p.options.SMSC != "" {
-		all[0] = route{"smsc-live", "live", p.options.SMSC, p.options.SMSCSystemID, "smsc-live"}
-	}
-	passwords := map[string]string{"smsc-simulator": simulatorPassword, "smsc-live": p.options.SMSCPassword}
-	for name, password := range passwords {
-		if err := p.dir.WriteFile(filepath.Join("keys", name), []byte(password+"\n"), 0o600); err != nil {
-			return "", err
-		}
-	}
-	var text strings.Builder
-	text.WriteString("# Written by `make up`; every setting is explained in services/dispatch/internal/route.\nroutes:\n")
-	for _, r := range all {
-		fmt.Fprintf(&text, "  - {name: %s, env: [%s], addr: %q, system_id: %q, password_file: %q, binds: 2, window: 1000, tps: 50000}\n",
-			r.name, r.env, r.addr, r.id, p.dir.Path("keys", r.passwordFile))
-	}
-	return p.dir.Path("routes.yaml"), p.dir.WriteFile("routes.yaml", []byte(text.String()), 0o644)
 }

@@ -1,0 +1,153 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/onlinesms/onlinesms/deploy/local/internal/natsauth"
+	"github.com/onlinesms/onlinesms/deploy/local/internal/provision"
+	"github.com/onlinesms/onlinesms/deploy/local/internal/rundir"
+)
+
+// SecretsOptions say what to make for containers.
+type SecretsOptions struct {
+	// Out is the directory, a volume: <out>/<service>/… as the manifests mount it, <out>/nats/nats.conf, <out>/feed/….
+	Out string
+	// Programs is the directory of devca, natsgrants and ingest.
+	Programs string
+	// Owner is the user id everything is given to; negative for nobody else.
+	Owner int
+	// StoreBytes is what NATS may store.
+	StoreBytes int64
+	// Postgres is host:port as the services reach it.
+	Postgres string
+	// SMSC is host:port of the simulator.
+	SMSC string
+	// Demo is the file of the demo tenant; it is copied to <out>/demo.yaml.
+	Demo string
+	// Hosts are the public door's names beside localhost.
+	Hosts []string
+}
+
+// Secrets makes for containers what `make up` makes for processes: authority and certificates, NATS identities, keys,
+// database passwords. It may be run again: what is there is kept.
+func Secrets(ctx context.Context, o SecretsOptions) error {
+	dir, err := rundir.Open(filepath.Join(o.Out, "state"))
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(string(dir), 0o700); err != nil {
+		return err
+	}
+	p := &Platform{dir: dir, programs: o.Programs, options: Options{Demo: []string{o.Demo}}, storeSize: o.StoreBytes}
+	if err := p.makeKeys(ctx, o.Hosts); err != nil {
+		return err
+	}
+	err = p.makeNATS(ctx, natsauth.Config{
+		Host: "0.0.0.0", Port: 4222, MonitorPort: 8222, StoreDir: "/data", MaxFileStore: o.StoreBytes,
+	})
+	if err != nil {
+		return err
+	}
+	if err := writeRoutes(dir, simulatorRoutes(o.SMSC, "/secrets/dispatch/smsc-password")); err != nil {
+		return err
+	}
+	if err := layOut(dir, o); err != nil {
+		return err
+	}
+	return give(o.Out, o.Owner)
+}
+
+// copied is a file of the state directory and its place in a container's folder.
+type copied struct{ from, to string }
+
+// layOut copies to each container's folder what that container needs and no more.
+func layOut(dir rundir.Dir, o SecretsOptions) error {
+	files := []copied{
+		{dir.Path("nats.conf"), "nats/nats.conf"},
+		{dir.Path("keys", feedUser+".creds"), "feed/feed.creds"},
+		{dir.Path("tls", "ca.pem"), "feed/ca.pem"},
+		{dir.Path("tls", "public.pem"), "ingest/public.pem"},
+		{dir.Path("tls", "public-key.pem"), "ingest/public-key.pem"},
+		{dir.Path("keys", "pepper"), "ingest/pepper"},
+		{dir.Path("routes.yaml"), "dispatch/routes.yaml"},
+		{o.Demo, "demo.yaml"},
+	}
+	for _, service := range services {
+		files = append(files,
+			copied{dir.Path("tls", service+".pem"), service + "/tls.pem"},
+			copied{dir.Path("tls", service+"-key.pem"), service + "/tls-key.pem"},
+			copied{dir.Path("tls", "ca.pem"), service + "/ca.pem"},
+			copied{dir.Path("keys", service+".creds"), service + "/nats.creds"})
+		if service != "audit" { // it may never open content
+			files = append(files, copied{dir.Path("keys", "kek"), service + "/kek"},
+				copied{dir.Path("keys", "keyring.json"), service + "/keyring.json"})
+		}
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file.from)
+		if err != nil {
+			return err
+		}
+		if err := put(filepath.Join(o.Out, file.to), data); err != nil {
+			return err
+		}
+	}
+	return layOutTexts(dir, o)
+}
+
+// layOutTexts writes what stands in no file of its own: database addresses and the simulator's password.
+func layOutTexts(dir rundir.Dir, o SecretsOptions) error {
+	if err := put(filepath.Join(o.Out, "dispatch", "smsc-password"), []byte(simulatorPassword+"\n")); err != nil {
+		return err
+	}
+	passwords, err := provision.OpenPasswords(dir.Path("keys", "postgres.json"), services)
+	if err != nil {
+		return err
+	}
+	for _, service := range services {
+		for _, kind := range provision.Kinds {
+			role := service + "_" + kind
+			address := url.URL{Scheme: "postgres", User: url.UserPassword(role, passwords[role]), Host: o.Postgres,
+				Path: "/" + service, RawQuery: "sslmode=disable"}
+			if err := put(filepath.Join(o.Out, service, "postgres-"+kind+".url"), []byte(address.String()+"\n")); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func put(file string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(file, data, 0o600)
+}
+
+// give makes everything below dir, and dir itself, the owner's.
+func give(dir string, owner int) error {
+	if owner < 0 {
+		return nil
+	}
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Chown(path, owner, owner))
+	})
+}
+
+// Provision makes databases and roles on the server of POSTGRES_URL with the passwords Secrets made.
+func Provision(ctx context.Context, out, admin string) error {
+	passwords, err := provision.OpenPasswords(filepath.Join(out, "state", "keys", "postgres.json"), services)
+	if err != nil {
+		return err
+	}
+	if err := provision.Databases(ctx, admin, services, passwords); err != nil {
+		return fmt.Errorf("databases and roles: %w", err)
+	}
+	return nil
+}
