@@ -109,6 +109,28 @@ func TestForeignSubjectIsADeadLetter(t *testing.T) {
 	eventually(t, "a dead letter", func() bool { return len(dead.all()) == 1 })
 }
 
+// What did not come from a bus of ours, such as an answer that somebody let the server send to our subject, reaches
+// neither a handler nor the dead letters.
+func TestEventWithoutTheMarkIsDropped(t *testing.T) {
+	cfg := eventbustest.Run(t)
+	b := bus(t, cfg)
+	if _, err := admin(t, cfg.URL).Publish(t.Context(), otpSubject, []byte("forged")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, b, "real")
+	dead, got := &letters{}, make(chan string, 10)
+	consume(t, b, dead, func(_ context.Context, batch []eventbus.Delivery) error {
+		for _, d := range batch {
+			got <- string(d.Data)
+		}
+		return nil
+	})
+	settled(t, cfg)
+	if data := <-got; data != "real" || len(got) != 0 || len(dead.all()) != 0 {
+		t.Errorf("handled %q, %d more, %d dead letters", data, len(got), len(dead.all()))
+	}
+}
+
 // Without its dead letter stored, poison is not terminated.
 func TestPoisonStaysUntilItIsSaved(t *testing.T) {
 	cfg := eventbustest.Run(t)

@@ -2,19 +2,12 @@ package eventbus
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
-
-	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/google/uuid"
 )
 
 // Bounds of the publisher.
@@ -34,9 +27,9 @@ type Publisher struct {
 
 	mu      sync.Mutex
 	queues  map[string]*queue
-	start   func(*queue) // set while Run runs
-	bytes   int          // held, waiting or in flight
-	parcels int
+	start   func(*queue)       // set while Run runs
+	held    map[uuid.UUID]bool // parcels waiting or in flight
+	bytes   int                // of them
 	dropped int
 	acked   []Parcel
 	idle    chan struct{} // not nil while draining; closed when nothing is held
@@ -49,22 +42,26 @@ type Publisher struct {
 // goroutine with parcels the server has stored, in batches; their Payload is gone.
 func (b *Bus) NewPublisher(producer string, published func(ctx context.Context, done []Parcel)) *Publisher {
 	return &Publisher{bus: b, producer: producer, published: published,
-		queues: map[string]*queue{}, report: make(chan struct{}, 1)}
+		queues: map[string]*queue{}, held: map[uuid.UUID]bool{}, report: make(chan struct{}, 1)}
 }
 
 // Publish queues parcels and returns. What does not fit the bounded memory (64 MiB, 200,000 parcels; the last eighth is
-// for the OTP lane) is dropped here: it stands in the outbox, where the relay finds it. Payloads must not change after.
+// for the OTP lane) is dropped here: it stands in the outbox, where the relay finds it. A parcel that is held already is
+// not queued again. Payloads must not change after.
 func (p *Publisher) Publish(parcels ...Parcel) {
 	now := p.bus.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, parcel := range parcels {
 		q := p.queue(parcel.Subject)
+		if p.held[parcel.ID] { // the relay has found what is still on its way
+			continue
+		}
 		if !p.fits(q, parcel) {
 			p.dropped++
 			continue
 		}
-		p.parcels++
+		p.held[parcel.ID] = true
 		p.bytes += len(parcel.Payload) + parcelOverhead
 		q.pending = append(q.pending, waiting{parcel, now})
 		signal(q.wake)
@@ -76,7 +73,7 @@ func (p *Publisher) fits(q *queue, parcel Parcel) bool {
 	if q.limit != maxPackEntriesOTP { // a campaign must not use up the memory of codes
 		bytes, count = bytes/8*7, count/8*7
 	}
-	return p.bytes+len(parcel.Payload)+parcelOverhead <= bytes && p.parcels < count
+	return p.bytes+len(parcel.Payload)+parcelOverhead <= bytes && len(p.held) < count
 }
 
 func (p *Publisher) queue(subject string) *queue {
@@ -102,7 +99,7 @@ func (p *Publisher) Lag() (parcels int, oldest time.Duration) {
 			oldest = max(oldest, now.Sub(t))
 		}
 	}
-	return p.parcels, oldest
+	return len(p.held), oldest
 }
 
 // Run publishes until ctx ends, then drains for at most five seconds. It returns nil: what is left is in the outbox.
@@ -137,7 +134,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 func (p *Publisher) drain() {
 	p.mu.Lock()
 	idle := make(chan struct{})
-	if p.parcels == 0 {
+	if len(p.held) == 0 {
 		close(idle)
 	} else {
 		p.idle = idle
@@ -179,7 +176,7 @@ func (p *Publisher) runQueue(ctx context.Context, q *queue) {
 func (p *Publisher) waits(q *queue) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(q.pending) > 0
+	return !q.empty()
 }
 
 func (p *Publisher) take(q *queue) pack {
@@ -201,109 +198,18 @@ func (p *Publisher) flush(ctx context.Context, q *queue, next pack) {
 	defer p.mu.Unlock()
 	i := slices.Index(q.flying, next.since)
 	q.flying = slices.Delete(q.flying, i, i+1)
-	p.parcels -= len(next.parcels)
 	p.bytes -= next.bytes + parcelOverhead*len(next.parcels)
-	if err == nil {
-		for i := range next.parcels {
-			next.parcels[i].Payload = nil
-		}
+	for i := range next.parcels {
+		delete(p.held, next.parcels[i].ID)
+		next.parcels[i].Payload = nil
+	}
+	if err == nil && len(p.acked) < maxHeldParcels { // a callback that stalls so long costs a second publication
 		p.acked = append(p.acked, next.parcels...)
 		signal(p.report)
 	}
-	if p.parcels == 0 && p.idle != nil {
+	if len(p.held) == 0 && p.idle != nil {
 		close(p.idle)
 		p.idle = nil
-	}
-}
-
-var packBuffers = sync.Pool{New: func() any { return new([]byte) }}
-
-// send encodes an event once and tries until the server has stored it, giveUpAfter is over or ctx ends.
-func (p *Publisher) send(ctx context.Context, next pack) error {
-	ctx, span := p.span(ctx, next)
-	defer span.End()
-	buffer := packBuffers.Get().(*[]byte)
-	defer packBuffers.Put(buffer)
-	data, err := appendPack((*buffer)[:0], next, p.producer, p.bus.now())
-	if err != nil {
-		return err
-	}
-	*buffer = data
-	msg := p.bus.message(next.subject, next.id.String(), data)
-	if parent := carriedBy(span, next.parcels); parent != "" {
-		msg.Header[traceHeader] = []string{parent}
-	}
-	return p.bus.publish(ctx, msg, giveUpAfter)
-}
-
-// span is a producer span when a parcel's trace is sampled.
-func (p *Publisher) span(ctx context.Context, next pack) (context.Context, trace.Span) {
-	var carried []trace.SpanContext
-	for _, parcel := range next.parcels {
-		if parcel.Trace != "" {
-			carried = append(carried, spanContext(parcel.Trace))
-		}
-	}
-	return startSpan(ctx, "publish "+next.subject, trace.SpanKindProducer, carried,
-		attribute.String("messaging.system", "nats"), attribute.String("messaging.destination.name", next.subject),
-		attribute.Int("messaging.batch.message_count", next.entries))
-}
-
-// carriedBy is the traceparent an event travels with: of its own span, else of its first parcel that has one.
-func carriedBy(span trace.Span, parcels []Parcel) string {
-	if c := span.SpanContext(); c.IsValid() {
-		return traceparent(c)
-	}
-	for _, parcel := range parcels {
-		if parcel.Trace != "" {
-			return parcel.Trace
-		}
-	}
-	return ""
-}
-
-// message is an event with its id and, unless it is for outside, the mark of the house.
-func (b *Bus) message(subject, id string, data []byte) *nats.Msg {
-	msg := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{jetstream.MsgIDHeader: {id}}}
-	if !strings.HasPrefix(subject, outsidePrefix) {
-		msg.Header[producerHeader] = []string{b.service}
-	}
-	return msg
-}
-
-// publish sends msg until it is stored, retrying for at most within. Its message id makes retries harmless.
-func (b *Bus) publish(ctx context.Context, msg *nats.Msg, within time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	for try := 0; ; try++ {
-		err := b.publishOnce(ctx, msg)
-		if err == nil || errors.Is(err, nats.ErrMaxPayload) {
-			return err
-		}
-		if absent(err) {
-			b.nudge()
-		}
-		if !pause(ctx, backoff(try, 50*time.Millisecond, time.Second)) {
-			return err
-		}
-	}
-}
-
-func (b *Bus) publishOnce(ctx context.Context, msg *nats.Msg) error {
-	if err := b.Ready(); err != nil {
-		return err
-	}
-	future, err := b.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
-	if err != nil {
-		return err
-	}
-	select {
-	case <-future.Ok():
-		return nil
-	case err := <-future.Err():
-		return err
-	case <-ctx.Done():
-		return errs.E(errs.Unavailable, "NATS_AWAY", "no PubAck in time", ctx.Err())
 	}
 }
 

@@ -23,8 +23,9 @@ type waiting struct {
 // queue is what waits for one subject. Its fields are guarded by Publisher.mu.
 type queue struct {
 	subject string
-	limit   int // entries an event
-	pending []waiting
+	limit   int       // entries an event
+	pending []waiting // from next on
+	next    int
 	flying  []time.Time   // since of the packs in flight
 	wake    chan struct{} // something is pending
 }
@@ -39,30 +40,34 @@ func newQueue(subject string) *queue {
 
 // cut takes the next event off the queue: at least one parcel, then as many as fit.
 func (q *queue) cut() pack {
-	p := pack{subject: q.subject, since: q.pending[0].since}
-	n := 0
-	for _, w := range q.pending {
+	p := pack{subject: q.subject, id: uuid.Must(uuid.NewV7()), since: q.pending[q.next].since}
+	for q.next < len(q.pending) {
+		w := q.pending[q.next]
 		full := p.entries+w.parcel.Entries > q.limit || p.bytes+len(w.parcel.Payload) > maxPackBytes
-		if n > 0 && full {
+		if len(p.parcels) > 0 && full {
 			break
 		}
 		p.parcels = append(p.parcels, w.parcel)
 		p.entries += w.parcel.Entries
 		p.bytes += len(w.parcel.Payload)
-		n++
+		q.pending[q.next] = waiting{}
+		q.next++
 	}
-	rest := copy(q.pending, q.pending[n:])
-	clear(q.pending[rest:])
-	q.pending = q.pending[:rest]
-	p.id = uuid.Must(uuid.NewV7())
+	if 2*q.next >= len(q.pending) { // half is spent: what is left moves, at a constant cost a parcel
+		rest := copy(q.pending, q.pending[q.next:])
+		clear(q.pending[rest:])
+		q.pending, q.next = q.pending[:rest], 0
+	}
 	return p
 }
+
+func (q *queue) empty() bool { return q.next == len(q.pending) }
 
 // oldest is since when the oldest parcel of the queue, waiting or in flight, waits; zero when there is none.
 func (q *queue) oldest() time.Time {
 	var first time.Time
-	if len(q.pending) > 0 {
-		first = q.pending[0].since
+	if !q.empty() {
+		first = q.pending[q.next].since
 	}
 	for _, t := range q.flying {
 		if first.IsZero() || t.Before(first) {
