@@ -181,7 +181,7 @@ func queueSubmissions(b *pgx.Batch, subs []submission) {
 	}
 	b.Queue(`INSERT INTO submissions (day, route, operator_id, tenant_id, message_id, round, segment, segments, env, lane, encoding, submitted_at)
 		SELECT * FROM unnest($1::date[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::int[], $7::smallint[], $8::smallint[],
-			$9::text[], $10::smallint[], $11::text[], $12::timestamptz[]) ON CONFLICT DO NOTHING`,
+			$9::text[], $10::smallint[], $11::text[], $12::timestamptz[])`,
 		days, routes, ids, tenants, messages, rounds, segment, segments, envs, lanes, encodings, times)
 }
 
