@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -84,6 +85,7 @@ type compliance struct {
 	screener  *screening.Screener
 	publisher *eventbus.Publisher
 	relay     *outbox.Relay
+	addr      net.Addr // of the inner server, once tasks has opened it
 }
 
 // open builds the rooms. It waits for the database and for the registry to be loaded: a message must never be decided

@@ -38,7 +38,8 @@ func (c *compliance) tasks(cfg Config) ([]service.Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.log.Info("inner port is open", slog.String("addr", server.Addr().String()))
+	c.addr = server.Addr()
+	c.log.Info("inner port is open", slog.String("addr", c.addr.String()))
 	ticker := time.NewTicker(screening.ReleaseTick)
 	tasks := []service.Task{
 		{Name: "partitions", Run: func(ctx context.Context) error { return postgres.RunPartitions(ctx, c.db.Worker, c.now) }},
