@@ -404,7 +404,7 @@ func TestShedding(t *testing.T) {
 		parcels                int64
 		bulk, interactive, otp bool // accepted
 	}{
-		{5000, true, true, true}, {5001, false, true, true}, {10001, false, false, true}, {20001, false, false, false},
+		{20000, true, true, true}, {20001, false, true, true}, {40001, false, false, true}, {80001, false, false, false},
 	} {
 		w.backlog.Store(c.parcels)
 		for i, r := range []message.Request{batch(1), interactive, single("x")} {

@@ -12,7 +12,7 @@ type Backlog func() (parcels int, oldest time.Duration)
 // A lane sheds when its share of the bound is passed: bulk first, OTP last. Beyond it the outbox grows faster than it
 // drains, and every accepted message would only wait; refused before acceptance, the sender knows and can go elsewhere.
 const (
-	shedParcels = 5000
+	shedParcels = 20000
 	shedAge     = 30 * time.Second
 )
 

@@ -1,0 +1,19 @@
+// Command ingest is the public door: it accepts messages and knows what became of them.
+package main
+
+import (
+	"context"
+
+	"github.com/onlinesms/onlinesms/services/ingest/internal/app"
+	"github.com/onlinesms/onlinesms/services/internal/service"
+)
+
+func main() {
+	service.Main("ingest", map[string]func(context.Context, []string) error{
+		"serve":        app.Serve,
+		"migrate":      app.Migrate,
+		"bootstrap":    app.Bootstrap,
+		"init-secrets": app.InitSecrets,
+		"dead-letters": app.DeadLetters,
+	})
+}

@@ -1,0 +1,212 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
+	"github.com/onlinesms/onlinesms/proto/openapi"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/api"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/content"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/door"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/message"
+	store "github.com/onlinesms/onlinesms/services/ingest/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/tenant"
+	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+	"github.com/onlinesms/onlinesms/services/internal/outbox"
+	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/rpc"
+	"github.com/onlinesms/onlinesms/services/internal/seal"
+	"github.com/onlinesms/onlinesms/services/internal/service"
+	"github.com/onlinesms/onlinesms/services/internal/telemetry"
+	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
+)
+
+// name of the service: producer of its events, prefix of its streams, its identity.
+const name = "ingest"
+
+var sources = []postgres.Source{outbox.Source, store.Source}
+
+func init() { telemetry.AllowLogKeys("request_id", "https", "grpc") }
+
+// Migrate brings the database to this version's schema.
+func Migrate(ctx context.Context, _ []string) error {
+	cfg, err := service.LoadConfig[postgres.Config]()
+	if err != nil {
+		return err
+	}
+	return postgres.Migrate(ctx, cfg.OwnerURL, sources...)
+}
+
+// Serve runs the service until ctx ends. The admin port answers from the start, also while the database is awaited.
+func Serve(ctx context.Context, _ []string) error {
+	tel, flush, err := telemetry.Setup(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = flush(context.WithoutCancel(ctx)) }()
+	cfg, err := service.LoadConfig[Config]()
+	if err != nil {
+		return err
+	}
+	var running atomic.Pointer[ingest]
+	ready := func() error {
+		if i := running.Load(); i != nil {
+			return i.ready()
+		}
+		return errors.New("starting")
+	}
+	rooms := service.Task{Name: name, Run: func(ctx context.Context) error {
+		i, err := open(ctx, cfg, tel.Log, time.Now)
+		if err != nil {
+			return err
+		}
+		defer i.close()
+		running.Store(i)
+		return service.Run(ctx, tel.Log, i.tasks()...)
+	}}
+	return service.Run(ctx, tel.Log, telemetry.AdminServer(cfg.AdminAddr, ready, tel.Metrics), rooms)
+}
+
+// ingest is the service's rooms, joined.
+type ingest struct {
+	log       *slog.Logger
+	now       func() time.Time
+	db        *postgres.DB
+	bus       *eventbus.Bus
+	peers     []*grpc.ClientConn
+	publisher *eventbus.Publisher
+	relay     *outbox.Relay
+	store     *store.Store
+	door      *door.Door
+	inner     *rpc.Server
+	confirmed atomic.Bool  // the bus was seen to be durable
+	unsent    atomic.Int64 // rows in the outbox, as last counted
+}
+
+func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time) (i *ingest, err error) {
+	i = &ingest{log: log, now: now}
+	defer func() {
+		if err != nil {
+			i.close()
+		}
+	}()
+	keyring, err := openKeyring(ctx, cfg.Secrets, now)
+	if err != nil {
+		return i, err
+	}
+	if i.db, err = postgres.OpenCurrent(ctx, cfg.Postgres, log, sources...); err != nil {
+		return i, err
+	}
+	if i.bus, err = eventbus.Connect(ctx, cfg.Bus, name); err != nil {
+		return i, err
+	}
+	i.publisher = i.bus.NewPublisher(name, func(ctx context.Context, done []eventbus.Parcel) { i.relay.Published(ctx, done) })
+	i.relay = outbox.NewRelay(i.db.Worker, i.publisher, now)
+	i.store = store.NewStore(i.db, i.publisher, now)
+	if err = i.openInner(cfg); err != nil {
+		return i, err
+	}
+	return i, i.openDoor(cfg, content.NewVault(keyring, seal.NewSealer(keyring, i.store, now), now))
+}
+
+func openKeyring(ctx context.Context, files SecretFiles, now func() time.Time) (*seal.Keyring, error) {
+	kek, err := seal.NewFileKEK(files.KEK)
+	if err != nil {
+		return nil, err
+	}
+	return seal.OpenKeyring(ctx, kek, files.Keyring, now)
+}
+
+// openInner opens the inner gRPC server, where compliance and dispatch ask for data keys.
+func (i *ingest) openInner(cfg Config) (err error) {
+	identity, err := tlsconf.Server(cfg.TLS)
+	if err != nil {
+		return err
+	}
+	i.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: cfg.GRPCAddr, TLS: identity, Log: i.log, Callers: api.ContentKeyCallers},
+		func(r grpc.ServiceRegistrar) {
+			ingestv1.RegisterContentKeyServiceServer(r, api.NewContentKeyServer(i.store))
+		})
+	return err
+}
+
+// openDoor opens the public ports, with everything a send passes behind them.
+func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
+	peppers, err := tenant.OpenPeppers(cfg.Secrets.Pepper)
+	if err != nil {
+		return err
+	}
+	public, err := tlsconf.Public(cfg.PublicCertFile, cfg.PublicKeyFile)
+	if err != nil {
+		return err
+	}
+	compliance, err := i.dial(cfg, "compliance", cfg.ComplianceAddr)
+	if err != nil {
+		return err
+	}
+	audit, err := i.dial(cfg, "audit", cfg.AuditAddr)
+	if err != nil {
+		return err
+	}
+	accepter := message.NewAccepter(message.Config{
+		Store: i.store, Vault: vault, Categories: message.NewCategories(registry{compliance}, i.now),
+		Backlog: i.backlog, IDs: message.NewIDs(i.now, rand.Reader), Now: i.now,
+	})
+	server := api.NewMessageServer(accepter, i.store, vault, i.now)
+	i.door, err = door.New(door.Config{
+		HTTPAddr: cfg.PublicHTTPAddr, GRPCAddr: cfg.PublicGRPCAddr, TLS: public,
+		Verifier:   tenant.NewVerifier(i.store, peppers, i.now),
+		Register:   func(r grpc.ServiceRegistrar) { ingestv1.RegisterMessageServiceServer(r, server) },
+		Compliance: compliance, Audit: audit, OpenAPI: openapi.Document, Log: i.log,
+	})
+	return err
+}
+
+// dial connects to another service; an empty addr gives no connection.
+func (i *ingest) dial(cfg Config, peer, addr string) (grpc.ClientConnInterface, error) {
+	if addr == "" {
+		return nil, nil
+	}
+	identity, err := tlsconf.Client(cfg.TLS, peer)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := rpc.Dial(addr, identity)
+	if err != nil {
+		return nil, err
+	}
+	i.peers = append(i.peers, conn)
+	return conn, nil
+}
+
+// ready needs a bus that was once seen to be durable. From then on the door stays open: what it accepts is in
+// PostgreSQL, whether the bus is there or not.
+func (i *ingest) ready() error {
+	if i.confirmed.Load() {
+		return nil
+	}
+	err := i.bus.Ready()
+	if err == nil {
+		i.confirmed.Store(true)
+	}
+	return err
+}
+
+func (i *ingest) close() {
+	for _, peer := range i.peers {
+		_ = peer.Close() // nothing is written on it
+	}
+	if i.bus != nil {
+		i.bus.Close()
+	}
+	if i.db != nil {
+		i.db.Close()
+	}
+}

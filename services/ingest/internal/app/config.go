@@ -1,0 +1,65 @@
+// Package app builds ingest's rooms and joins them; it decides nothing.
+package app
+
+import (
+	"errors"
+
+	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
+)
+
+// Config is every setting of `ingest serve`, read from the environment.
+type Config struct {
+	Postgres postgres.Config
+	Bus      eventbus.Config
+	TLS      tlsconf.Files
+	Secrets  SecretFiles
+	// GRPCAddr is where the inner gRPC server listens (ContentKeyService, mTLS), host:port.
+	GRPCAddr string `env:"GRPC_ADDR" envDefault:"127.0.0.1:0"`
+	// AdminAddr is where /healthz, /readyz and /metrics are served, host:port; for the machine or the pod only.
+	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0"`
+	// PublicHTTPAddr is where HTTPS with JSON is served, host:port.
+	PublicHTTPAddr string `env:"PUBLIC_HTTP_ADDR" envDefault:"127.0.0.1:8443"`
+	// PublicGRPCAddr is where public gRPC is served, host:port.
+	PublicGRPCAddr string `env:"PUBLIC_GRPC_ADDR" envDefault:"127.0.0.1:9443"`
+	// PublicCertFile and PublicKeyFile are the certificate (with intermediates) and key of both public ports, PEM.
+	PublicCertFile string `env:"PUBLIC_CERT_FILE"`
+	PublicKeyFile  string `env:"PUBLIC_KEY_FILE"`
+	// ComplianceAddr is compliance's inner gRPC server, host:port. Without it decisions cannot be asked for and
+	// transactional templates do not get the otp lane.
+	ComplianceAddr string `env:"COMPLIANCE_ADDR"`
+	// AuditAddr is audit's inner gRPC server, host:port. Without it audit events cannot be asked for.
+	AuditAddr string `env:"AUDIT_ADDR"`
+}
+
+// SecretFiles names the files ingest's secrets are in; each mode 0600.
+type SecretFiles struct {
+	// KEK is the key-encryption key: 32 bytes in base64.
+	KEK string `env:"KEK_FILE"`
+	// Keyring is the deployment keys, wrapped by the KEK.
+	Keyring string `env:"KEYRING_FILE"`
+	// Pepper is the peppers of API keys: a line `<version> <32 bytes in base64>` each.
+	Pepper string `env:"PEPPER_FILE"`
+}
+
+// Validate tells what is missing to serve.
+func (c Config) Validate() error {
+	return missing(map[string]string{
+		"POSTGRES_URL": c.Postgres.URL, "POSTGRES_TENANT_URL": c.Postgres.TenantURL, "NATS_URL": c.Bus.URL,
+		"NATS_MONITOR_URL": c.Bus.MonitorURL, "TLS_CERT_FILE": c.TLS.Cert, "TLS_KEY_FILE": c.TLS.Key, "TLS_CA_FILE": c.TLS.CA,
+		"KEK_FILE": c.Secrets.KEK, "KEYRING_FILE": c.Secrets.Keyring, "PEPPER_FILE": c.Secrets.Pepper,
+		"PUBLIC_CERT_FILE": c.PublicCertFile, "PUBLIC_KEY_FILE": c.PublicKeyFile,
+	})
+}
+
+// missing names the settings that are empty.
+func missing(settings map[string]string) error {
+	var all []error
+	for name, value := range settings {
+		if value == "" {
+			all = append(all, errors.New(name+" must be set"))
+		}
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,160 @@
+package door
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/onlinesms/onlinesms/services/internal/rpc"
+)
+
+// drainLimit is how long calls in flight may take to finish once the door closes.
+const drainLimit = 15 * time.Second
+
+// Config says where the door stands and what is behind it.
+type Config struct {
+	HTTPAddr, GRPCAddr string      // host:port; port 0 for a free one
+	TLS                *tls.Config // tlsconf.Public
+	Verifier           Verifier
+	Register           func(grpc.ServiceRegistrar) // ingest's own services
+	Compliance, Audit  grpc.ClientConnInterface    // nil: not connected
+	OpenAPI            []byte                      // proto/openapi.Document
+	Log                *slog.Logger
+}
+
+// Door is the two public listeners.
+type Door struct {
+	grpc     *grpc.Server
+	http     *http.Server
+	https    *splitter
+	grpcAddr net.Listener
+	memory   memoryListener
+	conn     *grpc.ClientConn // to memory
+}
+
+// New listens on both ports; connections are taken once Run runs.
+func New(cfg Config) (*Door, error) {
+	g := &guard{verifier: cfg.Verifier, log: cfg.Log, metrics: newMetrics()}
+	d := &Door{memory: memoryListener{bufconn.Listen(memoryBuffer)}}
+	if err := d.prepare(cfg, g); err != nil {
+		return nil, errors.Join(err, d.memory.Close())
+	}
+	if err := d.listen(cfg, g); err != nil {
+		return nil, errors.Join(err, d.conn.Close(), d.memory.Close())
+	}
+	return d, nil
+}
+
+func (d *Door) prepare(cfg Config, g *guard) (err error) {
+	d.grpc = newGRPCServer(cfg, g)
+	cfg.Register(d.grpc)
+	if err := forward(d.grpc, "onlinesms.compliance.v1.ComplianceService", cfg.Compliance); err != nil {
+		return err
+	}
+	if err := forward(d.grpc, "onlinesms.audit.v1.AuditService", cfg.Audit); err != nil {
+		return err
+	}
+	reflection.Register(d.grpc)
+	if d.conn, err = d.memory.dial(); err != nil {
+		return err
+	}
+	gateway, err := newGateway(context.Background(), d.conn, g, allowed)
+	if err != nil {
+		return err
+	}
+	handler, err := newHandler(gateway, cfg.OpenAPI, cfg.Log)
+	if err != nil {
+		return err
+	}
+	d.http = newHTTPServer(handler, cfg.Log)
+	return nil
+}
+
+func newGRPCServer(cfg Config, g *guard) *grpc.Server {
+	tlsConfig := cfg.TLS.Clone()
+	tlsConfig.NextProtos = []string{"h2"}
+	unary := append([]grpc.UnaryServerInterceptor{identifyUnary}, rpc.Interceptors(cfg.Log)...)
+	stream := append([]grpc.StreamServerInterceptor{identifyStream}, rpc.StreamInterceptors(cfg.Log)...)
+	return grpc.NewServer(
+		grpc.Creds(serverCredentials{credentials.NewTLS(tlsConfig)}),
+		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithPublicEndpoint())),
+		grpc.ChainUnaryInterceptor(append(unary, g.unary)...),
+		grpc.ChainStreamInterceptor(append(stream, g.stream)...),
+		grpc.MaxRecvMsgSize(maxBatchBytes),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.MaxConcurrentStreams(1000),
+		grpc.ConnectionTimeout(handshakeLimit),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: 15 * time.Minute, Time: time.Minute, Timeout: 20 * time.Second,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+	)
+}
+
+func (d *Door) listen(cfg Config, g *guard) error {
+	var lc net.ListenConfig
+	plain, err := lc.Listen(context.Background(), "tcp", cfg.HTTPAddr)
+	if err != nil {
+		return fmt.Errorf("HTTPS port: %w", err)
+	}
+	if d.grpcAddr, err = lc.Listen(context.Background(), "tcp", cfg.GRPCAddr); err != nil {
+		return errors.Join(fmt.Errorf("gRPC port: %w", err), plain.Close())
+	}
+	tlsConfig := cfg.TLS.Clone()
+	tlsConfig.NextProtos = []string{"h2", "http/1.1"}
+	d.https = newSplitter(plain, tlsConfig, func() { g.metrics.plaintext.Add(context.Background(), 1) })
+	return nil
+}
+
+// HTTPAddr is where HTTPS is served.
+func (d *Door) HTTPAddr() net.Addr { return d.https.inner.Addr() }
+
+// GRPCAddr is where gRPC is served.
+func (d *Door) GRPCAddr() net.Addr { return d.grpcAddr.Addr() }
+
+// Run serves until ctx ends, then takes no new calls and lets those in flight finish, within drainLimit.
+func (d *Door) Run(ctx context.Context) error {
+	failed := make(chan error, 5)
+	for _, serve := range []func() error{
+		func() error { return d.grpc.Serve(d.memory) },
+		func() error { return d.grpc.Serve(d.grpcAddr) },
+		func() error { return d.http.Serve(side{d.https, d.https.h1}) },
+		func() error { return d.http.Serve(side{d.https, d.https.h2}) },
+		d.https.run,
+	} {
+		go func() { failed <- serve() }()
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		err = fmt.Errorf("the door fell shut: %w", err)
+	}
+	d.close(context.WithoutCancel(ctx))
+	return err
+}
+
+// close ends HTTP first: its calls need the gRPC server.
+func (d *Door) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainLimit)
+	defer cancel()
+	if d.http.Shutdown(ctx) != nil {
+		_ = d.http.Close()
+	}
+	_ = d.conn.Close()
+	stop := context.AfterFunc(ctx, d.grpc.Stop)
+	defer stop()
+	d.grpc.GracefulStop()
+}

@@ -1,0 +1,144 @@
+package door
+
+import (
+	"context"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	gwauditv1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/audit/v1"
+	gwcompliancev1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/compliance/v1"
+	gwingestv1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/ingest/v1"
+)
+
+// Sizes of a request body: a message and a batch of 1,000.
+const (
+	maxBodyBytes  = 1 << 20
+	maxBatchBytes = 4 << 20
+)
+
+// newGateway is the JSON form of the RPCs behind conn.
+func newGateway(ctx context.Context, conn *grpc.ClientConn, g *guard, allow func(path string) string) (http.Handler, error) {
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, newCodec()),
+		runtime.SetQueryParameterParser(&queryParser{}),
+		runtime.WithIncomingHeaderMatcher(incomingHeader),
+		runtime.WithOutgoingHeaderMatcher(outgoingHeader),
+		runtime.WithMetadata(func(ctx context.Context, _ *http.Request) metadata.MD {
+			return metadata.Pairs(requestIDKey, requestID(ctx))
+		}),
+		runtime.WithErrorHandler(writeError),
+		runtime.WithRoutingErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, status int) {
+			writeRoutingError(w, r, status, allow)
+		}),
+		runtime.WithMiddlewares(g.beforeBody),
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+		runtime.WithWriteContentLength(),
+	)
+	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
+		gwingestv1.RegisterMessageServiceHandler,
+		gwcompliancev1.RegisterComplianceServiceHandler,
+		gwauditv1.RegisterAuditServiceHandler,
+	} {
+		if err := register(ctx, mux, conn); err != nil {
+			return nil, err
+		}
+	}
+	return mux, nil
+}
+
+// beforeBody refuses before a byte of the body is read: first who may not come in, then what is not JSON or too large.
+// The interceptors of the gRPC server check the key again; from its cache that costs a microsecond.
+func (g *guard) beforeBody(next runtime.HandlerFunc) runtime.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
+		if _, err := g.admit(r.Context(), methodOf(r), r.Header.Values("Authorization")); err != nil {
+			problemOf(err).write(w, r)
+			return
+		}
+		if r.Method == http.MethodPost {
+			if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+				newProblem(http.StatusUnsupportedMediaType, "CONTENT_TYPE", "the body must be application/json").write(w, r)
+				return
+			}
+		}
+		limit := int64(maxBodyBytes)
+		if strings.HasSuffix(r.URL.Path, ":batch") {
+			limit = maxBatchBytes
+		}
+		if r.ContentLength > limit {
+			w.Header().Set("Connection", "close") // the body is not read to its end
+			tooLarge(limit).write(w, r)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		next(w, r, params)
+	}
+}
+
+func tooLarge(limit int64) *problem {
+	p := newProblem(http.StatusRequestEntityTooLarge, "REQUEST_TOO_LARGE", "the body is larger than this method takes")
+	p.Metadata = map[string]string{"limit_bytes": itoa(limit)}
+	return p
+}
+
+// methodOf is the RPC behind a matched route.
+func methodOf(r *http.Request) string {
+	for _, route := range routes {
+		if route.method == r.Method && route.matches(r.URL.Path) {
+			return route.rpc
+		}
+	}
+	return ""
+}
+
+// incomingHeader says which headers become metadata; authorization always does.
+func incomingHeader(name string) (string, bool) {
+	switch name {
+	case "Idempotency-Key":
+		return "idempotency-key", true
+	case "Traceparent":
+		return "traceparent", true
+	}
+	return "", false
+}
+
+// outgoingHeader says which metadata become headers; the request id is set before.
+func outgoingHeader(name string) (string, bool) {
+	if name == "idempotent-replay" {
+		return "Idempotent-Replay", true
+	}
+	return "", false
+}
+
+// writeError answers an error of the gateway or of the RPC.
+func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	m, ok := misreadOf(status.Convert(err).Message())
+	switch {
+	case !ok:
+		problemOf(err).write(w, r)
+	case m.reason == "TOO_LARGE":
+		newProblem(http.StatusRequestEntityTooLarge, "REQUEST_TOO_LARGE", m.detail).write(w, r)
+	default:
+		newProblem(http.StatusBadRequest, "REQUEST_INVALID", "the request cannot be read; see the violations",
+			violation{m.field, m.reason, m.detail}).write(w, r)
+	}
+}
+
+// writeRoutingError answers a request that matches no route: 404, or 405 with the methods that would do.
+func writeRoutingError(w http.ResponseWriter, r *http.Request, status int, allow func(path string) string) {
+	switch methods := allow(r.URL.Path); {
+	case status == http.StatusMethodNotAllowed && methods != "":
+		w.Header().Set("Allow", methods)
+		newProblem(status, "METHOD_NOT_ALLOWED", "this path does not take this method").write(w, r)
+	case status == http.StatusBadRequest:
+		newProblem(status, "REQUEST_INVALID", "the path is malformed").write(w, r)
+	default:
+		newProblem(http.StatusNotFound, "ROUTE_NOT_FOUND", "there is nothing at this path; see /openapi.json").write(w, r)
+	}
+}
