@@ -27,6 +27,8 @@ func (c Config) String() string {
 	line("port: %d", c.Port)
 	line("http: %q", fmt.Sprintf("%s:%d", c.Host, c.MonitorPort))
 	line("max_payload: 1MB")
+	// A user's token with its grants stands in CONNECT, one line; the default of 4 KiB is too short for a service's.
+	line("max_control_line: 64KB")
 	line("lame_duck_duration: 30s")
 	line("lame_duck_grace_period: 1s")
 	line("jetstream {")

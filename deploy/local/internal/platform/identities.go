@@ -3,10 +3,7 @@ package platform
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -49,7 +46,7 @@ func (p *Platform) makeIdentities(ctx context.Context) error {
 		return err
 	}
 	p.storeSize = size
-	if err := p.makeKeys(ctx, nil); err != nil {
+	if err := p.makeCertificates(ctx, nil); err != nil {
 		return err
 	}
 	return p.makeNATS(ctx, natsauth.Config{
@@ -57,24 +54,27 @@ func (p *Platform) makeIdentities(ctx context.Context) error {
 	})
 }
 
-// makeKeys makes certificates and symmetric keys; hosts are further names of the public door.
-func (p *Platform) makeKeys(ctx context.Context, hosts []string) error {
+// makeCertificates makes the authority and the certificates; hosts are further names of the public door.
+func (p *Platform) makeCertificates(ctx context.Context, hosts []string) error {
 	_, err := p.tool(ctx, nil, "devca", "-dir", p.dir.Path("tls"),
 		"-service", strings.Join(services, ","), "-server", strings.Join(append([]string{"public"}, hosts...), "="))
-	if err != nil {
-		return err
-	}
-	return makeSecret(p.dir.Path("keys", "pepper"), "1 ")
+	return err
 }
 
-// makeSecret writes 32 random bytes in base64, after a prefix, unless the file is there.
-func makeSecret(file, prefix string) error {
-	if _, err := os.Stat(file); err == nil || !errors.Is(err, os.ErrNotExist) {
-		return err
+// secretFiles are the key-encryption key, the deployment keys wrapped by it, and the pepper of API keys.
+func (p *Platform) secretFiles() map[string]string {
+	return map[string]string{"KEK_FILE": p.dir.Path("keys", "kek"), "KEYRING_FILE": p.dir.Path("keys", "keyring.json"),
+		"PEPPER_FILE": p.dir.Path("keys", "pepper")}
+}
+
+// makeSecretFiles makes those that are missing; only ingest knows how.
+func (p *Platform) makeSecretFiles(ctx context.Context) error {
+	var env []string
+	for name, file := range p.secretFiles() {
+		env = append(env, name+"="+file)
 	}
-	secret := make([]byte, 32)
-	rand.Read(secret) // never fails since Go 1.24
-	return os.WriteFile(file, []byte(prefix+base64.StdEncoding.EncodeToString(secret)+"\n"), 0o600)
+	_, err := p.tool(ctx, env, "ingest", "init-secrets")
+	return err
 }
 
 // chooseStoreSize settles it once: a later, smaller one could not hold the streams that are there.

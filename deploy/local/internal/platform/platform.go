@@ -92,6 +92,9 @@ func (p *Platform) foundations(ctx context.Context) error {
 
 // openServices migrates the databases, loads tenants and registries, and starts the services.
 func (p *Platform) openServices(ctx context.Context) error {
+	if err := p.makeSecretFiles(ctx); err != nil {
+		return err
+	}
 	if err := p.report.Step("databases migrated", func() error { return p.migrate(ctx) }); err != nil {
 		return err
 	}

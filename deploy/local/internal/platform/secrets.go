@@ -45,7 +45,7 @@ func Secrets(ctx context.Context, o SecretsOptions) error {
 		return err
 	}
 	p := &Platform{dir: dir, programs: o.Programs, options: Options{Demo: []string{o.Demo}}, storeSize: o.StoreBytes}
-	if err := p.makeKeys(ctx, o.Hosts); err != nil {
+	if err := errors.Join(p.makeCertificates(ctx, o.Hosts), p.makeSecretFiles(ctx)); err != nil {
 		return err
 	}
 	err = p.makeNATS(ctx, natsauth.Config{

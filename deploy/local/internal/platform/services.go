@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"strconv"
@@ -11,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/onlinesms/onlinesms/deploy/local/internal/provision"
 	"github.com/onlinesms/onlinesms/deploy/local/internal/supervise"
 )
 
@@ -20,10 +20,7 @@ const serviceGrace = 35 * time.Second
 
 // environment is what one replica of a service is told: the same variables as in the images.
 func (p *Platform) environment(service string, index int) ([]string, error) {
-	passwords, err := provision.OpenPasswords(p.dir.Path("keys", "postgres.json"), services)
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	doors := p.at.replicas[index]
 	vars := map[string]string{
 		"GRPC_ADDR":         loopback(doors.inner[service]),
@@ -35,11 +32,12 @@ func (p *Platform) environment(service string, index int) ([]string, error) {
 		"TLS_CERT_FILE":     p.dir.Path("tls", service+".pem"),
 		"TLS_KEY_FILE":      p.dir.Path("tls", service+"-key.pem"),
 		"TLS_CA_FILE":       p.dir.Path("tls", "ca.pem"),
-		"KEK_FILE":          p.dir.Path("keys", "kek"),
-		"KEYRING_FILE":      p.dir.Path("keys", "keyring.json"),
+	}
+	if service != "audit" { // it may never open content
+		maps.Copy(vars, p.secretFiles())
 	}
 	for kind, name := range map[string]string{"owner": "POSTGRES_OWNER_URL", "worker": "POSTGRES_URL", "tenant": "POSTGRES_TENANT_URL"} {
-		if vars[name], err = p.databaseURL(service, kind, passwords[service+"_"+kind]); err != nil {
+		if vars[name], err = p.databaseURL(service, kind); err != nil {
 			return nil, err
 		}
 	}
@@ -49,7 +47,6 @@ func (p *Platform) environment(service string, index int) ([]string, error) {
 	if service == "ingest" {
 		vars["PUBLIC_HTTP_ADDR"], vars["PUBLIC_GRPC_ADDR"] = loopback(doors.https), loopback(doors.grpc)
 		vars["PUBLIC_CERT_FILE"], vars["PUBLIC_KEY_FILE"] = p.dir.Path("tls", "public.pem"), p.dir.Path("tls", "public-key.pem")
-		vars["PEPPER_FILE"] = p.dir.Path("keys", "pepper")
 	}
 	if service == "dispatch" {
 		if vars["ROUTES_FILE"], err = p.routes(); err != nil {
@@ -101,13 +98,22 @@ func (p *Platform) startServices(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			url := "http://" + loopback(p.at.replicas[index].admin[service]) + "/readyz"
+			url := "http://" + loopback(p.at.replicas[index].admin[service]) + readyPath(service)
 			waits = append(waits, func(ctx context.Context) error {
 				return until(ctx, service+suffix(index), child, answers(url))
 			})
 		}
 	}
 	return together(ctx, waits...)
+}
+
+// readyPath is where a service says that it is ready. Audit publishes nothing and so never asks whether NATS is durable,
+// without which its bus calls itself unready: of audit we ask only that it lives.
+func readyPath(service string) string {
+	if service == "audit" {
+		return "/healthz"
+	}
+	return "/readyz"
 }
 
 func (p *Platform) startService(service string, index int) (*supervise.Child, error) {

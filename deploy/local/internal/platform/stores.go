@@ -18,8 +18,9 @@ import (
 
 // database says how PostgreSQL is reached.
 type database struct {
-	admin string // as superuser
-	data  string // directory; empty for a server of somebody else
+	admin     string            // as superuser
+	data      string            // directory; empty for a server of somebody else
+	passwords map[string]string // by role
 }
 
 // Connections: four services with two pools of 16, twice when there are two replicas, and people.
@@ -36,12 +37,11 @@ func (p *Platform) startPostgres(ctx context.Context) error {
 			return err
 		}
 	}
-	passwords, err := provision.OpenPasswords(p.dir.Path("keys", "postgres.json"), services)
-	if err != nil {
+	var err error
+	if p.postgres.passwords, err = provision.OpenPasswords(p.dir.Path("keys", "postgres.json"), services); err != nil {
 		return err
 	}
-	err = provision.Databases(ctx, p.postgres.admin, services, passwords)
-	if err != nil {
+	if err := provision.Databases(ctx, p.postgres.admin, services, p.postgres.passwords); err != nil {
 		return &Failure{Err: fmt.Errorf("databases and roles: %w", err),
 			Remedy: "POSTGRES_URL must name a superuser of a server that can be reached"}
 	}
@@ -84,12 +84,13 @@ func (p *Platform) ownPostgres(ctx context.Context) error {
 }
 
 // databaseURL is the address of a service's database as one of its roles.
-func (p *Platform) databaseURL(service, kind, password string) (string, error) {
+func (p *Platform) databaseURL(service, kind string) (string, error) {
 	address, err := url.Parse(p.postgres.admin)
 	if err != nil {
 		return "", errors.New("POSTGRES_URL is not an address")
 	}
-	address.User = url.UserPassword(service+"_"+kind, password)
+	role := service + "_" + kind
+	address.User = url.UserPassword(role, p.postgres.passwords[role])
 	address.Path = "/" + service
 	return address.String(), nil
 }

@@ -3,10 +3,12 @@ package platform
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
+
+	"github.com/onlinesms/onlinesms/deploy/local/internal/rundir"
 )
 
 // tenant is a loaded tenant with its keys by environment.
@@ -30,50 +32,41 @@ func readTenant(file string) (string, error) {
 	return string(found[1]), nil
 }
 
-// load makes the tenants with their keys and imports their registries. Keys are shown once, when they are made: they
-// are kept in keys/tenants.json, so that a second start has them.
+// load makes the tenants with their keys and imports their registries; tenants.json tells tests who there is.
 func (p *Platform) load(ctx context.Context) error {
-	file := p.dir.Path("keys", "tenants.json")
 	known := map[string]tenant{}
-	data, err := os.ReadFile(file)
-	if err == nil {
-		err = json.Unmarshal(data, &known)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("read %s: %w", file, err)
-	}
 	for _, demo := range p.options.Demo {
-		id, err := readTenant(demo)
+		one, err := p.bootstrap(ctx, demo)
 		if err != nil {
 			return err
-		}
-		if _, ok := known[id]; !ok {
-			made, err := p.bootstrap(ctx, demo, id)
-			if err != nil {
-				return err
-			}
-			known[id] = made
 		}
 		if _, err := p.command(ctx, "compliance", "import", "-file", demo); err != nil {
 			return err
 		}
-		p.tenants = append(p.tenants, known[id])
+		p.tenants = append(p.tenants, one)
+		known[one.ID] = one
 	}
-	if data, err = json.MarshalIndent(known, "", "  "); err != nil {
+	data, err := json.MarshalIndent(known, "", "  ")
+	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, append(data, '\n'), 0o600)
+	return p.dir.WriteFile(filepath.Join("keys", "tenants.json"), append(data, '\n'), 0o600)
 }
 
-// bootstrap makes one tenant and its API keys, which ingest prints as JSON.
-func (p *Platform) bootstrap(ctx context.Context, demo, id string) (tenant, error) {
-	out, err := p.command(ctx, "ingest", "bootstrap", "-file", demo)
+// bootstrap makes one tenant and its API keys. They are kept in a file of the tenant, where ingest finds those that
+// still work: a second start changes nothing.
+func (p *Platform) bootstrap(ctx context.Context, demo string) (tenant, error) {
+	id, err := readTenant(demo)
 	if err != nil {
 		return tenant{}, err
 	}
-	made := tenant{ID: id, Keys: map[string]string{}}
-	if err := json.Unmarshal(out, &made); err != nil {
-		return tenant{}, fmt.Errorf("ingest bootstrap: %w", err)
+	file := p.dir.Path("keys", "tenant-"+id+".env")
+	if _, err := p.command(ctx, "ingest", "bootstrap", "-file", demo, "-out", file); err != nil {
+		return tenant{}, err
 	}
-	return made, nil
+	keys, err := rundir.ReadEnvFile(file)
+	if err != nil {
+		return tenant{}, err
+	}
+	return tenant{ID: id, Keys: map[string]string{"live": keys["ONLINESMS_LIVE_KEY"], "test": keys["ONLINESMS_TEST_KEY"]}}, nil
 }

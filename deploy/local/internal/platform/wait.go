@@ -24,10 +24,13 @@ func until(ctx context.Context, process string, child *supervise.Child, check fu
 	defer cancel()
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
+	var err error
 	for {
-		err := check(ctx)
-		if err == nil {
+		switch now := check(ctx); {
+		case now == nil:
 			return nil
+		case ctx.Err() == nil || err == nil: // at the end the last answer tells more than "deadline exceeded"
+			err = now
 		}
 		if exits, last := child.Exits(); exits >= exitsBeforeReady {
 			return &Failure{Process: process, Err: fmt.Errorf("%s ended %d times (%w)", process, exits, last),

@@ -77,8 +77,11 @@ func (d Dir) WriteEnv(values map[string]string) error {
 }
 
 // ReadEnv reads the shell file `env` back.
-func (d Dir) ReadEnv() (map[string]string, error) {
-	data, err := os.ReadFile(d.Path("env"))
+func (d Dir) ReadEnv() (map[string]string, error) { return ReadEnvFile(d.Path("env")) }
+
+// ReadEnvFile reads a shell file of assignments, quoted by single quotes or not at all.
+func ReadEnvFile(file string) (map[string]string, error) {
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
