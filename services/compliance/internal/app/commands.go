@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/consumer"
@@ -90,12 +91,10 @@ func announce(ctx context.Context, cfg eventbus.Config, db *postgres.DB, parcels
 	published := make(chan []eventbus.Parcel, len(parcels))
 	publisher := bus.NewPublisher(name, func(_ context.Context, done []eventbus.Parcel) { published <- done })
 	running, stop := context.WithCancel(ctx)
-	stopped := make(chan error, 1)
-	go func() { stopped <- publisher.Run(running) }()
-	defer func() {
-		stop()
-		<-stopped
-	}()
+	var runs sync.WaitGroup
+	runs.Go(func() { _ = publisher.Run(running) }) // it returns nil: what is left is in the outbox
+	defer runs.Wait()
+	defer stop()
 	publisher.Publish(parcels...)
 	for left := len(parcels); left > 0; {
 		select {

@@ -64,7 +64,6 @@ func handler(b *testing.B, s screening.Contents, outcome policy.Outcome) *consum
 // BenchmarkHandle decodes, opens, matches and decides a pack of 500 messages; what PostgreSQL costs comes on top
 // (BenchmarkRecord).
 func BenchmarkHandle(b *testing.B) {
-	s := sealer(b, &keys{})
 	for name, c := range map[string]struct {
 		text string
 		want policy.Outcome
@@ -74,6 +73,7 @@ func BenchmarkHandle(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			const n = 500
+			s := sealer(b, &keys{})
 			p := screeningtest.NewParcel(n)
 			for i := range p.Messages {
 				m := &p.Messages[i]

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"cmp"
 	"embed"
 	"errors"
@@ -110,13 +111,12 @@ type packFile struct {
 }
 
 func loadPack(dir fs.FS, name string) (*Pack, error) {
-	f, err := dir.Open(name)
+	raw, err := fs.ReadFile(dir, name)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	var file packFile
-	decoder := yaml.NewDecoder(f)
+	decoder := yaml.NewDecoder(bytes.NewReader(raw))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&file); err != nil {
 		return nil, err

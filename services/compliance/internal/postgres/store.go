@@ -76,9 +76,13 @@ func (s *Store) Release(ctx context.Context, lane string, now time.Time, message
 	var released int
 	var committed []record
 	err := postgres.InTx(ctx, s.db.Worker, func(tx pgx.Tx) error {
-		holds, parcels, err := claimHolds(ctx, tx, lane, now, messages)
+		parcels, err := claimHolds(ctx, tx, lane, now, messages)
 		if released = 0; err != nil || len(parcels) == 0 {
 			return err
+		}
+		holds := make([]uuid.UUID, len(parcels))
+		for i, p := range parcels {
+			holds[i] = p.Hold
 		}
 		screened, err := screen(ctx, parcels)
 		if err != nil {
@@ -87,10 +91,12 @@ func (s *Store) Release(ctx context.Context, lane string, now time.Time, message
 		if committed, err = s.encodeAll(screened); err != nil {
 			return err
 		}
-		for _, p := range parcels {
+		done := make([]uuid.UUID, len(screened))
+		for i, p := range screened {
+			done[i] = p.Hold
 			released += len(p.Messages)
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM holds WHERE hold_id = ANY ($1::uuid[])`, holds); err != nil {
+		if err := settle(ctx, tx, holds, done, now.Add(screening.PutOff)); err != nil {
 			return err
 		}
 		return write(ctx, tx, committed)
@@ -102,8 +108,17 @@ func (s *Store) Release(ctx context.Context, lane string, now time.Time, message
 	return released, nil
 }
 
+// settle removes the holds that are done and puts off the others.
+func settle(ctx context.Context, tx pgx.Tx, holds, done []uuid.UUID, later time.Time) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM holds WHERE hold_id = ANY ($1::uuid[])`, done); err != nil || len(done) == len(holds) {
+		return err
+	}
+	_, err := tx.Exec(ctx, `UPDATE holds SET due_time = $2 WHERE hold_id = ANY ($1::uuid[])`, holds, later)
+	return err
+}
+
 // claimHolds locks due holds of about so many messages and reads them.
-func claimHolds(ctx context.Context, tx pgx.Tx, lane string, now time.Time, messages int) ([]uuid.UUID, []screening.Parcel, error) {
+func claimHolds(ctx context.Context, tx pgx.Tx, lane string, now time.Time, messages int) ([]screening.Parcel, error) {
 	rows, err := tx.Query(ctx, `
 		WITH due AS (
 			SELECT hold_id, sum(messages) OVER (ORDER BY due_time, hold_id) - messages AS before
@@ -113,22 +128,18 @@ func claimHolds(ctx context.Context, tx pgx.Tx, lane string, now time.Time, mess
 		WHERE hold_id IN (SELECT hold_id FROM due WHERE before < $3) ORDER BY hold_id FOR UPDATE SKIP LOCKED`,
 		lane, now, messages)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	var ids []uuid.UUID
-	parcels, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (screening.Parcel, error) {
-		p := screening.Parcel{Held: true}
-		var id uuid.UUID
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (screening.Parcel, error) {
+		var p screening.Parcel
 		var round uint32
 		var payload []byte
-		if err := row.Scan(&id, &p.Tenant, &p.Env, &p.Lane, &round, &p.ID, &p.Correlation, &p.Trace, &payload); err != nil {
+		if err := row.Scan(&p.Hold, &p.Tenant, &p.Env, &p.Lane, &round, &p.ID, &p.Correlation, &p.Trace, &payload); err != nil {
 			return p, err
 		}
-		ids = append(ids, id)
 		p.Messages, err = decodeHold(payload, round)
 		return p, err
 	})
-	return ids, parcels, err
 }
 
 // Cleared implements screening.Store.

@@ -163,7 +163,7 @@ func (b *builder) templates() {
 			continue
 		}
 		_, listed := t.Parsed.Unlisted(b.s.entities[r.Entity].Whitelist)
-		t.Unlisted = !listed && t.UntypedMax == 0
+		t.Unlisted = !listed
 		b.s.templates[r.ID] = t
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
 
 // Pace of releases: so many messages a lane and tick (250 ms) of each replica. A campaign held for 10:00 goes out at
@@ -25,6 +27,29 @@ func NewReleaser(s *Screener, lanes []string, tick <-chan time.Time) *Releaser {
 	return &Releaser{s, lanes, tick}
 }
 
+// release decides due parcels. When they cannot be decided together, each is tried alone, and what fails for another
+// reason than that something is away is left out: one damaged hold must not keep the others waiting.
+func (s *Screener) release(ctx context.Context, parcels []Parcel) ([]Screened, error) {
+	all, err := s.Decide(ctx, parcels)
+	if err == nil || errs.KindOf(err) == errs.Unavailable {
+		return all, err
+	}
+	all = nil
+	for _, p := range parcels {
+		one, err := s.Decide(ctx, []Parcel{p})
+		switch {
+		case err == nil:
+			all = append(all, one...)
+		case errs.KindOf(err) == errs.Unavailable:
+			return nil, err
+		default:
+			slog.ErrorContext(ctx, "hold not decided, put off", slog.String("tenant_id", p.Tenant.String()),
+				slog.String("parcel_id", p.ID.String()), slog.String("error", err.Error()))
+		}
+	}
+	return all, nil
+}
+
 // Run releases until ctx ends; it returns nil then. A failure is logged and made good at the next tick.
 func (r *Releaser) Run(ctx context.Context) error {
 	for {
@@ -34,7 +59,7 @@ func (r *Releaser) Run(ctx context.Context) error {
 		case <-r.tick:
 		}
 		for _, lane := range r.lanes {
-			n, err := r.screener.cfg.Store.Release(ctx, lane, r.screener.cfg.Now(), releaseMessages, r.screener.Decide)
+			n, err := r.screener.cfg.Store.Release(ctx, lane, r.screener.cfg.Now(), releaseMessages, r.screener.release)
 			switch {
 			case ctx.Err() != nil:
 				return nil

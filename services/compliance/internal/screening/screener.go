@@ -101,7 +101,7 @@ func (d *decider) decide(ctx context.Context, m *Message, v *Verdict) error {
 	changed := d.gather(m, v)
 	v.Decision = policy.Evaluate(d.pack, &d.facts, d.now)
 	v.Round = m.Round
-	if v.Outcome == policy.Held && d.parcel.Held {
+	if v.Outcome == policy.Held && d.parcel.Hold != uuid.Nil {
 		v.Round++
 	}
 	if changed && v.Outcome != policy.Refused {

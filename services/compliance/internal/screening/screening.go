@@ -17,8 +17,8 @@ type Parcel struct {
 	Tenant      uuid.UUID
 	Correlation uuid.UUID
 	Env, Lane   string
-	Trace       string // W3C traceparent; may be empty
-	Held        bool   // they were held and are due now
+	Trace       string    // W3C traceparent; may be empty
+	Hold        uuid.UUID // the hold they are released from; Nil for others
 	Messages    []Message
 }
 
@@ -87,6 +87,9 @@ type Decided struct {
 	At       time.Time
 }
 
+// PutOff is how long a hold waits that could not be decided at its release.
+const PutOff = time.Minute
+
 // Store records. Every method is one transaction, after whose commit the outgoing parcels are published: for each
 // parcel and outcome one, cleared, refused or held. Errors leave nothing behind.
 type Store interface {
@@ -95,7 +98,8 @@ type Store interface {
 	Record(ctx context.Context, screened []Screened) error
 	// Release takes holds of a lane that are due at now, the longest due first, of about so many messages (at least one
 	// hold, if any is due), passing over those another release has in hand. It gives them to screen and records the
-	// outcome as Record does, and the holds are gone. It answers how many messages were released.
+	// outcome as Record does, and the holds are gone. Those that screen leaves out stay, due again at PutOff after now. It
+	// answers how many messages were released.
 	Release(ctx context.Context, lane string, now time.Time, messages int, screen Screen) (int, error)
 	// Cleared answers parcels cleared earlier, by id. errs.NotFound when one is not there.
 	Cleared(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Parcel, error)

@@ -28,12 +28,16 @@ func TestStoreInMemory(t *testing.T) {
 
 // contents keeps content in clear, by message, for tests.
 type contents struct {
-	by  map[uuid.UUID]screening.Content
-	err error
+	by     map[uuid.UUID]screening.Content
+	err    error
+	broken map[uuid.UUID]bool // messages that fail for an unknown reason
 }
 
 func (c *contents) Open(_ context.Context, _ *screening.Parcel, m *screening.Message, into *screening.Content) error {
 	*into = c.by[m.ID]
+	if c.broken[m.ID] {
+		return errors.New("broken")
+	}
 	return c.err
 }
 
@@ -215,6 +219,38 @@ func TestReleaserRuns(t *testing.T) {
 	}
 	if out := h.store.Outgoing(); len(out) != 2 || out[1].Outcome != policy.Cleared {
 		t.Errorf("%+v", out)
+	}
+}
+
+// TestOneDamagedHoldStopsNoOther: it is put off, what is due beside it goes out.
+func TestOneDamagedHoldStopsNoOther(t *testing.T) {
+	h := newHouse(t, noon)
+	var held []screening.Parcel
+	for range 3 {
+		p := h.parcel(otp, "ABCBNK", screening.Content{Text: "482913 is your OTP for ABC login. Do not share it. - ABCBNK"})
+		p.Messages[0].Schedule = noon.Add(time.Hour).UnixMicro()
+		h.screen(p)
+		held = append(held, p)
+	}
+	h.contents.broken = map[uuid.UUID]bool{held[0].Messages[0].ID: true}
+	h.now = noon.Add(time.Hour)
+	ticks := make(chan time.Time)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- screening.NewReleaser(h.screener, []string{"bulk"}, ticks).Run(ctx) }()
+	ticks <- h.now
+	ticks <- h.now
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	cleared := map[uuid.UUID]bool{}
+	for _, o := range h.store.Outgoing()[3:] {
+		cleared[o.Messages[0].ID] = o.Outcome == policy.Cleared
+	}
+	want := map[uuid.UUID]bool{held[1].Messages[0].ID: true, held[2].Messages[0].ID: true}
+	if diff := cmp.Diff(want, cleared); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -72,7 +72,7 @@ func (w *Whitelist) addLink(c CTA) error {
 	l, ok := parseLink(c.Value)
 	switch {
 	case !ok:
-		return fmt.Errorf("not a link that starts with http://, https:// or www.")
+		return fmt.Errorf("not a link that starts with http://, https:// or www")
 	case c.Kind == DynamicURL && (!l.asks || l.query != ""):
 		return fmt.Errorf("a dynamic link ends with ?")
 	case c.Kind != DynamicURL && l.asks:

@@ -101,7 +101,7 @@ func TestMatcherAgreesWithRE2(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var m Matcher
 	matched := 0
-	const pairs = 20_000
+	const pairs = 4_000 // make fuzz goes on where this ends
 	for range pairs {
 		body, text := pair(r)
 		p, err := Parse(body, nil)

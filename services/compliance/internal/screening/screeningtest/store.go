@@ -89,7 +89,7 @@ func (s *Store) write(p screening.Screened) {
 				Category: v.Category, Pack: p.Pack, At: p.At})
 			if outcome == policy.Held {
 				one := part
-				one.Messages, one.Held = []screening.Message{m}, true
+				one.Messages, one.Hold = []screening.Message{m}, uuid.New()
 				s.holds = append(s.holds, &hold{due: v.Due, parcel: one})
 			}
 		}
@@ -133,11 +133,16 @@ func (s *Store) Release(ctx context.Context, lane string, now time.Time, message
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.holds = slices.DeleteFunc(s.holds, func(h *hold) bool { return slices.Contains(taken, h) })
+	released := 0
 	for _, p := range screened {
+		s.holds = slices.DeleteFunc(s.holds, func(h *hold) bool { return h.parcel.Hold == p.Hold })
 		s.write(p)
+		released += len(p.Messages)
 	}
-	return len(taken), nil
+	for _, h := range taken {
+		h.due = now.Add(screening.PutOff) // of those still there
+	}
+	return released, nil
 }
 
 func (s *Store) take(lane string, now time.Time, messages int) (taken []*hold) {

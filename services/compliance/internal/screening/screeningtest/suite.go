@@ -3,6 +3,7 @@ package screeningtest
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -75,6 +76,7 @@ func RunStoreTests(t *testing.T, open func(t *testing.T) Harness) {
 		"parts of one parcel together": testParts,
 		"holds are released when due":  testRelease,
 		"a failed release leaves all":  testFailedRelease,
+		"what is left out is put off":  testPutOff,
 		"releases are paced":           testPace,
 		"a hold is released by one":    testRivals,
 		"held again":                   testHeldAgain,
@@ -162,7 +164,7 @@ func testRelease(t *testing.T, h Harness) {
 	var given []screening.Message
 	n, err := h.Store.Release(t.Context(), "bulk", due, 10, func(ctx context.Context, parcels []screening.Parcel) ([]screening.Screened, error) {
 		for _, g := range parcels {
-			if !g.Held || g.Tenant != p.Tenant || g.Correlation != p.Correlation || g.Env != p.Env || g.ID != h.Outgoing()[0].ID {
+			if g.Hold == uuid.Nil || g.Tenant != p.Tenant || g.Correlation != p.Correlation || g.Env != p.Env || g.ID != h.Outgoing()[0].ID {
 				t.Errorf("released parcel: %+v", g)
 			}
 			given = append(given, g.Messages...)
@@ -195,6 +197,23 @@ func testFailedRelease(t *testing.T, h Harness) {
 	}
 	if n := release(t, h, "bulk", now, 10); n != 1 {
 		t.Errorf("%d released", n)
+	}
+}
+
+func testPutOff(t *testing.T, h Harness) {
+	good, bad := NewParcel(1), NewParcel(1)
+	record(t, h, Judge(good, HoldUntil(now)), Judge(bad, HoldUntil(now)))
+	n, err := h.Store.Release(t.Context(), "bulk", now, 10, func(ctx context.Context, parcels []screening.Parcel) ([]screening.Screened, error) {
+		return clearAll(ctx, slices.DeleteFunc(parcels, func(p screening.Parcel) bool { return p.Tenant == bad.Tenant }))
+	})
+	if n != 1 || err != nil {
+		t.Fatalf("%d released, %v", n, err)
+	}
+	if n := release(t, h, "bulk", now, 10); n != 0 {
+		t.Errorf("%d released at once", n)
+	}
+	if n := release(t, h, "bulk", now.Add(screening.PutOff), 10); n != 1 {
+		t.Errorf("%d released later", n)
 	}
 }
 
