@@ -65,7 +65,8 @@ func TestNothingIsLostOrDoubledWhenProcessesDie(t *testing.T) {
 	var wg sync.WaitGroup
 	gate := newGate()
 	for n, s := range senders() {
-		wg.Go(func() { sendFlood(t, s, n, total/len(senders()), sent, gate) })
+		doors := doorsOf(t, s.tenant)
+		wg.Go(func() { sendFlood(t, s, n, total/len(senders()), doors, sent, gate) })
 	}
 	for i, kill := range victims {
 		gate.open(int64(i+1) * share / int64(len(senders())))
@@ -131,13 +132,9 @@ func (g *gate) wait(ctx context.Context, sent int64) error {
 
 // sendFlood sends count messages of one tenant: of every 200 one batch of 100 under one idempotency key, and 100 single
 // sends, each repeated under its key until it is accepted; at both doors in turn.
-func sendFlood(t *testing.T, s sender, n, count int, sent *flood, gate *gate) {
+func sendFlood(t *testing.T, s sender, n, count int, doors []ingestv1.MessageServiceClient, sent *flood, gate *gate) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	var doors []ingestv1.MessageServiceClient
-	for _, addr := range []string{platform.Env("ONLINESMS_GRPC_ADDR"), platform.Env("ONLINESMS_GRPC_ADDR_2")} {
-		doors = append(doors, ingestv1.NewMessageServiceClient(dial(t, addr, keyOf(t, s.tenant, "test"))))
-	}
 	run := nextNumber()
 	for at := 0; at < count; at += crashBatch {
 		if err := gate.wait(ctx, int64(at)); err != nil {
@@ -155,6 +152,16 @@ func sendFlood(t *testing.T, s sender, n, count int, sent *flood, gate *gate) {
 			return
 		}
 	}
+}
+
+// doorsOf connects to both replicas of the door with a tenant's test key.
+func doorsOf(t *testing.T, tenant string) []ingestv1.MessageServiceClient {
+	t.Helper()
+	var doors []ingestv1.MessageServiceClient
+	for _, addr := range []string{platform.Env("ONLINESMS_GRPC_ADDR"), platform.Env("ONLINESMS_GRPC_ADDR_2")} {
+		doors = append(doors, ingestv1.NewMessageServiceClient(dial(t, addr, keyOf(t, tenant, "test"))))
+	}
+	return doors
 }
 
 // unique makes a message no other equals: tenant and place stand in number and code.

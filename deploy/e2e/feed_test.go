@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -38,15 +39,20 @@ func outsider(t *testing.T) (*nats.Conn, jetstream.JetStream, <-chan error) {
 
 func ownFilter() string { return platform.Env("ONLINESMS_NATS_FILTER") }
 
-// feed makes the tenant's consumer, starting now.
+// feed makes the tenant's consumer. The stream may not be there yet in the platform's first second.
 func feed(t *testing.T, js jetstream.JetStream) jetstream.Consumer {
 	t.Helper()
-	consumer, err := js.CreateOrUpdateConsumer(t.Context(), "FEED", jetstream.ConsumerConfig{
-		Durable: platform.Env("ONLINESMS_NATS_CONSUMER"), FilterSubject: ownFilter(), AckPolicy: jetstream.AckExplicitPolicy,
+	var consumer jetstream.Consumer
+	eventually(t, patience, "a consumer of the own subjects can be made", func() bool {
+		var err error
+		consumer, err = js.CreateOrUpdateConsumer(t.Context(), "FEED", jetstream.ConsumerConfig{
+			Durable: platform.Env("ONLINESMS_NATS_CONSUMER"), FilterSubject: ownFilter(), AckPolicy: jetstream.AckExplicitPolicy,
+		})
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			t.Fatalf("consumer of the own subjects: %v", err)
+		}
+		return err == nil
 	})
-	if err != nil {
-		t.Fatalf("consumer of the own subjects: %v", err)
-	}
 	return consumer
 }
 

@@ -43,7 +43,9 @@ func otherSender(n int) sender {
 	}
 }
 
-func senders() []sender { return []sender{demoSender(), otherSender(2), otherSender(3), otherSender(4)} }
+func senders() []sender {
+	return []sender{demoSender(), otherSender(2), otherSender(3), otherSender(4)}
+}
 
 // writeTenants writes the files of the other tenants beside the demo's and answers all of them.
 func writeTenants(dir, demo string) ([]string, error) {

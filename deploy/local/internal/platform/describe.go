@@ -33,7 +33,7 @@ Send a message:
 
   . %s
   curl --cacert "$ONLINESMS_CA_FILE" -H "Authorization: Bearer $ONLINESMS_TEST_KEY" "$ONLINESMS_API_URL/v1/messages" \
-    -d '%s'
+    -H 'Content-Type: application/json' -d '%s'
 `, env["ONLINESMS_API_URL"], env["ONLINESMS_GRPC_ADDR"], env["ONLINESMS_NATS_URL"], data,
 		env["ONLINESMS_SMSC_ADDR"], env["ONLINESMS_SMSC_STATS_URL"], dir.Path("logs"), dir.Path("env"), dir.Path("env"), example)
 	return err

@@ -49,13 +49,14 @@ func Down(options Options, out io.Writer) error {
 			return err
 		}
 	}
-	if err := sweep(dir, report); err != nil {
+	swept, err := sweep(dir, report)
+	if err != nil {
 		return err
 	}
 	if left := strangers(dir); len(left) > 0 {
 		return fmt.Errorf("still running: %s", describe(left))
 	}
-	if running {
+	if running || swept {
 		report.Say("stopped: no process is left; the data is kept in %s", dir)
 	} else {
 		report.Say("nothing runs in %s", dir)
@@ -77,34 +78,35 @@ func stopSupervisor(pid int) error {
 	return nil
 }
 
-// sweep stops what a crashed supervisor left running: first the services, the stores last.
-func sweep(dir rundir.Dir, report *Report) error {
+// sweep stops what a crashed supervisor left running: first the services, the stores last. It tells whether there was
+// anything.
+func sweep(dir rundir.Dir, report *Report) (bool, error) {
 	left := strangers(dir)
 	if len(left) == 0 {
-		return nil
+		return false, nil
 	}
 	report.Say("stopping what a crash left running: %s", describe(left))
 	slices.SortFunc(left, func(a, b proc.Info) int { return rank(a) - rank(b) })
 	for _, info := range left {
 		if err := info.Signal(syscall.SIGTERM); err != nil {
-			return fmt.Errorf("stop %d: %w", info.Pid, err)
+			return true, fmt.Errorf("stop %d: %w", info.Pid, err)
 		}
 		if len(await([]proc.Info{info}, sweepWithin)) > 0 {
 			if err := info.Signal(syscall.SIGKILL); err != nil {
-				return fmt.Errorf("kill %d: %w", info.Pid, err)
+				return true, fmt.Errorf("kill %d: %w", info.Pid, err)
 			}
 		}
 	}
 	files, err := filepath.Glob(dir.Pid("*"))
 	if err != nil {
-		return err
+		return true, err
 	}
 	for _, file := range files {
 		if pid, err := proc.ReadPid(file); err == nil && pid != os.Getpid() {
 			_ = os.Remove(file) // a stale pid file does no harm: pids are checked before they are believed
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // rank orders a stop: services, then the simulator and NATS, PostgreSQL last.

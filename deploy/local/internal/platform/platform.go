@@ -56,7 +56,7 @@ func Run(ctx context.Context, options Options, out io.Writer, ready func()) erro
 
 // up takes the steps in their order.
 func (p *Platform) up(ctx context.Context) error {
-	if err := sweep(p.dir, p.report); err != nil {
+	if _, err := sweep(p.dir, p.report); err != nil {
 		return err
 	}
 	if err := p.chooseAddresses(); err != nil {
