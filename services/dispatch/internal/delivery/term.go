@@ -19,7 +19,7 @@ const (
 	unboundGrace  = 15 * time.Second // a route without a session for so long gives its messages back
 	returnDelay   = time.Minute      // what is given back for want of a bind is due after it
 	sweepEvery    = time.Second
-	recordTimeout = 10 * time.Second // for what is to be written down at the end
+	recordTimeout = 10 * time.Second // for what is to be written down at the end; DrainTimeout when that is less
 )
 
 // term is one life of this replica: from Join under a fresh id to Leave, or to its being taken over.
@@ -124,7 +124,7 @@ func (t *term) join(ctx context.Context, binds map[string]int) error {
 
 // finish writes down what is known and gives back what is held.
 func (t *term) finish(ctx context.Context) {
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(recordTimeout, t.e.cfg.DrainTimeout))
 	defer cancel()
 	t.record.drain(last)
 	select {

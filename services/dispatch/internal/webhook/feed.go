@@ -12,7 +12,6 @@ import (
 
 	eventv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/event/v1"
 	feedv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/feed/v1"
-	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
@@ -49,12 +48,13 @@ func (f *Feed) Handle(ctx context.Context, batch []eventbus.Delivery) error {
 type share struct {
 	tenant  uuid.UUID
 	parcels [][]byte // ids
-	news    []*feedv1.MessageUpdate
+	news    []byte   // encoded updates, one after another
+	ends    []int    // where in news each ends
 }
 
 // translate makes FEED events of an event: one a tenant, in the order of their first parcel.
 func translate(d *eventbus.Delivery) ([]eventbus.Raw, error) {
-	read, ok := readers[d.Event]
+	shape, ok := shapes[d.Event]
 	if !ok {
 		return nil, nil
 	}
@@ -77,7 +77,7 @@ func translate(d *eventbus.Delivery) ([]eventbus.Raw, error) {
 			order = append(order, s)
 		}
 		s.parcels = append(s.parcels, v.ID[:])
-		if s.news, err = read(s.news, v.Payload); err != nil {
+		if s.news, s.ends, err = shape.read(s.news, s.ends, v.Payload); err != nil {
 			return nil, errs.E(errs.Invalid, "EVENT_MALFORMED", "a parcel cannot be read", err)
 		}
 	}
@@ -96,20 +96,24 @@ func translate(d *eventbus.Delivery) ([]eventbus.Raw, error) {
 const maxNews = 1_000
 
 // raws encodes a tenant's share, in as many events as it needs. Every feed event type has the fields of
-// feedv1.MessagesAccepted, so one type encodes all.
+// feedv1.MessagesAccepted, so one type heads all.
 func (s *share) raws(d *eventbus.Delivery, head *eventv1.Metadata) ([]eventbus.Raw, error) {
 	name := d.Event[strings.LastIndexByte(d.Event, '.')+1:]
 	tenant := s.tenant.String()
 	var out []eventbus.Raw
-	for part := range slices.Chunk(s.news, maxNews) {
+	from := 0
+	for ends := range slices.Chunk(s.ends, maxNews) {
 		id := s.id(name, len(out))
 		data, err := proto.Marshal(&feedv1.MessagesAccepted{
 			Metadata: &eventv1.Metadata{EventId: id[:], Time: head.Time, Env: head.Env, Lane: head.Lane, Producer: "dispatch"},
-			TenantId: tenant, Messages: part,
+			TenantId: tenant,
 		})
 		if err != nil {
 			return nil, err
 		}
+		to := ends[len(ends)-1]
+		data = append(data, s.news[from:to]...)
+		from = to
 		out = append(out, eventbus.Raw{Subject: "onlinesms.feed.v1." + name + "." + d.Env + "." + tenant, ID: id.String(), Data: data})
 	}
 	return out, nil
@@ -128,15 +132,4 @@ func (s *share) id(name string, part int) (id uuid.UUID) {
 	id[6] = id[6]&0x0F | 0x80
 	id[8] = id[8]&0x3F | 0x80
 	return id
-}
-
-// state is the state an event speaks for; see type.v1.MessageState.
-var state = map[string]typev1.MessageState{
-	"onlinesms.dispatch.v1.MessagesSubmitted":   typev1.MessageState_SUBMITTED,
-	"onlinesms.dispatch.v1.MessagesFailed":      typev1.MessageState_UNDELIVERED,
-	"onlinesms.dispatch.v1.MessagesUnknown":     typev1.MessageState_UNKNOWN,
-	"onlinesms.dispatch.v1.MessagesReturned":    typev1.MessageState_HELD,
-	"onlinesms.dispatch.v1.MessagesDelivered":   typev1.MessageState_DELIVERED,
-	"onlinesms.dispatch.v1.MessagesUndelivered": typev1.MessageState_UNDELIVERED,
-	"onlinesms.dispatch.v1.MessagesExpired":     typev1.MessageState_EXPIRED,
 }
