@@ -103,7 +103,7 @@ func (b *builder) telemarketers() {
 func (b *builder) entities() {
 	lists := map[string][]template.CTA{}
 	for _, c := range b.rows.CTAs {
-		if status, err := policy.ParseStatus(c.Status); !b.refuse("cta", c.Value, err) && status == policy.Active {
+		if status, err := policy.ParseStatus(c.Status); !b.refuse("cta of", c.Entity, err) && status == policy.Active {
 			lists[c.Entity] = append(lists[c.Entity], template.CTA{Kind: c.Kind, Value: c.Value})
 		}
 	}

@@ -36,12 +36,13 @@ type registered struct {
 	link link
 }
 
-// NewWhitelist builds a whitelist. It fails on the first value that is not of its kind's form.
+// NewWhitelist builds a whitelist. It fails on the first value that is not of its kind's form; the error names its place
+// from 1, since a value may be a number or an address, which no log may hold.
 func NewWhitelist(ctas []CTA) (*Whitelist, error) {
 	w := &Whitelist{links: map[string][]registered{}, numbers: map[string]bool{}, mails: map[string]bool{}}
-	for _, c := range ctas {
+	for i, c := range ctas {
 		if err := w.add(c); err != nil {
-			return nil, fmt.Errorf("call to action %s %q: %w", c.Kind, c.Value, err)
+			return nil, fmt.Errorf("call to action %d, %s: %w", i+1, c.Kind, err)
 		}
 	}
 	return w, nil
