@@ -161,7 +161,11 @@ func (s *MessageServer) GetMessage(ctx context.Context, req *ingestv1.GetMessage
 		return nil, err
 	}
 	resp := toGetResponse(&d)
-	to, text, err := s.opener.Open(ctx, message.Place{Env: p.Env, Tenant: p.TenantID, ID: id}, d.Content)
+	content := d.Content
+	if d.Rendered != nil {
+		content = d.Rendered
+	}
+	to, text, err := s.opener.Open(ctx, message.Place{Env: p.Env, Tenant: p.TenantID, ID: id}, content)
 	switch {
 	case err == nil && p.Has(ScopeContent):
 		resp.To, resp.Text = to, text

@@ -8,10 +8,21 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/onlinesms/onlinesms/services/ingest/internal/message"
+	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
 
-// metrics counts what was answered.
-type metrics struct{ messages metric.Int64Counter }
+// Outcomes a message is counted under.
+const (
+	outcomeAccepted = "accepted"
+	outcomeRefused  = "refused"
+	outcomeReplayed = "replayed"
+)
+
+// metrics counts what was answered. Attribute sets are made once: making one costs more than all else a send counts.
+type metrics struct {
+	messages metric.Int64Counter
+	options  map[[2]string][]metric.AddOption // by environment and outcome
+}
 
 func newMetrics() metrics {
 	meter := otel.Meter("github.com/onlinesms/onlinesms/services/ingest/internal/api")
@@ -20,22 +31,33 @@ func newMetrics() metrics {
 	if err != nil {
 		otel.Handle(err) // the counter counts nothing then
 	}
-	return metrics{messages: messages}
+	m := metrics{messages: messages, options: map[[2]string][]metric.AddOption{}}
+	for _, env := range []string{principal.Live, principal.Test} {
+		for _, outcome := range []string{outcomeAccepted, outcomeRefused, outcomeReplayed} {
+			set := attribute.NewSet(attribute.String("env", env), attribute.String("outcome", outcome))
+			m.options[[2]string{env, outcome}] = []metric.AddOption{metric.WithAttributeSet(set)}
+		}
+	}
+	return m
 }
 
 func (m metrics) accepted(ctx context.Context, env string, answer *message.Answer) {
-	counts := map[string]int64{}
+	refused := 0
 	for i := range answer.Receipts {
-		switch {
-		case answer.Replay:
-			counts["replayed"]++
-		case answer.Receipts[i].State == message.StateRefused:
-			counts["refused"]++
-		default:
-			counts["accepted"]++
+		if answer.Receipts[i].State == message.StateRefused {
+			refused++
 		}
 	}
-	for outcome, n := range counts {
-		m.messages.Add(ctx, n, metric.WithAttributes(attribute.String("env", env), attribute.String("outcome", outcome)))
+	if answer.Replay {
+		m.add(ctx, env, outcomeReplayed, len(answer.Receipts))
+		return
+	}
+	m.add(ctx, env, outcomeRefused, refused)
+	m.add(ctx, env, outcomeAccepted, len(answer.Receipts)-refused)
+}
+
+func (m metrics) add(ctx context.Context, env, outcome string, n int) {
+	if n > 0 {
+		m.messages.Add(ctx, int64(n), m.options[[2]string{env, outcome}]...)
 	}
 }

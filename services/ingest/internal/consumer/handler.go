@@ -76,7 +76,10 @@ func cleared(d *eventbus.Delivery) ([]message.Chunk, error) {
 		}
 		at := fromMicros(p.GetDecideTimeUs())
 		for _, m := range p.GetMessages() {
-			chunks.add(m.GetMessageId(), &message.Event{Kind: message.KindCleared, Round: m.GetRound(), Time: at})
+			if c := chunks.add(m.GetMessageId(), &message.Event{Kind: message.KindCleared, Round: m.GetRound(), Time: at}); c != nil {
+				index := message.IndexOf(uuid.UUID(m.GetMessageId()))
+				c.Rendered = append(c.Rendered, message.Rendered{Index: index, Content: m.GetContent()})
+			}
 		}
 	}
 	return chunks.all, chunks.err
@@ -167,11 +170,12 @@ func (c *chunks) begin(env string, parcel, tenant []byte) error {
 	return nil
 }
 
-func (c *chunks) add(messageID []byte, e *message.Event) {
+// add adds e to the chunk of its message, which it answers; nil when the message has no id, which c.err tells.
+func (c *chunks) add(messageID []byte, e *message.Event) *message.Chunk {
 	id, err := uuid.FromBytes(messageID)
 	if err != nil {
 		c.err = fmt.Errorf("message id: %w", err)
-		return
+		return nil
 	}
 	parcel := message.ParcelOf(id)
 	at, ok := c.at[parcel]
@@ -187,6 +191,7 @@ func (c *chunks) add(messageID []byte, e *message.Event) {
 	if s := e.Kind.State(); s.Final() {
 		chunk.Final = append(chunk.Final, message.Finish{ID: id, Standing: message.Standing{Round: e.Round, State: s}})
 	}
+	return chunk
 }
 
 func reasons(from ...*typev1.Reason) (to []message.Reason) {

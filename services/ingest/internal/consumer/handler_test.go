@@ -92,6 +92,9 @@ func TestCompliance(t *testing.T) {
 			t.Errorf("chunk %d: %+v", i, c)
 		}
 	}
+	if diff := cmp.Diff([]message.Rendered{{Index: 0, Content: []byte("sealed")}, {Index: 2}}, s.chunks[0].Rendered); diff != "" {
+		t.Error(diff)
+	}
 	final := []message.Finish{{ID: message.MessageID(first, 1), Standing: message.Standing{State: message.StateRefused}}}
 	if diff := cmp.Diff(final, s.chunks[1].Final); diff != "" || len(s.chunks[0].Final)+len(s.chunks[2].Final) > 0 {
 		t.Error(diff)

@@ -20,6 +20,9 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
 )
 
+// streamWorkers take calls; more calls than these get goroutines of their own. They wait for commits, not for the CPU.
+const streamWorkers = 256
+
 // drainLimit is how long calls in flight may take to finish once the door closes.
 const drainLimit = 15 * time.Second
 
@@ -95,6 +98,8 @@ func newGRPCServer(cfg Config, g *guard) *grpc.Server {
 		grpc.MaxRecvMsgSize(maxBatchBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(1000),
+		// Workers keep their grown stacks; a goroutine for each call would grow its own every time (10 % of a send).
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.ConnectionTimeout(handshakeLimit),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: 15 * time.Minute, Time: time.Minute, Timeout: 20 * time.Second,

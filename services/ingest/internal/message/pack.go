@@ -107,6 +107,28 @@ func (r *reader) event() Event {
 	return e
 }
 
+// AppendContent appends a sealed content to a pack of contents: uvarint index, uvarint length, bytes.
+func AppendContent(dst []byte, c Rendered) []byte {
+	dst = binary.AppendUvarint(dst, uint64(c.Index)) //nolint:gosec // 0..499
+	return append(binary.AppendUvarint(dst, uint64(len(c.Content))), c.Content...)
+}
+
+// FindContent gives the content of the message at index; nil when it is not in the pack.
+func FindContent(pack []byte, index int) ([]byte, error) {
+	r := reader{rest: pack}
+	for len(r.rest) > 0 {
+		at := r.uvarint()
+		content := r.bytes(r.uvarint())
+		if r.failed {
+			return nil, errPack
+		}
+		if at == uint64(index) { //nolint:gosec // 0..1023
+			return content, nil
+		}
+	}
+	return nil, nil
+}
+
 func appendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }

@@ -84,6 +84,21 @@ func TestPack(t *testing.T) {
 	}
 }
 
+func TestContents(t *testing.T) {
+	var pack []byte
+	for _, i := range []int{0, 7, 499} {
+		pack = AppendContent(pack, Rendered{Index: i, Content: []byte{byte(i), 1, 2}})
+	}
+	for i, want := range map[int][]byte{0: {0, 1, 2}, 7: {7, 1, 2}, 499: {243, 1, 2}, 8: nil} {
+		if got, err := FindContent(pack, i); err != nil || !cmp.Equal(got, want) {
+			t.Errorf("content %d is %v, %v", i, got, err)
+		}
+	}
+	if _, err := FindContent(pack[:len(pack)-1], 499); err == nil {
+		t.Error("a damaged pack is taken")
+	}
+}
+
 func FuzzEvents(f *testing.F) {
 	var pack []byte
 	for _, e := range sampleEvents() {

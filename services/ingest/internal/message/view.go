@@ -24,6 +24,7 @@ type Detail struct {
 	Expire   time.Time
 	Schedule time.Time // zero when none was asked for
 	Content  []byte
+	Rendered []byte  // sealed content with the text made from variables, once cleared; else nil
 	Events   []Event // in no particular order
 }
 
@@ -54,6 +55,15 @@ type Chunk struct {
 	Event  uuid.UUID // id of the parcel of the event
 	Pack   []byte    // AppendEvent
 	Final  []Finish
+	// Rendered is the sealed content of each message that was cleared. It is kept for accepted parcels with messages
+	// sent by variables, whose text nobody else has.
+	Rendered []Rendered
+}
+
+// Rendered is the sealed content of a message as it goes out.
+type Rendered struct {
+	Index   int
+	Content []byte
 }
 
 // Finish says that a message reached a final state.

@@ -193,6 +193,12 @@ type messageCols struct {
 	states                                      []*int16
 	envs, lanes, headers, templates, references []string
 	refused                                     []message.Chunk
+	variable                                    parcelCols // parcels with messages sent by variables
+}
+
+type parcelCols struct {
+	days         []time.Time
+	tenants, ids []uuid.UUID
 }
 
 func messageColumns(f *message.Flush) *messageCols {
@@ -201,10 +207,11 @@ func messageColumns(f *message.Flush) *messageCols {
 	refused := int16(message.StateRefused)
 	for i := range parcels {
 		p := &parcels[i]
-		own := message.Chunk{Parcel: p.ID, Tenant: p.Tenant, Env: p.Env, Event: p.ID}
+		own, byVariables := message.Chunk{Parcel: p.ID, Tenant: p.Tenant, Env: p.Env, Event: p.ID}, false
 		for j := range p.Entries {
 			e := &p.Entries[j]
 			c.add(f, p, e)
+			byVariables = byVariables || len(e.Message.Variables) > 0
 			if e.Message.Refusal != nil {
 				c.rounds[len(c.rounds)-1], c.states[len(c.states)-1] = new(int32), &refused
 				event := message.Event{Index: j, Kind: message.KindRefused, Time: f.Time, Reasons: []message.Reason{*e.Message.Refusal}}
@@ -213,6 +220,9 @@ func messageColumns(f *message.Flush) *messageCols {
 		}
 		if len(own.Pack) > 0 {
 			c.refused = append(c.refused, own)
+		}
+		if v := &c.variable; byVariables {
+			v.days, v.tenants, v.ids = append(v.days, postgres.Day(p.ID)), append(v.tenants, p.Tenant), append(v.ids, p.ID)
 		}
 	}
 	return c
@@ -233,8 +243,12 @@ func (c *messageCols) insert(ctx context.Context, tx pgx.Tx) error {
 		SELECT * FROM unnest($1::date[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::int[], $6::smallint[],
 			$7::text[], $8::text[], $9::text[], $10::text[], $11::text[])`,
 		c.days, c.accepts, c.tenants, c.ids, c.rounds, c.states, c.envs, c.lanes, c.headers, c.templates, c.references)
-	if err != nil || len(c.refused) == 0 {
-		return err
+	if v := &c.variable; err == nil && len(v.ids) > 0 {
+		_, err = tx.Exec(ctx, `INSERT INTO variable_parcels (day, tenant_id, parcel_id)
+			SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[])`, v.days, v.tenants, v.ids)
 	}
-	return insertChunks(ctx, tx, c.refused)
+	if err == nil && len(c.refused) > 0 {
+		err = insertChunks(ctx, tx, c.refused, nil)
+	}
+	return err
 }

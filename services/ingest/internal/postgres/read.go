@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,6 +53,9 @@ func (s *Store) Get(ctx context.Context, tenant uuid.UUID, env string, id uuid.U
 		if err != nil {
 			return err
 		}
+		if d.Rendered, err = rendered(ctx, tx, tenant, id); err != nil {
+			return err
+		}
 		return eachEvent(packs, func(_ uuid.UUID, e message.Event) {
 			if e.Index == message.IndexOf(id) {
 				d.Events = append(d.Events, e)
@@ -65,6 +69,23 @@ func (s *Store) Get(ctx context.Context, tenant uuid.UUID, env string, id uuid.U
 		d.Standing = folded
 	}
 	return d, err
+}
+
+// rendered finds the content as it went out; of several rounds the last.
+func rendered(ctx context.Context, tx pgx.Tx, tenant, id uuid.UUID) (content []byte, err error) {
+	rows, err := tx.Query(ctx, `SELECT contents FROM message_events WHERE day = $1 AND tenant_id = $2 AND parcel_id = $3
+		AND contents IS NOT NULL ORDER BY event_id`, planEachTime, postgres.Day(id), tenant, message.ParcelOf(id))
+	if err != nil {
+		return nil, err
+	}
+	packs, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	for _, p := range packs {
+		found, damaged := message.FindContent(p, message.IndexOf(id))
+		if err = errors.Join(err, damaged); found != nil {
+			content = found
+		}
+	}
+	return content, err
 }
 
 // fromParcel adds what stands in the accepted parcel.

@@ -39,17 +39,47 @@ func (s *Store) Record(ctx context.Context, chunks []message.Chunk) error {
 				news = append(news, c)
 			}
 		}
-		if err := insertChunks(ctx, tx, news); err != nil {
+		keep, err := variableParcels(ctx, tx, news)
+		if err != nil {
+			return err
+		}
+		if err := insertChunks(ctx, tx, news, keep); err != nil {
 			return err
 		}
 		return finish(ctx, tx, news)
 	})
 }
 
-// insertChunks adds rows of message_events, in sorted order.
-func insertChunks(ctx context.Context, tx pgx.Tx, chunks []message.Chunk) error {
+// variableParcels finds, among the accepted parcels that chunks bring contents for, those whose contents are to be kept.
+func variableParcels(ctx context.Context, tx pgx.Tx, chunks []message.Chunk) (map[uuid.UUID]bool, error) {
+	var days []time.Time
+	var tenants, ids []uuid.UUID
+	for _, c := range chunks {
+		if len(c.Rendered) > 0 {
+			days, tenants, ids = append(days, postgres.Day(c.Parcel)), append(tenants, c.Tenant), append(ids, c.Parcel)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, `SELECT v.parcel_id FROM unnest($1::date[], $2::uuid[], $3::uuid[]) AS u (day, tenant_id, parcel_id)
+		CROSS JOIN LATERAL (SELECT parcel_id FROM variable_parcels p WHERE p.day = u.day AND p.tenant_id = u.tenant_id
+			AND p.parcel_id = u.parcel_id LIMIT 1) v`, days, tenants, ids)
+	if err != nil {
+		return nil, err
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	keep := make(map[uuid.UUID]bool, len(found))
+	for _, id := range found {
+		keep[id] = true
+	}
+	return keep, err
+}
+
+// insertChunks adds rows of message_events, in sorted order; with their contents for the parcels in keep.
+func insertChunks(ctx context.Context, tx pgx.Tx, chunks []message.Chunk, keep map[uuid.UUID]bool) error {
 	n := len(chunks)
-	days, packs := make([]time.Time, n), make([][]byte, n)
+	days, packs, contents := make([]time.Time, n), make([][]byte, n), make([][]byte, n)
 	tenants, parcels, events := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
 	slices.SortFunc(chunks, func(a, b message.Chunk) int {
 		return cmp.Or(bytes.Compare(a.Tenant[:], b.Tenant[:]), bytes.Compare(a.Parcel[:], b.Parcel[:]), bytes.Compare(a.Event[:], b.Event[:]))
@@ -57,9 +87,13 @@ func insertChunks(ctx context.Context, tx pgx.Tx, chunks []message.Chunk) error 
 	for i, c := range chunks {
 		days[i], packs[i] = postgres.Day(c.Parcel), c.Pack
 		tenants[i], parcels[i], events[i] = c.Tenant, c.Parcel, c.Event
+		for j := 0; keep[c.Parcel] && j < len(c.Rendered); j++ {
+			contents[i] = message.AppendContent(contents[i], c.Rendered[j])
+		}
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO message_events (day, tenant_id, parcel_id, event_id, pack)
-		SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bytea[])`, days, tenants, parcels, events, packs)
+	_, err := tx.Exec(ctx, `INSERT INTO message_events (day, tenant_id, parcel_id, event_id, pack, contents)
+		SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bytea[], $6::bytea[])`,
+		days, tenants, parcels, events, packs, contents)
 	return err
 }
 

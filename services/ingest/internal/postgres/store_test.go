@@ -201,6 +201,33 @@ func TestGet(t *testing.T) {
 	}
 }
 
+// Contents made from variables are kept when they are cleared; those of messages sent by text are not stored twice.
+func TestRenderedContents(t *testing.T) {
+	w := newWorld(t)
+	for _, byVariables := range []bool{true, false} {
+		w.flushes++
+		f := messagetest.NewFlush(w.now, w.flushes, tenantA)
+		if p := &f.Parcels[0]; byVariables {
+			p.Entries[1].Message.Variables = []message.Variable{{Value: "482913"}}
+		}
+		if err := w.Accept(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+		c := chunk(f.Parcels[0], message.Event{Kind: message.KindCleared, Index: 1})
+		c.Rendered = []message.Rendered{{Index: 1, Content: []byte("rendered")}}
+		if err := w.Record(t.Context(), []message.Chunk{c}); err != nil {
+			t.Fatal(err)
+		}
+		d, err := w.Get(t.Context(), tenantA, "live", f.Parcels[0].Entries[1].ID)
+		if err != nil || (string(d.Rendered) == "rendered") != byVariables {
+			t.Errorf("by variables %v: rendered %q, %v", byVariables, d.Rendered, err)
+		}
+		if d, err := w.Get(t.Context(), tenantA, "live", f.Parcels[0].Entries[0].ID); err != nil || d.Rendered != nil {
+			t.Errorf("the message beside it has content %q, %v", d.Rendered, err)
+		}
+	}
+}
+
 func TestRecordOnceAndUpward(t *testing.T) {
 	w := newWorld(t)
 	p := w.accept(t, tenantA)

@@ -63,10 +63,23 @@ CREATE TABLE message_events (
     parcel_id uuid NOT NULL, -- accepted parcel: a message id with its last 10 bits cleared
     event_id uuid NOT NULL, -- parcel of the event; the accepted parcel itself for what ingest refused
     pack bytea NOT NULL,
+    contents bytea, -- sealed texts as rendered (message.AppendContent), for parcels in variable_parcels
     PRIMARY KEY (tenant_id, parcel_id, event_id, day)
 ) PARTITION BY RANGE (day);
+ALTER TABLE message_events ALTER COLUMN contents SET STORAGE EXTERNAL; -- sealed bytes do not compress
 CALL onlinesms_partition_by_day('message_events');
 CALL onlinesms_secure_table('message_events');
+
+-- Accepted parcels with messages sent by variables: their texts are made by compliance and are kept when it clears them.
+-- Of messages sent by text the accepted parcel has it.
+CREATE TABLE variable_parcels (
+    day date NOT NULL, -- UTC day of the parcel
+    tenant_id uuid NOT NULL,
+    parcel_id uuid NOT NULL,
+    PRIMARY KEY (tenant_id, parcel_id, day)
+) PARTITION BY RANGE (day);
+CALL onlinesms_partition_by_day('variable_parcels');
+CALL onlinesms_secure_table('variable_parcels');
 
 -- Keys and answers of the last 24 hours. Not partitioned: the key must be unique whatever the day.
 CREATE TABLE idempotency (
