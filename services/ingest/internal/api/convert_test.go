@@ -103,7 +103,7 @@ func TestPageTokens(t *testing.T) {
 		"another state":       {&ingestv1.ListMessagesRequest{ClientReference: "a", StartTime: timestamppb.New(now)}, p, token},
 		"another reference":   {&ingestv1.ListMessagesRequest{State: typev1.MessageState_HELD, StartTime: timestamppb.New(now)}, p, token},
 		"another start":       {&ingestv1.ListMessagesRequest{State: typev1.MessageState_HELD, ClientReference: "a"}, p, token},
-		"changed":             {req, p, "A" + token[1:]},
+		"changed":             {req, p, "_" + token[1:]},
 		"cut":                 {req, p, token[:len(token)-2]},
 		"not base64":          {req, p, "!"},
 	} {
