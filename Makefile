@@ -14,8 +14,11 @@ RUN := $(ROOT)/.run
 LOCAL := $(RUN)/bin/local
 BUF := GOWORK=off go tool -C proto -modfile=tools/go.mod buf
 LINTER := $(ROOT)/bin/golangci-lint
+# Modules outside the workspace: they stand outside the services and take nothing from them but programs.
+OUTSIDE := deploy/local deploy/e2e deploy/bench
 PROGRAMS := ./services/ingest/cmd/ingest ./services/compliance/cmd/compliance ./services/dispatch/cmd/dispatch \
-	./services/audit/cmd/audit ./services/dispatch/cmd/smscsim
+	./services/audit/cmd/audit ./services/dispatch/cmd/smscsim \
+	./services/internal/tlsconf/cmd/devca ./services/internal/eventbus/cmd/natsgrants
 # Time for each fuzz target, as go test -fuzztime takes it.
 FUZZTIME ?= 20s
 
@@ -31,8 +34,9 @@ lint: $(LINTER) ## gofmt, go vet, golangci-lint (import walls included), buf lin
 	@files=$$(git ls-files -z '*.go' ':!proto/gen' | xargs -0 -r gofmt -l); \
 		if [ -n "$$files" ]; then echo "gofmt -w these files:"; echo "$$files"; exit 1; fi
 	@go vet work
-	@go vet -C deploy/e2e -tags e2e ./...
-	@$(LINTER) run $$(go list -m -f '{{.Dir}}/...')
+	@for module in $(OUTSIDE); do GOWORK=off go vet -C $$module -tags e2e ./...; done
+	@$(LINTER) run --allow-parallel-runners $$(go list -m -f '{{.Dir}}/...')
+	@for module in $(OUTSIDE); do (cd $$module && GOWORK=off $(LINTER) run --allow-parallel-runners --config $(ROOT)/.golangci.yml --build-tags e2e ./...); done
 	@$(BUF) lint
 
 # The linter is built from its pinned module: run as `go tool` it would hand GOWORK=off on to the loader.
@@ -42,9 +46,10 @@ $(LINTER): deploy/tools/go.mod deploy/tools/go.sum
 
 test: ## unit and integration tests of all modules, with the race detector (TESTFLAGS=-short for less)
 	@go test -race $(TESTFLAGS) work
+	@for module in $(OUTSIDE); do GOWORK=off go test -C $$module -race $(TESTFLAGS) ./...; done
 
 e2e: ## black-box and crash tests against a platform of their own (SHORT=1 for fewer messages, RUN_TEST=name for one test)
-	@go test -C deploy/e2e -tags e2e -count=1 -timeout 30m -v $(if $(SHORT),-short) $(if $(RUN_TEST),-run '$(RUN_TEST)') ./...
+	@GOWORK=off go test -C deploy/e2e -tags e2e -count=1 -timeout 30m -v $(if $(SHORT),-short) $(if $(RUN_TEST),-run '$(RUN_TEST)') ./...
 
 bench: ## benchmark of the whole platform, one JSON line last (BASE=ref compares, BENCH_MESSAGES=n for a shorter run)
 	@mkdir -p bin && GOWORK=off go build -C deploy/bench -o $(ROOT)/bin/bench .
@@ -59,6 +64,7 @@ fuzz: ## every fuzz target for FUZZTIME (20s)
 
 build: ## the production programs, static, into bin/
 	@mkdir -p bin && CGO_ENABLED=0 go build -trimpath -o bin/ $(PROGRAMS)
+	@GOWORK=off CGO_ENABLED=0 go build -C deploy/local -trimpath -o $(ROOT)/bin/local .
 
 up: $(LOCAL) ## start everything here and send one message (DETACH=1, SMSC=host:port, POSTGRES_URL=url, REPLICAS=2)
 	@exec $(LOCAL) up

@@ -37,6 +37,9 @@ func compare(ctx context.Context, repo, ref string, sizes sizes) (_ map[string]a
 			runs *[]map[string]float64
 		}{{tree, &theirs}, {repo, &ours}} {
 			figures, err := measure(ctx, side.repo, sizes)
+			if err == nil && figures.Lost+figures.Duplicates != 0 {
+				err = fmt.Errorf("%d lost, %d duplicates", figures.Lost, figures.Duplicates)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", side.repo, err)
 			}

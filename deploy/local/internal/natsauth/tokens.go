@@ -130,8 +130,8 @@ func (k *Keys) writeCreds(grant Grant, accountSeed, file string) error {
 	}
 	claims := jwt.NewUserClaims(key)
 	claims.Name = grant.User
-	claims.Permissions.Pub.Allow = grant.Publish
-	claims.Permissions.Sub.Allow = grant.Subscribe
+	claims.Pub.Allow = grant.Publish
+	claims.Sub.Allow = grant.Subscribe
 	token, err := claims.Encode(account)
 	if err != nil {
 		return err

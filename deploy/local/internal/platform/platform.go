@@ -40,7 +40,7 @@ func Run(ctx context.Context, options Options, out io.Writer, ready func()) erro
 	if err := os.WriteFile(dir.Pid(supervisorName), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
 		return err
 	}
-	defer os.Remove(dir.Pid(supervisorName))
+	defer func() { _ = os.Remove(dir.Pid(supervisorName)) }() // a stale one is not believed
 	p := &Platform{options: options, dir: dir, report: report, set: supervise.New(dir, report.Say), programs: dir.Path("bin")}
 	defer p.set.StopAll()
 	if err := p.up(ctx); err != nil {

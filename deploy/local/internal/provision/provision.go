@@ -47,7 +47,7 @@ func Databases(ctx context.Context, admin string, services []string, passwords m
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer closing(ctx, conn)
 	for _, service := range services {
 		for _, kind := range Kinds {
 			if err := ensureRole(ctx, conn, service+"_"+kind, passwords[service+"_"+kind]); err != nil {
@@ -60,6 +60,9 @@ func Databases(ctx context.Context, admin string, services []string, passwords m
 	}
 	return nil
 }
+
+// closing ends a connection on which every statement has been answered.
+func closing(ctx context.Context, conn *pgx.Conn) { _ = conn.Close(context.WithoutCancel(ctx)) }
 
 func ensureRole(ctx context.Context, conn *pgx.Conn, role, password string) error {
 	verb := "CREATE"
@@ -109,7 +112,7 @@ func Drop(ctx context.Context, admin string, services []string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer closing(ctx, conn)
 	for _, service := range services {
 		if _, err := conn.Exec(ctx, fmt.Sprintf("DROP DATABASE IF EXISTS %s WITH (FORCE)", service)); err != nil {
 			return err

@@ -48,7 +48,7 @@ func (d Dir) WriteFile(name string, data []byte, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }() // gone already after the rename
 	if _, err := file.Write(data); err != nil {
 		return err
 	}

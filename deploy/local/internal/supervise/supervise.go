@@ -4,7 +4,7 @@ package supervise
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -98,7 +98,7 @@ func (s *Set) StopAll() {
 func (c *Child) run() {
 	defer close(c.done)
 	defer c.log.Close()
-	defer os.Remove(c.set.dir.Pid(c.process.Name))
+	defer func() { _ = os.Remove(c.set.dir.Pid(c.process.Name)) }() // a stale one is not believed
 	for backoff := firstBackoff; ; {
 		began := time.Now()
 		err, stopped := c.once()
@@ -138,11 +138,14 @@ func (c *Child) once() (err error, stopped bool) {
 	if err := os.WriteFile(c.set.dir.Pid(c.process.Name), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o644); err != nil {
 		c.set.say("%s: write pid file: %v", c.process.Name, err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // ProcessState tells how it ended
+		close(ended)
+	}()
 	select {
-	case err := <-ended:
-		return reason(cmd, err), false
+	case <-ended:
+		return errors.New(cmd.ProcessState.String()), false
 	case <-c.stop:
 		c.end(cmd, ended)
 		return nil, true
@@ -150,8 +153,8 @@ func (c *Child) once() (err error, stopped bool) {
 }
 
 // end asks the process to stop and kills its whole group when it does not.
-func (c *Child) end(cmd *exec.Cmd, ended <-chan error) {
-	_ = cmd.Process.Signal(c.process.Stop)
+func (c *Child) end(cmd *exec.Cmd, ended <-chan struct{}) {
+	_ = cmd.Process.Signal(c.process.Stop) // it may just have ended
 	select {
 	case <-ended:
 	case <-time.After(c.process.Grace):
@@ -159,11 +162,4 @@ func (c *Child) end(cmd *exec.Cmd, ended <-chan error) {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		<-ended
 	}
-}
-
-func reason(cmd *exec.Cmd, err error) error {
-	if err == nil {
-		return fmt.Errorf("exit status 0")
-	}
-	return fmt.Errorf("%s", cmd.ProcessState)
 }
