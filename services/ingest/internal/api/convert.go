@@ -90,7 +90,7 @@ func toGetResponse(d *message.Detail) *ingestv1.GetMessageResponse {
 			resp.Reasons = toReasons(e.Reasons)
 		}
 		if e.Encoding != "" {
-			resp.Encoding, resp.SegmentCount = e.Encoding, uint32(e.Segments) //nolint:gosec // at most 65,535
+			resp.Encoding, resp.SegmentCount = e.Encoding, uint32(e.Segments)
 		}
 	}
 	return resp

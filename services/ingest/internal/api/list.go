@@ -25,7 +25,7 @@ const (
 func queryOf(req *ingestv1.ListMessagesRequest, p principal.Principal, now time.Time) (q message.Query, err error) {
 	var found []errs.Violation
 	q = message.Query{
-		Tenant: p.TenantID, Env: p.Env, State: message.State(req.GetState()), Reference: req.GetClientReference(), //nolint:gosec // checked below
+		Tenant: p.TenantID, Env: p.Env, State: message.State(req.GetState()), Reference: req.GetClientReference(),
 		Start: timeOr(req.GetStartTime(), now.Add(-defaultWindow), "start_time", &found),
 		End:   timeOr(req.GetEndTime(), now, "end_time", &found),
 		Limit: int(req.GetPageSize()),

@@ -100,7 +100,7 @@ func bootstrap(ctx context.Context, directory tenant.Directory, pepperFile, file
 }
 
 func readDemo(file string) (tenant.Tenant, []tenant.Wanted, error) {
-	text, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return tenant.Tenant{}, nil, err
 	}
@@ -129,7 +129,7 @@ var keyVariables = []struct{ env, variable string }{
 }
 
 func readKeys(file string) (map[string]string, error) {
-	f, err := os.Open(file) //nolint:gosec // the operator names the file
+	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

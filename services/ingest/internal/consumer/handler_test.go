@@ -43,7 +43,7 @@ func deliver(t testing.TB, m proto.Message) eventbus.Delivery {
 }
 
 func id(parcel uuid.UUID, i int) []byte {
-	id := message.MessageID(parcel, i)
+	id := message.IDAt(parcel, i)
 	return id[:]
 }
 
@@ -95,7 +95,7 @@ func TestCompliance(t *testing.T) {
 	if diff := cmp.Diff([]message.Rendered{{Index: 0, Content: []byte("sealed")}, {Index: 2}}, s.chunks[0].Rendered); diff != "" {
 		t.Error(diff)
 	}
-	final := []message.Finish{{ID: message.MessageID(first, 1), Standing: message.Standing{State: message.StateRefused}}}
+	final := []message.Finish{{ID: message.IDAt(first, 1), Standing: message.Standing{State: message.StateRefused}}}
 	if diff := cmp.Diff(final, s.chunks[1].Final); diff != "" || len(s.chunks[0].Final)+len(s.chunks[2].Final) > 0 {
 		t.Error(diff)
 	}

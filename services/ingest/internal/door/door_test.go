@@ -141,7 +141,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.stop = run(t, w.Door.Run)
+	w.stop = run(t, w.Run)
 	return w
 }
 
@@ -469,14 +469,14 @@ func TestHSTSWithoutAHandler(t *testing.T) {
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
-			conn.Close()
+			_ = conn.Close()
 			continue
 		}
 		if len(resp.Header.Values(hstsName)) != 1 || resp.StatusCode < 400 {
 			t.Errorf("%s: %d %v", name, resp.StatusCode, resp.Header)
 		}
 		resp.Body.Close()
-		conn.Close()
+		_ = conn.Close()
 	}
 }
 
@@ -514,7 +514,7 @@ func TestTLSVersions(t *testing.T) {
 				t.Errorf("%s, TLS %x: %v", addr, version, err)
 			}
 			if err == nil {
-				conn.Close()
+				_ = conn.Close()
 			}
 		}
 	}

@@ -79,7 +79,7 @@ func (s *splitter) handshake(raw net.Conn) {
 	select {
 	case to <- give:
 	case <-s.closed:
-		conn.Close()
+		_ = conn.Close()
 	}
 }
 

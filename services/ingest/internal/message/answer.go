@@ -26,27 +26,27 @@ func AppendAnswer(dst []byte, receipts []Receipt) []byte {
 	for i := 0; i < len(receipts); {
 		n := runLength(receipts[i:])
 		body = append(body, receipts[i].ID[:]...)
-		body = binary.AppendUvarint(body, uint64(n)) //nolint:gosec // 1..1000
+		body = binary.AppendUvarint(body, uint64(n))
 		runs++
 		i += n
 	}
-	dst = append(binary.AppendUvarint(dst, uint64(runs)), body...) //nolint:gosec // counted
+	dst = append(binary.AppendUvarint(dst, uint64(runs)), body...)
 	refused := 0
 	body = body[:0]
 	for i, r := range receipts {
 		if r.State == StateRefused {
 			refused++
-			body = appendReasons(binary.AppendUvarint(body, uint64(i)), r.Reasons) //nolint:gosec // an index
+			body = appendReasons(binary.AppendUvarint(body, uint64(i)), r.Reasons)
 		}
 	}
-	return append(binary.AppendUvarint(dst, uint64(refused)), body...) //nolint:gosec // counted
+	return append(binary.AppendUvarint(dst, uint64(refused)), body...)
 }
 
 // runLength counts how many of the receipts, from the first on, have consecutive indices in one parcel.
 func runLength(receipts []Receipt) int {
 	first := receipts[0].ID
 	n := 1
-	for n < len(receipts) && IndexOf(first)+n <= indexMask && receipts[n].ID == MessageID(first, IndexOf(first)+n) {
+	for n < len(receipts) && IndexOf(first)+n <= indexMask && receipts[n].ID == IDAt(first, IndexOf(first)+n) {
 		n++
 	}
 	return n
@@ -62,8 +62,8 @@ func ParseAnswer(answer []byte) ([]Receipt, error) {
 		if err != nil || r.failed || n > MaxBatch {
 			return nil, errAnswer
 		}
-		for i := range int(n) { //nolint:gosec // at most MaxBatch
-			receipts = append(receipts, Receipt{ID: MessageID(first, IndexOf(first)+i), State: StateAccepted})
+		for i := range int(n) {
+			receipts = append(receipts, Receipt{ID: IDAt(first, IndexOf(first)+i), State: StateAccepted})
 		}
 	}
 	for range r.uvarint() {

@@ -191,7 +191,7 @@ func (a *Accepter) fill(ctx context.Context, f *Flush, batch []*submission) ([][
 
 // put seals m as the parcel's next entry.
 func (a *Accepter) put(ctx context.Context, p *Parcel, m *Message) (Receipt, error) {
-	id := MessageID(p.ID, len(p.Entries))
+	id := IDAt(p.ID, len(p.Entries))
 	content, index, err := a.Vault.Seal(ctx, Place{p.Env, p.Tenant, id}, m)
 	if err != nil {
 		return Receipt{}, err

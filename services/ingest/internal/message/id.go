@@ -44,7 +44,7 @@ func (g *IDs) Parcel() (uuid.UUID, error) {
 		return id, fmt.Errorf("reading randomness: %w", err)
 	}
 	ms, count := g.tick()
-	binary.BigEndian.PutUint64(id[:8], uint64(ms)<<16|0x7000|uint64(count)) //nolint:gosec // a time after 1970
+	binary.BigEndian.PutUint64(id[:8], uint64(ms)<<16|0x7000|uint64(count))
 	low := binary.BigEndian.Uint64(id[8:])
 	binary.BigEndian.PutUint64(id[8:], low&^(3<<62)&^uint64(indexMask)|2<<62)
 	return id, nil
@@ -64,15 +64,15 @@ func (g *IDs) tick() (ms int64, count uint16) {
 	return g.last, g.count
 }
 
-// MessageID is the id of the message at index (0..499) of a parcel.
-func MessageID(parcel uuid.UUID, index int) uuid.UUID {
+// IDAt is the id of the message at index (0..499) of a parcel.
+func IDAt(parcel uuid.UUID, index int) uuid.UUID {
 	low := binary.BigEndian.Uint16(parcel[14:])
-	binary.BigEndian.PutUint16(parcel[14:], low&^indexMask|uint16(index)) //nolint:gosec // 0..499
+	binary.BigEndian.PutUint16(parcel[14:], low&^indexMask|uint16(index))
 	return parcel
 }
 
 // ParcelOf is the parcel a message is in.
-func ParcelOf(id uuid.UUID) uuid.UUID { return MessageID(id, 0) }
+func ParcelOf(id uuid.UUID) uuid.UUID { return IDAt(id, 0) }
 
 // IndexOf is a message's place in its parcel, 0..1023.
 func IndexOf(id uuid.UUID) int { return int(binary.BigEndian.Uint16(id[14:]) & indexMask) }
@@ -80,14 +80,14 @@ func IndexOf(id uuid.UUID) int { return int(binary.BigEndian.Uint16(id[14:]) & i
 // TimeOf is when the id was minted, to the millisecond, in UTC.
 func TimeOf(id uuid.UUID) time.Time {
 	ms := binary.BigEndian.Uint64(id[:8]) >> 16
-	return time.UnixMilli(int64(ms)).UTC() //nolint:gosec // 48 bits
+	return time.UnixMilli(int64(ms)).UTC()
 }
 
 // FirstAt is the lowest id that can be minted at t: a bound for paging by time.
 func FirstAt(t time.Time) uuid.UUID {
 	var id uuid.UUID
 	if ms := t.UnixMilli(); ms > 0 {
-		binary.BigEndian.PutUint64(id[:8], uint64(min(ms, 1<<48-1))<<16) //nolint:gosec // bounded above
+		binary.BigEndian.PutUint64(id[:8], uint64(min(ms, 1<<48-1))<<16)
 	}
 	return id
 }

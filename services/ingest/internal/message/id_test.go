@@ -41,7 +41,7 @@ func TestMessageID(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, i := range []int{0, 1, 255, 256, 499} {
-		id := MessageID(parcel, i)
+		id := IDAt(parcel, i)
 		if IndexOf(id) != i || ParcelOf(id) != parcel || id.Version() != 7 || !TimeOf(id).Equal(now) {
 			t.Errorf("index %d: %s", i, id)
 		}
@@ -57,10 +57,10 @@ func TestAnswer(t *testing.T) {
 	b, _ := ids.Parcel()
 	var want []Receipt
 	for i := 400; i < MaxParcel; i++ {
-		want = append(want, Receipt{ID: MessageID(a, i), State: StateAccepted})
+		want = append(want, Receipt{ID: IDAt(a, i), State: StateAccepted})
 	}
 	for i := range 300 {
-		want = append(want, Receipt{ID: MessageID(b, i), State: StateAccepted})
+		want = append(want, Receipt{ID: IDAt(b, i), State: StateAccepted})
 	}
 	want[5] = Receipt{ID: want[5].ID, State: StateRefused, Reasons: []Reason{{Code: "RECIPIENT_INVALID", Detail: "d"}}}
 	packed := AppendAnswer(nil, want)

@@ -27,7 +27,7 @@ var errPack = errors.New("packed events are damaged")
 
 // AppendEvent appends e to a pack.
 func AppendEvent(dst []byte, e *Event) []byte {
-	dst = binary.AppendUvarint(dst, uint64(e.Index)) //nolint:gosec // 0..499
+	dst = binary.AppendUvarint(dst, uint64(e.Index))
 	dst = append(dst, byte(e.Kind))
 	dst = binary.AppendUvarint(dst, uint64(e.Round))
 	dst = binary.AppendVarint(dst, e.Time.UnixMicro())
@@ -37,7 +37,7 @@ func AppendEvent(dst []byte, e *Event) []byte {
 		dst = binary.AppendVarint(dst, e.Due.UnixMicro())
 	}
 	if flags&flagSegments != 0 {
-		dst = binary.AppendUvarint(dst, uint64(e.Segments)) //nolint:gosec // counted, never negative
+		dst = binary.AppendUvarint(dst, uint64(e.Segments))
 		dst = appendString(dst, e.Encoding)
 	}
 	if flags&flagCode != 0 {
@@ -88,7 +88,7 @@ func (r *reader) event() Event {
 		r.failed = true
 		return e
 	}
-	e.Round = uint32(r.uvarint()) //nolint:gosec // written from a uint32
+	e.Round = uint32(r.uvarint())
 	e.Time = time.UnixMicro(r.varint()).UTC()
 	flags := r.byte()
 	if flags&flagDue != 0 {
@@ -109,7 +109,7 @@ func (r *reader) event() Event {
 
 // AppendContent appends a sealed content to a pack of contents: uvarint index, uvarint length, bytes.
 func AppendContent(dst []byte, c Rendered) []byte {
-	dst = binary.AppendUvarint(dst, uint64(c.Index)) //nolint:gosec // 0..499
+	dst = binary.AppendUvarint(dst, uint64(c.Index))
 	return append(binary.AppendUvarint(dst, uint64(len(c.Content))), c.Content...)
 }
 
@@ -122,7 +122,7 @@ func FindContent(pack []byte, index int) ([]byte, error) {
 		if r.failed {
 			return nil, errPack
 		}
-		if at == uint64(index) { //nolint:gosec // 0..1023
+		if at == uint64(index) {
 			return content, nil
 		}
 	}
@@ -158,7 +158,7 @@ func (r *reader) uvarint() uint64 {
 
 func (r *reader) varint() int64 {
 	v, n := binary.Varint(r.rest)
-	return v * int64(r.took(n)) //nolint:gosec // 0 or 1
+	return v * int64(r.took(n))
 }
 
 func (r *reader) byte() byte {

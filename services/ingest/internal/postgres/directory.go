@@ -39,7 +39,7 @@ func (s *Store) InsertKey(ctx context.Context, r tenant.Record) error {
 
 // Wrapped answers a wrapped data key; see seal.DataKeys.
 func (s *Store) Wrapped(ctx context.Context, id uint64) (wrapped []byte, err error) {
-	err = s.db.Worker.QueryRow(ctx, `SELECT wrapped FROM data_keys WHERE key_id = $1`, int64(id)).Scan(&wrapped) //nolint:gosec // the same 64 bits
+	err = s.db.Worker.QueryRow(ctx, `SELECT wrapped FROM data_keys WHERE key_id = $1`, int64(id)).Scan(&wrapped)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, errs.E(errs.NotFound, "CONTENT_KEY_DESTROYED", "this data key is destroyed", err)
 	}
@@ -60,7 +60,7 @@ func (s *Store) Current(ctx context.Context, env string, tenantID uuid.UUID, day
 		return 0, nil, err
 	}
 	_, err = s.db.Worker.Exec(ctx, `INSERT INTO data_keys (key_id, tenant_id, env, day, class, wrapped)
-		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, env, day, class) DO NOTHING`, int64(id), tenantID, env, day, class, wrapped) //nolint:gosec // the same 64 bits
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, env, day, class) DO NOTHING`, int64(id), tenantID, env, day, class, wrapped)
 	if err != nil {
 		return 0, nil, postgres.Map(err)
 	}
@@ -73,5 +73,5 @@ func (s *Store) current(ctx context.Context, env string, tenantID uuid.UUID, day
 	var wrapped []byte
 	err := s.db.Worker.QueryRow(ctx, `SELECT key_id, wrapped FROM data_keys
 		WHERE tenant_id = $1 AND env = $2 AND day = $3 AND class = $4`, tenantID, env, day, class).Scan(&id, &wrapped)
-	return uint64(id), wrapped, err //nolint:gosec // the same 64 bits
+	return uint64(id), wrapped, err
 }

@@ -31,7 +31,7 @@ const summaryColumns = `message_id, lane, accept_time, header, template_id, clie
 func scanSummary(row pgx.CollectableRow) (m message.Summary, err error) {
 	var round int32
 	err = row.Scan(&m.ID, &m.Lane, &m.Accept, &m.Header, &m.TemplateID, &m.ClientReference, &round, &m.Standing.State)
-	m.Accept, m.Standing.Round = m.Accept.UTC(), uint32(round) //nolint:gosec // written from a uint32
+	m.Accept, m.Standing.Round = m.Accept.UTC(), uint32(round)
 	return m, err
 }
 
@@ -180,7 +180,7 @@ func standings(ctx context.Context, tx pgx.Tx, tenant uuid.UUID, found []message
 		return err
 	}
 	return eachEvent(packs, func(parcel uuid.UUID, e message.Event) {
-		m, ok := open[message.MessageID(parcel, e.Index)]
+		m, ok := open[message.IDAt(parcel, e.Index)]
 		if s := (message.Standing{Round: e.Round, State: e.Kind.State()}); ok && s.State != 0 && s.Above(m.Standing) {
 			m.Standing = s
 		}

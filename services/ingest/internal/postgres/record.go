@@ -139,7 +139,7 @@ func finishDay(ctx context.Context, tx pgx.Tx, day time.Time, all []finishing) e
 	envs, rounds, states := make([]string, n), make([]int32, n), make([]int16, n)
 	for i, f := range all {
 		tenants[i], ids[i], envs[i] = f.tenant, f.ID, f.env
-		rounds[i], states[i] = int32(f.Standing.Round), int16(f.Standing.State) //nolint:gosec // rounds are few
+		rounds[i], states[i] = int32(f.Standing.Round), int16(f.Standing.State)
 	}
 	_, err := tx.Exec(ctx, `SELECT ingest_finish($1, $2, $3, $4, $5, $6)`, day, tenants, envs, ids, rounds, states)
 	return err

@@ -79,7 +79,7 @@ func chunk(p message.Parcel, e message.Event) message.Chunk {
 	e.Time = p.Entries[0].Message.Expire.Add(-time.Hour)
 	c := message.Chunk{Parcel: p.ID, Tenant: p.Tenant, Env: p.Env, Event: uuid.Must(uuid.NewV7()), Pack: message.AppendEvent(nil, &e)}
 	if e.Kind.State().Final() {
-		c.Final = []message.Finish{{ID: message.MessageID(p.ID, e.Index), Standing: message.Standing{Round: e.Round, State: e.Kind.State()}}}
+		c.Final = []message.Finish{{ID: message.IDAt(p.ID, e.Index), Standing: message.Standing{Round: e.Round, State: e.Kind.State()}}}
 	}
 	return c
 }
@@ -191,7 +191,7 @@ func TestGet(t *testing.T) {
 	}{
 		"another tenant":      {tenantB, "live", p.Entries[0].ID},
 		"another environment": {tenantA, "test", p.Entries[0].ID},
-		"another index":       {tenantA, "live", message.MessageID(p.ID, 2)},
+		"another index":       {tenantA, "live", message.IDAt(p.ID, 2)},
 		"another day":         {tenantA, "live", uuid.Must(uuid.Parse("00000000-0000-7000-8000-000000000000"))},
 		"not a UUIDv7":        {tenantA, "live", uuid.Max},
 	} {

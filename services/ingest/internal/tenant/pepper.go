@@ -26,11 +26,11 @@ const pepperBytes = 32
 // OpenPeppers reads a file with a line `<version> <32 bytes in base64>` for each pepper. The file must be readable by
 // its owner only.
 func OpenPeppers(path string) (*Peppers, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("pepper file: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // opened for reading
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("pepper file: %w", err)
@@ -69,7 +69,7 @@ func CreatePeppers(path string, random io.Reader) error {
 	if _, err := io.ReadFull(random, pepper); err != nil {
 		return fmt.Errorf("reading randomness: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("pepper file: %w", err)
 	}

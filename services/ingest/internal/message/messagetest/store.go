@@ -167,8 +167,8 @@ func NewFlush(now time.Time, n uint16, tenant uuid.UUID, rows ...message.KeyRow)
 	bad := *good
 	bad.Refusal = &message.Reason{Code: "RECIPIENT_INVALID", Detail: "not a mobile number"}
 	p := message.Parcel{ID: id, Tenant: tenant, Env: "live", Entries: []message.Entry{
-		{ID: message.MessageID(id, 0), Message: good, Content: []byte("sealed 0"), RecipientIndex: make([]byte, 16)},
-		{ID: message.MessageID(id, 1), Message: &bad, Content: []byte("sealed 1"), RecipientIndex: make([]byte, 16)},
+		{ID: message.IDAt(id, 0), Message: good, Content: []byte("sealed 0"), RecipientIndex: make([]byte, 16)},
+		{ID: message.IDAt(id, 1), Message: &bad, Content: []byte("sealed 1"), RecipientIndex: make([]byte, 16)},
 	}}
 	return message.Flush{Lane: message.LaneBulk, Time: now.Truncate(time.Microsecond), Parcels: []message.Parcel{p}, Keys: rows}
 }
