@@ -90,7 +90,7 @@ func parsePageToken(token string) (int64, bool) {
 
 func event(s *ledger.Stored) *auditv1.Event {
 	e := &auditv1.Event{
-		Index: s.Index, EventId: s.EventID.String(), Action: s.Action, Actor: s.Actor, Resource: s.Resource,
+		Index: &s.Index, EventId: s.EventID.String(), Action: s.Action, Actor: s.Actor, Resource: s.Resource,
 		Outcome: s.Outcome, Env: s.Env, MessageCount: uint32(s.MessageCount),
 		OccurTime: timestamppb.New(s.OccurredAt), ReceiveTime: timestamppb.New(s.ReceivedAt),
 		LeafHash: s.Hash[:], CorrelationId: s.Correlation.String(),

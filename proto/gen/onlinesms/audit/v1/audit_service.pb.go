@@ -283,7 +283,7 @@ func (x *GetEventResponse) GetLeaf() []byte {
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Index in the tenant's log, contiguous from 0.
-	Index int64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Index *int64 `protobuf:"varint,1,opt,name=index,proto3,oneof" json:"index,omitempty"`
 	// UUID of the parcel the entry speaks of.
 	EventId string `protobuf:"bytes,2,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// What happened: an event's full name.
@@ -343,8 +343,8 @@ func (*Event) Descriptor() ([]byte, []int) {
 }
 
 func (x *Event) GetIndex() int64 {
-	if x != nil {
-		return x.Index
+	if x != nil && x.Index != nil {
+		return *x.Index
 	}
 	return 0
 }
@@ -456,9 +456,9 @@ const file_onlinesms_audit_v1_audit_service_proto_rawDesc = "" +
 	"\x05index\x18\x01 \x01(\x03B\x03\xe0A\x02R\x05index\"W\n" +
 	"\x10GetEventResponse\x12/\n" +
 	"\x05event\x18\x01 \x01(\v2\x19.onlinesms.audit.v1.EventR\x05event\x12\x12\n" +
-	"\x04leaf\x18\x02 \x01(\fR\x04leaf\"\xb4\x03\n" +
-	"\x05Event\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x03R\x05index\x12\x19\n" +
+	"\x04leaf\x18\x02 \x01(\fR\x04leaf\"\xc3\x03\n" +
+	"\x05Event\x12\x19\n" +
+	"\x05index\x18\x01 \x01(\x03H\x00R\x05index\x88\x01\x01\x12\x19\n" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06action\x18\x03 \x01(\tR\x06action\x12\x14\n" +
 	"\x05actor\x18\x04 \x01(\tR\x05actor\x12\x1a\n" +
@@ -472,7 +472,8 @@ const file_onlinesms_audit_v1_audit_service_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12\x1b\n" +
 	"\tleaf_hash\x18\v \x01(\fR\bleafHash\x12!\n" +
 	"\fcausation_id\x18\f \x01(\tR\vcausationId\x12%\n" +
-	"\x0ecorrelation_id\x18\r \x01(\tR\rcorrelationId2\xfe\x01\n" +
+	"\x0ecorrelation_id\x18\r \x01(\tR\rcorrelationIdB\b\n" +
+	"\x06_index2\xfe\x01\n" +
 	"\fAuditService\x12u\n" +
 	"\n" +
 	"ListEvents\x12%.onlinesms.audit.v1.ListEventsRequest\x1a&.onlinesms.audit.v1.ListEventsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit/events\x12w\n" +
@@ -522,6 +523,7 @@ func file_onlinesms_audit_v1_audit_service_proto_init() {
 	if File_onlinesms_audit_v1_audit_service_proto != nil {
 		return
 	}
+	file_onlinesms_audit_v1_audit_service_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -30,7 +30,7 @@ type Outcome struct {
 	MessageId []byte `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	// See compliance.v1.ClearedMessage.
 	Round uint32 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
-	// When it happened, Unix microseconds: answer of the operator, or the receipt's done date.
+	// When we learned it, by our clock, Unix microseconds: arrival of the operator's answer or receipt.
 	TimeUs int64 `protobuf:"varint,3,opt,name=time_us,json=timeUs,proto3" json:"time_us,omitempty"`
 	// Route the message went by, for example `sim`.
 	Route string `protobuf:"bytes,4,opt,name=route,proto3" json:"route,omitempty"`
@@ -48,8 +48,10 @@ type Outcome struct {
 	DueTimeUs int64 `protobuf:"varint,10,opt,name=due_time_us,json=dueTimeUs,proto3" json:"due_time_us,omitempty"`
 	// The ClearedParcel the message came in; only in MessagesReturned.
 	ClearedParcelId []byte `protobuf:"bytes,11,opt,name=cleared_parcel_id,json=clearedParcelId,proto3" json:"cleared_parcel_id,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The receipt's done date, Unix microseconds; operators write whole minutes or seconds. 0 where there is none.
+	DoneTimeUs    int64 `protobuf:"varint,12,opt,name=done_time_us,json=doneTimeUs,proto3" json:"done_time_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
@@ -157,6 +159,13 @@ func (x *Outcome) GetClearedParcelId() []byte {
 		return x.ClearedParcelId
 	}
 	return nil
+}
+
+func (x *Outcome) GetDoneTimeUs() int64 {
+	if x != nil {
+		return x.DoneTimeUs
+	}
+	return 0
 }
 
 // OutcomeParcel is 1..500 outcomes of one tenant.
@@ -630,7 +639,7 @@ var File_onlinesms_dispatch_v1_events_proto protoreflect.FileDescriptor
 
 const file_onlinesms_dispatch_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\"onlinesms/dispatch/v1/events.proto\x12\x15onlinesms.dispatch.v1\x1a\x1donlinesms/event/v1/pack.proto\x1a\x1eonlinesms/type/v1/reason.proto\"\xec\x02\n" +
+	"\"onlinesms/dispatch/v1/events.proto\x12\x15onlinesms.dispatch.v1\x1a\x1donlinesms/event/v1/pack.proto\x1a\x1eonlinesms/type/v1/reason.proto\"\x8e\x03\n" +
 	"\aOutcome\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\fR\tmessageId\x12\x14\n" +
@@ -644,7 +653,9 @@ const file_onlinesms_dispatch_v1_events_proto_rawDesc = "" +
 	"\freceipt_hash\x18\t \x01(\fR\vreceiptHash\x12\x1e\n" +
 	"\vdue_time_us\x18\n" +
 	" \x01(\x03R\tdueTimeUs\x12*\n" +
-	"\x11cleared_parcel_id\x18\v \x01(\fR\x0fclearedParcelId\"\xcf\x01\n" +
+	"\x11cleared_parcel_id\x18\v \x01(\fR\x0fclearedParcelId\x12 \n" +
+	"\fdone_time_us\x18\f \x01(\x03R\n" +
+	"doneTimeUs\"\xcf\x01\n" +
 	"\rOutcomeParcel\x12\x1b\n" +
 	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
 	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +

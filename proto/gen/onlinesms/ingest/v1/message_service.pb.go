@@ -654,14 +654,16 @@ type TimelineEntry struct {
 	Event string `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
 	// The state this event speaks for (CLEARED speaks for QUEUED).
 	State v1.MessageState `protobuf:"varint,2,opt,name=state,proto3,enum=onlinesms.type.v1.MessageState" json:"state,omitempty"`
-	// When it happened, by the clock of the service or operator that says so.
+	// When it happened or was learned, by the clock of the service that says so.
 	Time *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
 	// Why.
 	Reasons []*v1.Reason `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
 	// Release time of a hold.
 	DueTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
 	// The operator's own code.
-	OperatorCode  string `protobuf:"bytes,6,opt,name=operator_code,json=operatorCode,proto3" json:"operator_code,omitempty"`
+	OperatorCode string `protobuf:"bytes,6,opt,name=operator_code,json=operatorCode,proto3" json:"operator_code,omitempty"`
+	// The done date of the operator's receipt, by the operator's clock, often in whole minutes.
+	OperatorTime  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=operator_time,json=operatorTime,proto3" json:"operator_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -736,6 +738,13 @@ func (x *TimelineEntry) GetOperatorCode() string {
 		return x.OperatorCode
 	}
 	return ""
+}
+
+func (x *TimelineEntry) GetOperatorTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OperatorTime
+	}
+	return nil
 }
 
 // ListMessagesRequest filters and pages.
@@ -1035,14 +1044,15 @@ const file_onlinesms_ingest_v1_message_service_proto_rawDesc = "" +
 	"\vexpire_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12?\n" +
 	"\rschedule_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\fscheduleTime\x12>\n" +
-	"\btimeline\x18\x10 \x03(\v2\".onlinesms.ingest.v1.TimelineEntryR\btimeline\"\x9d\x02\n" +
+	"\btimeline\x18\x10 \x03(\v2\".onlinesms.ingest.v1.TimelineEntryR\btimeline\"\xde\x02\n" +
 	"\rTimelineEntry\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\tR\x05event\x125\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.onlinesms.type.v1.MessageStateR\x05state\x12.\n" +
 	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x123\n" +
 	"\areasons\x18\x04 \x03(\v2\x19.onlinesms.type.v1.ReasonR\areasons\x125\n" +
 	"\bdue_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x12#\n" +
-	"\roperator_code\x18\x06 \x01(\tR\foperatorCode\"\xa5\x02\n" +
+	"\roperator_code\x18\x06 \x01(\tR\foperatorCode\x12?\n" +
+	"\roperator_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\foperatorTime\"\xa5\x02\n" +
 	"\x13ListMessagesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1124,25 +1134,26 @@ var file_onlinesms_ingest_v1_message_service_proto_depIdxs = []int32{
 	13, // 17: onlinesms.ingest.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
 	15, // 18: onlinesms.ingest.v1.TimelineEntry.reasons:type_name -> onlinesms.type.v1.Reason
 	13, // 19: onlinesms.ingest.v1.TimelineEntry.due_time:type_name -> google.protobuf.Timestamp
-	14, // 20: onlinesms.ingest.v1.ListMessagesRequest.state:type_name -> onlinesms.type.v1.MessageState
-	13, // 21: onlinesms.ingest.v1.ListMessagesRequest.start_time:type_name -> google.protobuf.Timestamp
-	13, // 22: onlinesms.ingest.v1.ListMessagesRequest.end_time:type_name -> google.protobuf.Timestamp
-	10, // 23: onlinesms.ingest.v1.ListMessagesResponse.messages:type_name -> onlinesms.ingest.v1.MessageSummary
-	14, // 24: onlinesms.ingest.v1.MessageSummary.state:type_name -> onlinesms.type.v1.MessageState
-	13, // 25: onlinesms.ingest.v1.MessageSummary.accept_time:type_name -> google.protobuf.Timestamp
-	1,  // 26: onlinesms.ingest.v1.MessageService.SendMessage:input_type -> onlinesms.ingest.v1.SendMessageRequest
-	3,  // 27: onlinesms.ingest.v1.MessageService.BatchSendMessages:input_type -> onlinesms.ingest.v1.BatchSendMessagesRequest
-	5,  // 28: onlinesms.ingest.v1.MessageService.GetMessage:input_type -> onlinesms.ingest.v1.GetMessageRequest
-	8,  // 29: onlinesms.ingest.v1.MessageService.ListMessages:input_type -> onlinesms.ingest.v1.ListMessagesRequest
-	2,  // 30: onlinesms.ingest.v1.MessageService.SendMessage:output_type -> onlinesms.ingest.v1.SendMessageResponse
-	4,  // 31: onlinesms.ingest.v1.MessageService.BatchSendMessages:output_type -> onlinesms.ingest.v1.BatchSendMessagesResponse
-	6,  // 32: onlinesms.ingest.v1.MessageService.GetMessage:output_type -> onlinesms.ingest.v1.GetMessageResponse
-	9,  // 33: onlinesms.ingest.v1.MessageService.ListMessages:output_type -> onlinesms.ingest.v1.ListMessagesResponse
-	30, // [30:34] is the sub-list for method output_type
-	26, // [26:30] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	13, // 20: onlinesms.ingest.v1.TimelineEntry.operator_time:type_name -> google.protobuf.Timestamp
+	14, // 21: onlinesms.ingest.v1.ListMessagesRequest.state:type_name -> onlinesms.type.v1.MessageState
+	13, // 22: onlinesms.ingest.v1.ListMessagesRequest.start_time:type_name -> google.protobuf.Timestamp
+	13, // 23: onlinesms.ingest.v1.ListMessagesRequest.end_time:type_name -> google.protobuf.Timestamp
+	10, // 24: onlinesms.ingest.v1.ListMessagesResponse.messages:type_name -> onlinesms.ingest.v1.MessageSummary
+	14, // 25: onlinesms.ingest.v1.MessageSummary.state:type_name -> onlinesms.type.v1.MessageState
+	13, // 26: onlinesms.ingest.v1.MessageSummary.accept_time:type_name -> google.protobuf.Timestamp
+	1,  // 27: onlinesms.ingest.v1.MessageService.SendMessage:input_type -> onlinesms.ingest.v1.SendMessageRequest
+	3,  // 28: onlinesms.ingest.v1.MessageService.BatchSendMessages:input_type -> onlinesms.ingest.v1.BatchSendMessagesRequest
+	5,  // 29: onlinesms.ingest.v1.MessageService.GetMessage:input_type -> onlinesms.ingest.v1.GetMessageRequest
+	8,  // 30: onlinesms.ingest.v1.MessageService.ListMessages:input_type -> onlinesms.ingest.v1.ListMessagesRequest
+	2,  // 31: onlinesms.ingest.v1.MessageService.SendMessage:output_type -> onlinesms.ingest.v1.SendMessageResponse
+	4,  // 32: onlinesms.ingest.v1.MessageService.BatchSendMessages:output_type -> onlinesms.ingest.v1.BatchSendMessagesResponse
+	6,  // 33: onlinesms.ingest.v1.MessageService.GetMessage:output_type -> onlinesms.ingest.v1.GetMessageResponse
+	9,  // 34: onlinesms.ingest.v1.MessageService.ListMessages:output_type -> onlinesms.ingest.v1.ListMessagesResponse
+	31, // [31:35] is the sub-list for method output_type
+	27, // [27:31] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_ingest_v1_message_service_proto_init() }
