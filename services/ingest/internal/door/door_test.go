@@ -58,13 +58,17 @@ func (verifier) Verify(_ context.Context, key string) (p principal.Principal, er
 // messages answers as the header of a send asks it to.
 type messages struct {
 	ingestv1.UnimplementedMessageServiceServer
+	entered, release chan struct{} // of a slow send
 }
 
-func (messages) SendMessage(ctx context.Context, req *ingestv1.SendMessageRequest) (*ingestv1.SendMessageResponse, error) {
+func (m messages) SendMessage(ctx context.Context, req *ingestv1.SendMessageRequest) (*ingestv1.SendMessageResponse, error) {
 	p, _ := principal.FromContext(ctx)
 	switch req.GetHeader() {
 	case "PANIC":
 		panic("as asked, with the number " + req.GetTo())
+	case "SLOW":
+		close(m.entered)
+		<-m.release
 	case "EXISTS":
 		return nil, errs.E(errs.Exists, "IDEMPOTENCY_KEY_REUSED", "x", nil)
 	case "AWAY":
@@ -106,6 +110,7 @@ type world struct {
 	roots *x509.CertPool
 	logs  *bytes.Buffer
 	stop  func()
+	slow  messages
 }
 
 func newWorld(t *testing.T) *world {
@@ -122,7 +127,7 @@ func newWorld(t *testing.T) *world {
 	files := func(name string) tlsconf.Files {
 		return tlsconf.Files{Cert: filepath.Join(dir, name+".pem"), Key: filepath.Join(dir, name+"-key.pem"), CA: filepath.Join(dir, "ca.pem")}
 	}
-	w := &world{roots: x509.NewCertPool(), logs: &bytes.Buffer{}}
+	w := &world{roots: x509.NewCertPool(), logs: &bytes.Buffer{}, slow: messages{entered: make(chan struct{}), release: make(chan struct{})}}
 	ca, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +139,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.Door, err = New(Config{
 		HTTPAddr: "127.0.0.1:0", GRPCAddr: "127.0.0.1:0", TLS: public, Verifier: verifier{},
-		Register:   func(r grpc.ServiceRegistrar) { ingestv1.RegisterMessageServiceServer(r, messages{}) },
+		Register:   func(r grpc.ServiceRegistrar) { ingestv1.RegisterMessageServiceServer(r, w.slow) },
 		Compliance: startCompliance(t, files("compliance"), files("ingest")), OpenAPI: openapi.Document,
 		Log: slog.New(slog.NewJSONHandler(w.logs, nil)),
 	})
@@ -350,6 +355,36 @@ func TestJSONAndGRPCMeetTheSameInterceptors(t *testing.T) {
 		t.Errorf("an inner method is offered: %v", err)
 	}
 	checkReflection(t, conn)
+}
+
+// A call that is under way when the door closes is answered; a later one finds no door.
+func TestDrain(t *testing.T) {
+	w := newWorld(t)
+	answered := make(chan int, 1)
+	go func() {
+		resp, _ := w.do(t, true, "POST", "/v1/messages", with("SLOW"), "Authorization", "Bearer all")
+		answered <- resp.StatusCode
+	}()
+	<-w.slow.entered
+	addr := w.HTTPAddr().String()
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); w.stop() }()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			break // the port is closed, and the call still under way
+		}
+		_ = conn.Close()
+		if time.Now().After(deadline) {
+			t.Fatal("the port stays open")
+		}
+	}
+	close(w.slow.release)
+	if status := <-answered; status != 200 {
+		t.Errorf("the call under way was answered %d", status)
+	}
+	<-stopped
 }
 
 func withKey(t *testing.T, key string) context.Context {
