@@ -11,6 +11,7 @@ import (
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/encoding"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 )
 
@@ -96,7 +97,7 @@ func (n *news) receipt(m *matched, outcome delivery.Kind) {
 	r, u := &m.receipt, &m.sub
 	o := &dispatchv1.Outcome{
 		MessageId: u.message[:], Round: u.round, TimeUs: r.Done.UnixMicro(), Route: u.route, OperatorCode: r.Code,
-		Encoding: u.encoding, Segments: uint32(u.segments), ReceiptHash: r.Hash[:],
+		Encoding: encodingName(u.coding), Segments: uint32(u.segments), ReceiptHash: r.Hash[:],
 	}
 	if outcome != delivery.Delivered {
 		segment := 0
@@ -106,6 +107,14 @@ func (n *news) receipt(m *matched, outcome delivery.Kind) {
 		o.Reason = reason(r.Reason, segment)
 	}
 	n.add(group{outcome, u.env, u.lane, u.tenant}, o, uuid.Nil, uuid.Nil, "")
+}
+
+// encodingName is the alphabet of an SMPP data_coding, as events name it.
+func encodingName(coding byte) string {
+	if coding == encoding.UCS2.DataCoding() {
+		return encoding.UCS2.String()
+	}
+	return encoding.GSM7.String()
 }
 
 // reason makes a reason; segment is 1-based, zero for a message of one.

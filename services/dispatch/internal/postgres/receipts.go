@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -26,15 +27,15 @@ type matched struct {
 
 // join finds the submissions of receipts, keeps both kinds of receipts and tells n what they mean. Receipts that were
 // kept before change nothing.
-func (s *Store) join(ctx context.Context, tx pgx.Tx, receipts []delivery.Receipt, n *news) error {
+func (s *Store) join(ctx context.Context, tx pgx.Tx, receipts []delivery.Receipt, own []submission, n *news) error {
 	if len(receipts) == 0 {
 		return nil
 	}
-	subs, err := s.submissions(ctx, tx, receipts)
-	if err != nil {
+	known, missing := s.recent.find(receipts, own)
+	if err := s.submissions(ctx, tx, missing, known); err != nil {
 		return err
 	}
-	found, lone := pair(receipts, subs)
+	found, lone := pair(receipts, known)
 	fresh, err := keep(ctx, tx, found, lone)
 	if err != nil {
 		return err
@@ -50,44 +51,36 @@ func (s *Store) join(ctx context.Context, tx pgx.Tx, receipts []delivery.Receipt
 	return aggregate(ctx, tx, several, n)
 }
 
-// address is what a receipt and a submission have in common.
-type address struct{ route, id string }
-
-// submissions looks up the segments of receipts; of an id that was used twice, the latest.
-func (s *Store) submissions(ctx context.Context, tx pgx.Tx, receipts []delivery.Receipt) (map[address]submission, error) {
+// submissions adds to known the segments of receipts that stand in the table; of an id that was used twice, the latest.
+func (s *Store) submissions(ctx context.Context, tx pgx.Tx, receipts []delivery.Receipt, known map[address]submission) error {
 	ids := map[string][]string{}
 	for i := range receipts {
 		ids[receipts[i].Route] = append(ids[receipts[i].Route], receipts[i].OperatorID)
 	}
 	since := dayOf(s.now()).AddDate(0, 0, -matchDays)
-	var b pgx.Batch
-	for _, route := range slices.Sorted(keys(ids)) {
+	for _, route := range slices.Sorted(maps.Keys(ids)) {
 		slices.Sort(ids[route])
-		b.Queue(`SELECT day, route, operator_id, tenant_id, message_id, round, segment, segments, env, lane, encoding, submitted_at
+		rows, err := tx.Query(ctx, `SELECT route, operator_id, env, tenant_id, message_id, round, segment, segments, lane,
+				data_coding, submitted_at, day
 			FROM submissions WHERE route = $1 AND operator_id = ANY ($2) AND day >= $3`, route, slices.Compact(ids[route]), since)
-	}
-	answers := tx.SendBatch(ctx, &b)
-	subs := make(map[address]submission, len(receipts))
-	for range ids {
-		rows, err := answers.Query()
 		if err != nil {
-			return nil, errors.Join(err, answers.Close())
+			return err
 		}
 		var u submission
-		var lane int16
-		_, err = pgx.ForEachRow(rows, []any{&u.day, &u.route, &u.id, &u.tenant, &u.message, &u.round, &u.segment, &u.segments,
-			&u.env, &lane, &u.encoding, &u.submitted}, func() error {
-			u.lane = delivery.Lane(lane)
-			if old, ok := subs[address{u.route, u.id}]; !ok || old.submitted.Before(u.submitted) {
-				subs[address{u.route, u.id}] = u
+		var lane, coding int16
+		_, err = pgx.ForEachRow(rows, []any{&u.route, &u.id, &u.env, &u.tenant, &u.message, &u.round, &u.segment, &u.segments,
+			&lane, &coding, &u.submitted, &u.day}, func() error {
+			u.lane, u.coding = delivery.Lane(lane), byte(coding)
+			if old, ok := known[u.address]; !ok || old.submitted.Before(u.submitted) {
+				known[u.address] = u
 			}
 			return nil
 		})
 		if err != nil {
-			return nil, errors.Join(err, answers.Close())
+			return err
 		}
 	}
-	return subs, answers.Close()
+	return nil
 }
 
 // pair splits receipts into those with a submission and those without, each once and in the order of its key.
@@ -114,11 +107,11 @@ func pair(receipts []delivery.Receipt, subs map[address]submission) (found []mat
 // keep writes both kinds down and answers the matched ones that are new.
 func keep(ctx context.Context, tx pgx.Tx, found []matched, lone []delivery.Receipt) ([]matched, error) {
 	var b pgx.Batch
-	queueReceipts(&b, found)
+	statements := queueReceipts(&b, found)
 	queueParked(&b, lone)
 	answers := tx.SendBatch(ctx, &b)
 	fresh := map[receiptKey]bool{}
-	if len(found) > 0 {
+	for range statements {
 		rows, err := answers.Query()
 		if err != nil {
 			return nil, errors.Join(err, answers.Close())
@@ -145,24 +138,33 @@ func (m *matched) key() receiptKey {
 	return receiptKey{m.sub.message, int16(m.sub.segment), int16(m.receipt.State)}
 }
 
-func queueReceipts(b *pgx.Batch, list []matched) {
-	n := len(list)
-	if n == 0 {
-		return
+// queueReceipts writes one statement a day, which is one in all but around midnight.
+func queueReceipts(b *pgx.Batch, list []matched) (statements int) {
+	for len(list) > 0 {
+		n := 1
+		for n < len(list) && list[n].sub.day.Equal(list[0].sub.day) {
+			n++
+		}
+		queueDayReceipts(b, list[:n])
+		list = list[n:]
+		statements++
 	}
-	days, tenants, messages := make([]time.Time, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
-	segments, states, codes := make([]int16, n), make([]int16, n), make([]string, n)
-	done, received, hashes := make([]time.Time, n), make([]time.Time, n), make([][]byte, n)
+	return statements
+}
+
+func queueDayReceipts(b *pgx.Batch, list []matched) {
+	n := len(list)
+	tenants, messages, segments, states := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]int16, n), make([]int16, n)
+	codes, done, received, hashes := make([]string, n), make([]time.Time, n), make([]time.Time, n), make([][]byte, n)
 	for i := range list {
 		r, u := &list[i].receipt, &list[i].sub
-		days[i], tenants[i], messages[i] = u.day, u.tenant, u.message
-		segments[i], states[i], codes[i] = int16(u.segment), int16(r.State), r.Code
-		done[i], received[i], hashes[i] = r.Done, r.Received, r.Hash[:]
+		tenants[i], messages[i], segments[i], states[i] = u.tenant, u.message, int16(u.segment), int16(r.State)
+		codes[i], done[i], received[i], hashes[i] = r.Code, r.Done, r.Received, r.Hash[:]
 	}
 	b.Queue(`INSERT INTO receipts (day, tenant_id, message_id, segment, state, code, done_at, received_at, pdu_sha256)
-		SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[], $4::smallint[], $5::smallint[], $6::text[], $7::timestamptz[],
-			$8::timestamptz[], $9::bytea[]) ON CONFLICT DO NOTHING RETURNING message_id, segment, state`,
-		days, tenants, messages, segments, states, codes, done, received, hashes)
+		SELECT $1::date, u.* FROM unnest($2::uuid[], $3::uuid[], $4::smallint[], $5::smallint[], $6::text[], $7::timestamptz[],
+			$8::timestamptz[], $9::bytea[]) u ON CONFLICT DO NOTHING RETURNING message_id, segment, state`,
+		list[0].sub.day, tenants, messages, segments, states, codes, done, received, hashes)
 }
 
 func queueParked(b *pgx.Batch, list []delivery.Receipt) {
@@ -294,7 +296,7 @@ func (s *Store) Sweep(ctx context.Context) (joined int, err error) {
 		}
 		joined = len(receipts)
 		n := &news{newID: s.newID}
-		return n, s.join(ctx, tx, receipts, n)
+		return n, s.join(ctx, tx, receipts, nil, n)
 	})
 	return joined, err
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,21 +20,26 @@ import (
 
 // Record implements delivery.Records.
 func (s *Store) Record(ctx context.Context, replica uuid.UUID, report delivery.Report) error {
-	return s.commit(ctx, func(tx pgx.Tx) (*news, error) {
+	subs := submissionsOf(report.Results) // an id means an intent: they count whatever the fence says
+	err := s.commit(ctx, func(tx pgx.Tx) (*news, error) {
 		results, err := unfenced(ctx, tx, replica, report.Results)
 		if err != nil {
 			return nil, err
 		}
-		n := &news{newID: s.newID}
-		receipts, err := s.writeResults(ctx, tx, replica, results, report.Receipts)
+		receipts, err := s.writeResults(ctx, tx, replica, results, subs, report.Receipts)
 		if err != nil {
 			return nil, err
 		}
+		n := &news{newID: s.newID}
 		for i := range results {
 			n.result(&results[i])
 		}
-		return n, s.join(ctx, tx, receipts, n)
+		return n, s.join(ctx, tx, receipts, subs, n)
 	})
+	if err == nil {
+		s.recent.add(subs)
+	}
+	return err
 }
 
 // commit runs fn, appends the events it found to the outbox, commits and publishes them.
@@ -76,49 +82,57 @@ func unfenced(ctx context.Context, tx pgx.Tx, replica uuid.UUID, results []deliv
 
 // writeResults writes submissions and results and deletes finished queue rows, in one round trip. It answers the
 // receipts to join: those given, and those parked for submissions that are new.
-func (s *Store) writeResults(ctx context.Context, tx pgx.Tx, replica uuid.UUID, results []delivery.Result,
+func (s *Store) writeResults(ctx context.Context, tx pgx.Tx, replica uuid.UUID, results []delivery.Result, subs []submission,
 	receipts []delivery.Receipt) ([]delivery.Receipt, error) {
 	if len(results) == 0 {
 		return receipts, nil
 	}
 	var b pgx.Batch
-	subs := submissionsOf(results)
 	queueSubmissions(&b, subs)
 	queueMarks(&b, results, s.newID())
 	queueDone(&b, replica, results)
-	ids := idsByRoute(subs)
-	since := dayOf(s.now()).AddDate(0, 0, -parkedDays)
-	for _, route := range slices.Sorted(keys(ids)) {
-		b.Queue(unpark, route, ids[route], since)
-	}
+	b.Queue(`SELECT EXISTS (SELECT FROM parked_receipts WHERE received_at > $1)`, s.now().Add(-parkedFor))
 	answers := tx.SendBatch(ctx, &b)
-	for range b.Len() - len(ids) {
+	for range b.Len() - 1 {
 		if _, err := answers.Exec(); err != nil {
 			return nil, errors.Join(err, answers.Close())
 		}
 	}
-	joined := slices.Clone(receipts)
-	for range ids {
-		rows, err := answers.Query()
-		if err != nil {
-			return nil, errors.Join(err, answers.Close())
-		}
-		found, err := pgx.CollectRows(rows, scanParked)
-		if err != nil {
-			return nil, errors.Join(err, answers.Close())
-		}
-		joined = append(joined, found...)
+	var parked bool
+	err := answers.QueryRow().Scan(&parked)
+	if err := errors.Join(err, answers.Close()); err != nil || !parked || len(subs) == 0 {
+		return receipts, err
 	}
-	return joined, answers.Close()
+	found, err := s.unpark(ctx, tx, subs)
+	return append(slices.Clone(receipts), found...), err
 }
 
-// parkedDays is how many days back a parked receipt is looked for when its submission is recorded: it came before the
-// answer, so today or just before midnight.
-const parkedDays = 1
+// parkedFor is how old a receipt may be that came before its answer: answers are matched for ten minutes.
+const parkedFor = 15 * time.Minute
+
+// unpark takes out the parked receipts of new submissions.
+func (s *Store) unpark(ctx context.Context, tx pgx.Tx, subs []submission) ([]delivery.Receipt, error) {
+	ids := map[string][]string{}
+	for i := range subs {
+		ids[subs[i].route] = append(ids[subs[i].route], subs[i].id)
+	}
+	var found []delivery.Receipt
+	for _, route := range slices.Sorted(maps.Keys(ids)) {
+		rows, err := tx.Query(ctx, `DELETE FROM parked_receipts WHERE route = $1 AND operator_id = ANY ($2) AND day >= $3
+			RETURNING `+parkedColumns, route, ids[route], dayOf(s.now().Add(-parkedFor)))
+		if err != nil {
+			return nil, err
+		}
+		list, err := pgx.CollectRows(rows, scanParked)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, list...)
+	}
+	return found, nil
+}
 
 const parkedColumns = `route, operator_id, state, pdu_sha256, code, reason, done_at, received_at`
-
-const unpark = `DELETE FROM parked_receipts WHERE route = $1 AND operator_id = ANY ($2) AND day >= $3 RETURNING ` + parkedColumns
 
 func scanParked(row pgx.CollectableRow) (r delivery.Receipt, err error) {
 	var state int16
@@ -131,20 +145,23 @@ func scanParked(row pgx.CollectableRow) (r delivery.Receipt, err error) {
 
 // submission is a row of submissions.
 type submission struct {
-	day       time.Time
-	route, id string
+	address
+	env       string
 	tenant    uuid.UUID
 	message   uuid.UUID
 	round     uint32
 	segment   int
 	segments  int
-	env       string
 	lane      delivery.Lane
-	encoding  string
+	coding    byte
 	submitted time.Time
+	day       time.Time
 }
 
-// submissionsOf lists the new segments of results in the order of their key.
+// address is what a receipt and a submission have in common.
+type address struct{ route, id string }
+
+// submissionsOf lists the new segments of results, by route.
 func submissionsOf(results []delivery.Result) []submission {
 	subs := make([]submission, 0, len(results))
 	for i := range results {
@@ -152,45 +169,42 @@ func submissionsOf(results []delivery.Result) []submission {
 		for _, a := range r.Accepted {
 			m := r.Message
 			subs = append(subs, submission{
-				day: dayOf(r.At), route: m.Parcel.Route, id: a.OperatorID, tenant: m.Parcel.Tenant, message: m.ID,
-				round: m.Round, segment: a.Segment, segments: m.Segments(), env: m.Parcel.Env, lane: m.Parcel.Lane,
-				encoding: m.Text.Alphabet.String(), submitted: r.At,
+				address: address{m.Parcel.Route, a.OperatorID}, env: m.Parcel.Env, tenant: m.Parcel.Tenant, message: m.ID,
+				round: m.Round, segment: a.Segment, segments: m.Segments(), lane: m.Parcel.Lane, coding: m.Text.DataCoding,
+				submitted: r.At, day: dayOf(r.At),
 			})
 		}
 	}
-	slices.SortFunc(subs, func(a, b submission) int {
-		return cmp.Or(cmp.Compare(a.route, b.route), cmp.Compare(a.id, b.id), bytes.Compare(a.message[:], b.message[:]), a.segment-b.segment)
-	})
+	slices.SortStableFunc(subs, func(a, b submission) int { return cmp.Or(cmp.Compare(a.route, b.route), a.submitted.Compare(b.submitted)) })
 	return subs
 }
 
+// queueSubmissions writes one statement a route: what its rows share is sent once.
 func queueSubmissions(b *pgx.Batch, subs []submission) {
-	n := len(subs)
-	if n == 0 {
-		return
+	for len(subs) > 0 {
+		n := 1
+		for n < len(subs) && subs[n].route == subs[0].route && subs[n].day.Equal(subs[0].day) {
+			n++
+		}
+		queueRouteSubmissions(b, subs[:n])
+		subs = subs[n:]
 	}
-	days, routes, ids := make([]time.Time, n), make([]string, n), make([]string, n)
-	tenants, messages, rounds := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]int32, n)
-	segment, segments, lanes := make([]int16, n), make([]int16, n), make([]int16, n)
-	envs, encodings, times := make([]string, n), make([]string, n), make([]time.Time, n)
-	for i := range subs {
-		s := &subs[i]
-		days[i], routes[i], ids[i], tenants[i], messages[i] = s.day, s.route, s.id, s.tenant, s.message
-		rounds[i], segment[i], segments[i], lanes[i] = int32(s.round), int16(s.segment), int16(s.segments), int16(s.lane)
-		envs[i], encodings[i], times[i] = s.env, s.encoding, s.submitted
-	}
-	b.Queue(`INSERT INTO submissions (day, route, operator_id, tenant_id, message_id, round, segment, segments, env, lane, encoding, submitted_at)
-		SELECT * FROM unnest($1::date[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::int[], $7::smallint[], $8::smallint[],
-			$9::text[], $10::smallint[], $11::text[], $12::timestamptz[])`,
-		days, routes, ids, tenants, messages, rounds, segment, segments, envs, lanes, encodings, times)
 }
 
-func idsByRoute(subs []submission) map[string][]string {
-	ids := map[string][]string{}
+func queueRouteSubmissions(b *pgx.Batch, subs []submission) {
+	n := len(subs)
+	ids, tenants, messages, rounds := make([]string, n), make([]uuid.UUID, n), make([]uuid.UUID, n), make([]int32, n)
+	segment, segments, lanes, codings := make([]int16, n), make([]int16, n), make([]int16, n), make([]int16, n)
 	for i := range subs {
-		ids[subs[i].route] = append(ids[subs[i].route], subs[i].id)
+		s := &subs[i]
+		ids[i], tenants[i], messages[i], rounds[i] = s.id, s.tenant, s.message, int32(s.round)
+		segment[i], segments[i], lanes[i], codings[i] = int16(s.segment), int16(s.segments), int16(s.lane), int16(s.coding)
 	}
-	return ids
+	first := &subs[0]
+	b.Queue(`INSERT INTO submissions (day, route, env, submitted_at, operator_id, tenant_id, message_id, round, segment, segments, lane, data_coding)
+		SELECT $1::date, $2::text, $3::text, $4::timestamptz, u.*
+		FROM unnest($5::text[], $6::uuid[], $7::uuid[], $8::int[], $9::smallint[], $10::smallint[], $11::smallint[], $12::smallint[]) u`,
+		first.day, first.route, first.env, first.submitted, ids, tenants, messages, rounds, segment, segments, lanes, codings)
 }
 
 // markKey groups what a transaction knows about a parcel.
@@ -252,16 +266,5 @@ func queueDone(b *pgx.Batch, replica uuid.UUID, results []delivery.Result) {
 	for day, ids := range byDay {
 		slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 		b.Queue(`DELETE FROM queue WHERE day = $1 AND parcel_id = ANY ($2) AND owner = $3`, day, ids, replica)
-	}
-}
-
-// keys yields a map's keys.
-func keys[V any](m map[string]V) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
 	}
 }

@@ -30,6 +30,7 @@ type Store struct {
 	publish func(...eventbus.Parcel)
 	newID   func() uuid.UUID
 	now     func() time.Time
+	recent  recent
 }
 
 var (

@@ -29,8 +29,21 @@ type fixture struct {
 	db *postgrestest.Database
 	me uuid.UUID
 
+	forgetful bool // as if another replica had recorded what came before
+
 	mu     sync.Mutex
 	events []eventbus.Parcel
+}
+
+// eachMemory runs a test with receipts that come to the replica that submitted, and to another one.
+func eachMemory(t *testing.T, test func(t *testing.T, f *fixture)) {
+	for name, forgetful := range map[string]bool{"same replica": false, "other replica": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.forgetful = forgetful
+			test(t, f)
+		})
+	}
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -104,7 +117,7 @@ func makeParcel(n, segments int) *delivery.Parcel {
 	for i := range n {
 		m := &delivery.Message{Parcel: p, Index: uint16(i), ID: newID(), Round: 3}
 		m.Text.Segments = make([][]byte, segments)
-		m.Text.Alphabet = encoding.UCS2
+		m.Text.Alphabet, m.Text.DataCoding = encoding.UCS2, 8
 		p.Messages = append(p.Messages, m)
 	}
 	p.Start(n)
@@ -122,6 +135,9 @@ func (f *fixture) enqueue(parcels ...*delivery.Parcel) {
 
 func (f *fixture) record(results []delivery.Result, receipts ...delivery.Receipt) {
 	f.t.Helper()
+	if f.forgetful {
+		f.recent.new, f.recent.old = nil, nil
+	}
 	f.must(f.Record(f.t.Context(), f.me, delivery.Report{Results: results, Receipts: receipts}))
 }
 
@@ -190,83 +206,88 @@ func TestResultsFinishAParcel(t *testing.T) {
 }
 
 func TestReceiptsInAnyOrder(t *testing.T) {
-	f := newFixture(t)
-	p := makeParcel(4, 1)
-	f.enqueue(p)
-	ids := []string{"100", "101", "102", "103"}
-	early := []delivery.Receipt{receipt(ids[0], delivery.StateDelivered), receipt(ids[1], delivery.StateUndeliverable), receipt("stranger", delivery.StateDelivered)}
-	f.record(nil, early...)
-	f.expect(map[string]int{})
-	if f.rows("parked_receipts") != 3 {
-		t.Fatalf("%d parked", f.rows("parked_receipts"))
-	}
-	var results []delivery.Result
-	for i, m := range p.Messages {
-		results = append(results, submitted(m, ids[i]))
-	}
-	// The third one's receipt comes with its result, the fourth's later and three times.
-	f.record(results, receipt(ids[2], delivery.StateDelivered))
-	found := f.expect(map[string]int{"MessagesSubmitted": 4, "MessagesDelivered": 2, "MessagesUndelivered": 1})
-	if u := found["MessagesUndelivered"][0]; u.Reason.GetCode() != "TEMPLATE_NOT_MATCHED" || u.OperatorCode != "633" || uuid.UUID(u.MessageId) != p.Messages[1].ID {
-		t.Errorf("undelivered: %v", u)
-	}
-	for _, d := range found["MessagesDelivered"] {
-		if len(d.ReceiptHash) != 32 || d.ReceiptHash[0] == 0 {
-			t.Errorf("no hash of the PDU: %v", d)
+	eachMemory(t, func(t *testing.T, f *fixture) {
+		p := makeParcel(4, 1)
+		f.enqueue(p)
+		ids := []string{"100", "101", "102", "103"}
+		early := []delivery.Receipt{receipt(ids[0], delivery.StateDelivered), receipt(ids[1], delivery.StateUndeliverable), receipt("stranger", delivery.StateDelivered)}
+		f.record(nil, early...)
+		f.expect(map[string]int{})
+		if f.rows("parked_receipts") != 3 {
+			t.Fatalf("%d parked", f.rows("parked_receipts"))
 		}
-	}
-	same := receipt(ids[3], delivery.StateDelivered)
-	f.record(nil, same, same)
-	f.record(nil, same)
-	f.expect(map[string]int{"MessagesDelivered": 1})
-	if f.rows("receipts") != 4 || f.rows("parked_receipts") != 1 {
-		t.Errorf("%d receipts, %d parked", f.rows("receipts"), f.rows("parked_receipts"))
-	}
+		var results []delivery.Result
+		for i, m := range p.Messages {
+			results = append(results, submitted(m, ids[i]))
+		}
+		// The third one's receipt comes with its result, the fourth's later and three times.
+		f.record(results, receipt(ids[2], delivery.StateDelivered))
+		found := f.expect(map[string]int{"MessagesSubmitted": 4, "MessagesDelivered": 2, "MessagesUndelivered": 1})
+		if u := found["MessagesUndelivered"][0]; u.Reason.GetCode() != "TEMPLATE_NOT_MATCHED" || u.OperatorCode != "633" || uuid.UUID(u.MessageId) != p.Messages[1].ID {
+			t.Errorf("undelivered: %v", u)
+		}
+		for _, d := range found["MessagesDelivered"] {
+			if len(d.ReceiptHash) != 32 || d.ReceiptHash[0] == 0 {
+				t.Errorf("no hash of the PDU: %v", d)
+			}
+		}
+		same := receipt(ids[3], delivery.StateDelivered)
+		f.record(nil, same, same)
+		f.record(nil, same)
+		f.expect(map[string]int{"MessagesDelivered": 1})
+		if f.rows("receipts") != 4 || f.rows("parked_receipts") != 1 {
+			t.Errorf("%d receipts, %d parked", f.rows("receipts"), f.rows("parked_receipts"))
+		}
+	})
 }
 
 func TestDeliveredAfterExpiredKeepsBoth(t *testing.T) { // X05
-	f := newFixture(t)
-	p := makeParcel(1, 1)
-	f.enqueue(p)
-	f.record([]delivery.Result{submitted(p.Messages[0], "1")})
-	f.record(nil, receipt("1", 1)) // on its way: kept, no event
-	f.record(nil, receipt("1", delivery.StateExpired))
-	f.record(nil, receipt("1", delivery.StateDelivered))
-	f.expect(map[string]int{"MessagesSubmitted": 1, "MessagesExpired": 1, "MessagesDelivered": 1})
-	if f.rows("receipts") != 3 {
-		t.Errorf("%d receipts", f.rows("receipts"))
-	}
+	eachMemory(t, func(t *testing.T, f *fixture) {
+		p := makeParcel(1, 1)
+		f.enqueue(p)
+		f.record([]delivery.Result{submitted(p.Messages[0], "1")})
+		f.record(nil, receipt("1", 1)) // on its way: kept, no event
+		f.record(nil, receipt("1", delivery.StateExpired))
+		f.record(nil, receipt("1", delivery.StateDelivered))
+		f.expect(map[string]int{"MessagesSubmitted": 1, "MessagesExpired": 1, "MessagesDelivered": 1})
+		if f.rows("receipts") != 3 {
+			t.Errorf("%d receipts", f.rows("receipts"))
+		}
+	})
 }
 
 func TestSeveralSegments(t *testing.T) {
-	f := newFixture(t)
-	p := makeParcel(2, 3)
-	f.enqueue(p)
-	f.record([]delivery.Result{submitted(p.Messages[0], "a1", "a2", "a3"), submitted(p.Messages[1], "b1", "b2", "b3")})
-	f.expect(map[string]int{"MessagesSubmitted": 2})
-	f.record(nil, receipt("a1", delivery.StateDelivered), receipt("a3", delivery.StateDelivered), receipt("b1", delivery.StateDelivered))
-	f.expect(map[string]int{})
-	f.record(nil, receipt("a2", delivery.StateDelivered), receipt("b2", delivery.StateUndeliverable))
-	found := f.expect(map[string]int{"MessagesDelivered": 1, "MessagesUndelivered": 1})
-	if u := found["MessagesUndelivered"][0]; u.Reason.GetMetadata()["segment"] != "2" {
-		t.Errorf("which segment: %v", u)
-	}
-	f.record(nil, receipt("b3", delivery.StateUndeliverable))
-	f.expect(map[string]int{}) // already told
+	eachMemory(t, func(t *testing.T, f *fixture) {
+		p := makeParcel(2, 3)
+		f.enqueue(p)
+		f.record([]delivery.Result{submitted(p.Messages[0], "a1", "a2", "a3"), submitted(p.Messages[1], "b1", "b2", "b3")})
+		f.expect(map[string]int{"MessagesSubmitted": 2})
+		f.record(nil, receipt("a1", delivery.StateDelivered), receipt("a3", delivery.StateDelivered), receipt("b1", delivery.StateDelivered))
+		f.expect(map[string]int{})
+		f.record(nil, receipt("a2", delivery.StateDelivered), receipt("b2", delivery.StateUndeliverable))
+		found := f.expect(map[string]int{"MessagesDelivered": 1, "MessagesUndelivered": 1})
+		if u := found["MessagesUndelivered"][0]; u.Reason.GetMetadata()["segment"] != "2" {
+			t.Errorf("which segment: %v", u)
+		}
+		f.record(nil, receipt("b3", delivery.StateUndeliverable))
+		f.expect(map[string]int{}) // already told
+	})
 }
 
 func TestTheLatestSubmitOwnsAReusedID(t *testing.T) {
-	f := newFixture(t)
-	p := makeParcel(2, 1)
-	f.enqueue(p)
-	old := submitted(p.Messages[0], "7")
-	old.At = time.Now().Add(-time.Minute)
-	f.record([]delivery.Result{old, submitted(p.Messages[1], "7")})
-	f.outcomes()
-	f.record(nil, receipt("7", delivery.StateDelivered))
-	if d := f.expect(map[string]int{"MessagesDelivered": 1})["MessagesDelivered"]; len(d) == 1 && uuid.UUID(d[0].MessageId) != p.Messages[1].ID {
-		t.Error("the receipt went to the older submit")
-	}
+	eachMemory(t, func(t *testing.T, f *fixture) {
+		p := makeParcel(2, 1)
+		f.enqueue(p)
+		old := submitted(p.Messages[0], "7")
+		old.At = time.Now().Add(-time.Minute)
+		f.record([]delivery.Result{old})
+		f.record([]delivery.Result{submitted(p.Messages[1], "7")})
+		f.outcomes()
+		f.record(nil, receipt("7", delivery.StateDelivered))
+		if d := f.expect(map[string]int{"MessagesDelivered": 1})["MessagesDelivered"]; len(d) == 1 && uuid.UUID(d[0].MessageId) != p.Messages[1].ID {
+			t.Error("the receipt went to the older submit")
+		}
+	})
 }
 
 func TestSweepJoinsWhatRaced(t *testing.T) {

@@ -67,20 +67,21 @@ CREATE TABLE results (
 CALL onlinesms_secure_table('results');
 CALL onlinesms_partition_by_day('results');
 
--- Segments an operator took, for joining its receipts. An operator may use an id again: the latest submit counts.
+-- Segments an operator took, for joining its receipts. An operator may use an id again: the latest submit counts, and
+-- therefore no key is unique.
 CREATE TABLE submissions (
     day          date        NOT NULL, -- UTC day of submitted_at
     route        text        NOT NULL,
+    env          text        NOT NULL,
+    submitted_at timestamptz NOT NULL, -- the earliest answer's time among those recorded together
     operator_id  text        NOT NULL, -- canonical for the route
     tenant_id    uuid        NOT NULL,
     message_id   uuid        NOT NULL,
     round        int         NOT NULL,
     segment      smallint    NOT NULL, -- 1-based
     segments     smallint    NOT NULL,
-    env          text        NOT NULL,
     lane         smallint    NOT NULL,
-    encoding     text        NOT NULL, -- GSM7 or UCS2
-    submitted_at timestamptz NOT NULL
+    data_coding  smallint    NOT NULL  -- SMPP: 0 GSM 7-bit, 8 UCS-2
 ) PARTITION BY RANGE (day);
 CREATE INDEX submissions_operator_id ON submissions (operator_id, route);
 CALL onlinesms_secure_table('submissions');
