@@ -111,10 +111,10 @@ func TestProvision(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", kind, err)
 		}
-		conn.Close(ctx)
+		_ = conn.Close(ctx)
 		cfg.Database = d.Name
 		if conn, err := pgx.ConnectConfig(ctx, cfg); err == nil {
-			conn.Close(ctx)
+			_ = conn.Close(ctx)
 			t.Errorf("%s of %s enters another service's database", kind, service)
 		}
 	}
@@ -135,7 +135,7 @@ func dropService(t *testing.T, adminURL, service string) {
 		t.Error(err)
 		return
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	for _, sql := range []string{"DROP DATABASE IF EXISTS " + service, "DROP ROLE IF EXISTS " + service + "_owner, " + service + "_worker, " + service + "_tenant"} {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			t.Error(err)

@@ -320,7 +320,9 @@ func TestHealthAndReflection(t *testing.T) {
 	if err != nil || !strings.Contains(listed.String(), "test.v1.Echo") {
 		t.Errorf("reflection: %v, %v", listed, err)
 	}
-	stream.CloseSend()
+	if err := stream.CloseSend(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestStopLetsCallsFinish(t *testing.T) {
@@ -339,8 +341,8 @@ func TestStopLetsCallsFinish(t *testing.T) {
 	<-entered
 	n.stop()
 	select {
-	case <-n.ended:
-		t.Fatal("stopped with a call in flight")
+	case err := <-n.ended:
+		t.Fatalf("stopped with a call in flight: %v", err)
 	case <-time.After(50 * time.Millisecond): // it waits
 	}
 	close(release)

@@ -68,7 +68,7 @@ func (m *memoryKeys) Current(_ context.Context, env string, tenant uuid.UUID, da
 	if id, ok := m.byScope[name]; ok {
 		return id, m.wrapped[id], nil
 	}
-	id := uint64(len(m.byScope) + 1)
+	id := uint64(len(m.byScope)) // from 0: every id is a good one
 	wrapped, err := mint(id)
 	if err != nil {
 		return 0, nil, err
@@ -143,6 +143,18 @@ func wantFailure(t *testing.T, opened []byte, err error, kind errs.Kind, reason 
 	}
 	if opened != nil {
 		t.Errorf("%d bytes came out beside the error", len(opened))
+	}
+}
+
+func TestKeyZeroIsAKey(t *testing.T) {
+	h := newHouse(t)
+	b := Binding{Env: "live", Tenant: uuid.UUID{1}, Message: uuid.UUID{2}, Class: ClassContent}
+	sealed := h.mustSeal(t, "text", b)
+	if id, err := keyID(sealed); id != 0 || err != nil {
+		t.Fatalf("the first key has id %d, %v", id, err)
+	}
+	if opened, err := h.Opener().Open(t.Context(), nil, sealed, b); err != nil || string(opened) != "text" {
+		t.Errorf("opened %q, %v", opened, err)
 	}
 }
 
