@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 // lookBack is read again after an interruption. It covers what was sent into a connection already dead, which two pings
@@ -36,7 +37,7 @@ func (b *Bus) Broadcast(ctx context.Context, stream string, subjects []string, h
 			try = 0
 		}
 		b.log.Debug("broadcast is looked for", slog.String("stream", stream), slog.Any("error", err))
-		pause(ctx, backoff(try, 100*time.Millisecond, 2*time.Second))
+		service.Pause(ctx, backoff(try, 100*time.Millisecond, 2*time.Second))
 	}
 	return nil
 }

@@ -74,10 +74,10 @@ func (b *Bus) options() []nats.Option {
 		nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
-		nats.ConnectHandler(func(*nats.Conn) { b.nudge() }),
+		nats.ConnectHandler(func(*nats.Conn) { signal(b.nudged) }),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			b.log.Info("NATS is back")
-			b.nudge()
+			signal(b.nudged)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -118,26 +118,6 @@ func (b *Bus) Ready() error {
 		return errs.E(errs.Unavailable, "NATS_NOT_DURABLE", "NATS has not shown sync_interval: always yet", nil)
 	}
 	return nil
-}
-
-// nudge wakes RunPurge without waiting for its tick.
-func (b *Bus) nudge() {
-	select {
-	case b.nudged <- struct{}{}:
-	default:
-	}
-}
-
-// pause waits d; false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
 
 // backoff doubles from first with each try (0 is the first) up to limit.

@@ -266,7 +266,7 @@ func TestRepublicationIsStoredOnce(t *testing.T) {
 	cfg := eventbustest.Run(t)
 	b := bus(t, cfg)
 	for range 2 {
-		if err := b.PublishRaw(t.Context(), otpSubject, "same", []byte("x")); err != nil {
+		if err := publishRaw(t.Context(), b, otpSubject, "same", []byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -299,7 +299,7 @@ func TestPublishRawBatch(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if err := b.PublishRaw(ctx, "nobody.listens", "1", nil); errs.KindOf(err) != errs.Unavailable {
+	if err := publishRaw(ctx, b, "nobody.listens", "1", nil); errs.KindOf(err) != errs.Unavailable {
 		t.Errorf("without a stream: %v, want unavailable", err)
 	}
 }
@@ -346,7 +346,7 @@ func TestNothingIsPublishedToAServerThatMayForget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.PublishRaw(ctx, otpSubject, "1", nil); err == nil {
+	if err := publishRaw(ctx, b, otpSubject, "1", nil); err == nil {
 		t.Error("published to a server that does not sync always")
 	}
 	if info, err := stream.Info(t.Context()); err != nil || info.State.Msgs != 0 {
@@ -371,4 +371,9 @@ func TestConnectRefusesSettings(t *testing.T) {
 	if _, err := eventbus.Connect(t.Context(), cfg, "ingest"); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("Connect = %v, want invalid", err)
 	}
+}
+
+// publishRaw stores one event as the FEED's are stored.
+func publishRaw(ctx context.Context, b *eventbus.Bus, subject, id string, data []byte) error {
+	return b.PublishRawBatch(ctx, []eventbus.Raw{{Subject: subject, ID: id, Data: data}})
 }

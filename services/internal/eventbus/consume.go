@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 const (
@@ -42,7 +43,7 @@ func (b *Bus) Consume(ctx context.Context, s Subscription) error {
 	if s.MaxAckPending <= 0 {
 		s.MaxAckPending = 3 * s.MaxEvents
 	}
-	w := &worker{bus: b, sub: s, failures: map[uint64]int{},
+	w := &worker{bus: b, sub: s, failures: map[place]int{},
 		log: b.log.With(slog.String("stream", s.Stream), slog.String("durable", s.Durable))}
 	for try := 0; ctx.Err() == nil; {
 		took, err := w.session(ctx)
@@ -53,7 +54,7 @@ func (b *Bus) Consume(ctx context.Context, s Subscription) error {
 			try = 0
 		}
 		w.log.Debug("consumer is looked for", slog.Any("error", err))
-		pause(ctx, backoff(try, 50*time.Millisecond, time.Second))
+		service.Pause(ctx, backoff(try, 50*time.Millisecond, time.Second))
 		try++
 	}
 	return nil
@@ -65,7 +66,13 @@ type worker struct {
 	sub      Subscription
 	log      *slog.Logger
 	ackWait  time.Duration
-	failures map[uint64]int // by sequence: see judge
+	failures map[place]int // see judge
+}
+
+// place is an event's in its stream. The time belongs to it: a stream that was rebuilt counts from one again.
+type place struct {
+	sequence uint64
+	stored   int64
 }
 
 // session consumes until ctx ends or the consumer is lost; took tells whether it handled anything.
@@ -125,7 +132,7 @@ func (w *worker) gate(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		if !pause(ctx, 100*time.Millisecond) {
+		if !service.Pause(ctx, 100*time.Millisecond) {
 			break
 		}
 		w.log.Debug("gate is shut", slog.Any("error", err))

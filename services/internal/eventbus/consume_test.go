@@ -51,7 +51,7 @@ func consume(t *testing.T, b *eventbus.Bus, dead eventbus.DeadLetters, handler e
 func put(t *testing.T, b *eventbus.Bus, bodies ...string) {
 	t.Helper()
 	for _, body := range bodies {
-		if err := b.PublishRaw(t.Context(), otpSubject, uuid.NewString(), []byte(body)); err != nil {
+		if err := publishRaw(t.Context(), b, otpSubject, uuid.NewString(), []byte(body)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -101,7 +101,7 @@ func TestPoisonIsIsolated(t *testing.T) {
 func TestForeignSubjectIsADeadLetter(t *testing.T) {
 	cfg := eventbustest.Run(t)
 	b := bus(t, cfg, eventbus.Stream{Name: "INGEST_OTP", Subjects: []string{"nonsense"}, Durables: []eventbus.Durable{{Name: "work"}}})
-	if err := b.PublishRaw(t.Context(), "nonsense", "1", []byte("x")); err != nil {
+	if err := publishRaw(t.Context(), b, "nonsense", "1", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	dead := &letters{}
@@ -318,7 +318,7 @@ func TestBroadcast(t *testing.T) {
 	run(t, b.RunPurge)
 	subject := "onlinesms.ingest.v1.KeyRevoked.live.control"
 	say := func(text string) {
-		if err := b.PublishRaw(t.Context(), subject, uuid.NewString(), []byte(text)); err != nil {
+		if err := publishRaw(t.Context(), b, subject, uuid.NewString(), []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -371,7 +371,7 @@ func TestBroadcast(t *testing.T) {
 	hears("restarted")
 	s.Rebuild()
 	eventually(t, "streams are back", func() bool {
-		return b.PublishRaw(t.Context(), subject, uuid.NewString(), []byte("rebuilt")) == nil
+		return publishRaw(t.Context(), b, subject, uuid.NewString(), []byte("rebuilt")) == nil
 	})
 	hears("rebuilt")
 }

@@ -21,13 +21,8 @@ type Raw struct {
 	Data    []byte
 }
 
-// PublishRaw stores one event of the FEED stream and waits for the PubAck, at most five seconds: errs.Unavailable.
-func (b *Bus) PublishRaw(ctx context.Context, subject, id string, data []byte) error {
-	return b.PublishRawBatch(ctx, []Raw{{subject, id, data}})
-}
-
-// PublishRawBatch stores events of the FEED stream, up to 64 at a time, and waits for all PubAcks. On an error
-// (errs.Unavailable) some may have been stored: publish all again with the same ids.
+// PublishRawBatch stores events of the FEED stream, up to 64 at a time, and waits for all PubAcks, at most five
+// seconds. On an error (errs.Unavailable) some may have been stored: publish all again with the same ids.
 func (b *Bus) PublishRawBatch(ctx context.Context, batch []Raw) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(rawInFlight)

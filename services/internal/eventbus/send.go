@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 var packBuffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -80,9 +81,9 @@ func (b *Bus) publish(ctx context.Context, msg *nats.Msg, within time.Duration) 
 			return err
 		}
 		if absent(err) {
-			b.nudge()
+			signal(b.nudged)
 		}
-		if !pause(ctx, backoff(try, 50*time.Millisecond, time.Second)) {
+		if !service.Pause(ctx, backoff(try, 50*time.Millisecond, time.Second)) {
 			return err
 		}
 	}

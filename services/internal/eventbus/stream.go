@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 // Limits of streams and durables (design section 5, reference/events.md 3.2 and 3.3).
@@ -90,7 +91,7 @@ func (b *Bus) Own(ctx context.Context, streams []Stream) error {
 			return ctx.Err()
 		}
 		b.log.Warn("waiting for NATS", slog.Int("try", try), slog.Any("error", err))
-		if !pause(ctx, backoff(try, 100*time.Millisecond, 5*time.Second)) {
+		if !service.Pause(ctx, backoff(try, 100*time.Millisecond, 5*time.Second)) {
 			return ctx.Err()
 		}
 	}

@@ -59,7 +59,7 @@ func TestOwnAgain(t *testing.T) {
 	stream := eventbus.Stream{Name: "INGEST_OTP", Subjects: []string{"onlinesms.ingest.v1.*.*.otp"}}
 	b := bus(t, cfg, stream)
 	for range 18 {
-		if err := b.PublishRaw(t.Context(), otpSubject, uuid.NewString(), make([]byte, 1<<20-1000)); err != nil {
+		if err := publishRaw(t.Context(), b, otpSubject, uuid.NewString(), make([]byte, 1<<20-1000)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -93,7 +93,7 @@ func TestPurge(t *testing.T) {
 	run(t, b.RunPurge)
 	js := admin(t, cfg.URL)
 	for range 12 { // of 16 MiB
-		if err := b.PublishRaw(t.Context(), bulkSubject, uuid.NewString(), make([]byte, 1<<20-1000)); err != nil {
+		if err := publishRaw(t.Context(), b, bulkSubject, uuid.NewString(), make([]byte, 1<<20-1000)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -130,7 +130,7 @@ func TestFullStreamIsBackPressure(t *testing.T) {
 	b := bus(t, cfg, eventbus.Stream{Name: "INGEST_BULK", Subjects: []string{"onlinesms.ingest.v1.*.*.bulk"}, Share: 0.01,
 		Durables: []eventbus.Durable{{Name: "work"}}})
 	for range 16 {
-		if err := b.PublishRaw(t.Context(), bulkSubject, uuid.NewString(), make([]byte, 1<<20-4096)); err != nil {
+		if err := publishRaw(t.Context(), b, bulkSubject, uuid.NewString(), make([]byte, 1<<20-4096)); err != nil {
 			t.Fatal(err)
 		}
 	}

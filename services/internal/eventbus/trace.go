@@ -2,9 +2,11 @@ package eventbus
 
 import (
 	"context"
+	"slices"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -15,32 +17,20 @@ func tracer() trace.Tracer {
 	return otel.Tracer("github.com/onlinesms/onlinesms/services/internal/eventbus")
 }
 
-// spanContext reads a W3C traceparent (`00-<32 hex>-<16 hex>-<2 hex>`); invalid for anything else.
+// spanContext reads a W3C traceparent; invalid for anything else.
 func spanContext(traceparent string) trace.SpanContext {
-	if len(traceparent) != 55 || traceparent[:3] != "00-" || traceparent[35] != '-' || traceparent[52] != '-' {
+	if traceparent == "" {
 		return trace.SpanContext{}
 	}
-	id, err := trace.TraceIDFromHex(traceparent[3:35])
-	if err != nil {
-		return trace.SpanContext{}
-	}
-	span, err := trace.SpanIDFromHex(traceparent[36:52])
-	if err != nil {
-		return trace.SpanContext{}
-	}
-	var flags trace.TraceFlags
-	if c := traceparent[54]; traceparent[53] == '0' && (c == '1' || c == '3') {
-		flags = trace.FlagsSampled
-	}
-	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: id, SpanID: span, TraceFlags: flags, Remote: true})
+	carrier := propagation.MapCarrier{traceHeader: traceparent}
+	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carrier))
 }
 
 // traceparent writes c in W3C form; empty when c is invalid.
 func traceparent(c trace.SpanContext) string {
-	if !c.IsValid() {
-		return ""
-	}
-	return "00-" + c.TraceID().String() + "-" + c.SpanID().String() + "-" + c.TraceFlags().String()
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(trace.ContextWithSpanContext(context.Background(), c), carrier)
+	return carrier[traceHeader]
 }
 
 // startSpan opens a span for work that several traces share: the child of the first sampled context, with links to
@@ -54,7 +44,7 @@ func startSpan(ctx context.Context, name string, kind trace.SpanKind, carried []
 		case !c.IsSampled():
 		case !parent.IsValid():
 			parent = c
-		case !linked(links, c) && !c.Equal(parent):
+		case !c.Equal(parent) && !slices.ContainsFunc(links, func(l trace.Link) bool { return l.SpanContext.Equal(c) }):
 			links = append(links, trace.Link{SpanContext: c})
 		}
 	}
@@ -63,13 +53,4 @@ func startSpan(ctx context.Context, name string, kind trace.SpanKind, carried []
 	}
 	return tracer().Start(trace.ContextWithRemoteSpanContext(ctx, parent), name,
 		trace.WithSpanKind(kind), trace.WithLinks(links...), trace.WithAttributes(attributes...))
-}
-
-func linked(links []trace.Link, c trace.SpanContext) bool {
-	for _, l := range links {
-		if l.SpanContext.Equal(c) {
-			return true
-		}
-	}
-	return false
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 // taken is a message on its way through one batch.
@@ -94,12 +94,9 @@ func (w *worker) handle(ctx context.Context, batch []*taken) (err error) {
 	return w.sub.Handler(ctx, deliveries)
 }
 
-// panicked logs the stack. A panic's value may quote data, so only a runtime error's text is told.
+// panicked logs the stack and makes the panic an error.
 func panicked(log *slog.Logger, v any) error {
-	text := fmt.Sprintf("%T", v)
-	if e, ok := v.(runtime.Error); ok {
-		text = e.Error()
-	}
+	text := service.PanicText(v)
 	log.Error("handler panicked", slog.String("panic", text), slog.String("stack", string(debug.Stack())))
 	return errs.E(errs.Internal, "PANIC", "the handler panicked", fmt.Errorf("panic: %s", text))
 }
@@ -110,16 +107,17 @@ func (w *worker) settle(ctx context.Context, h *taken, err error) {
 		_ = h.msg.Nak()
 		return
 	}
-	v := judge(err, h.d.Attempt, w.count(h.d.Sequence, err))
+	at := place{h.d.Sequence, h.d.Time.UnixNano()}
+	v := judge(err, h.d.Attempt, w.count(at, err))
 	if v.action == actDead {
 		v = w.bury(ctx, h, err)
 	}
 	switch v.action {
 	case actAck:
-		delete(w.failures, h.d.Sequence)
+		delete(w.failures, at)
 		err = h.msg.Ack()
 	case actDead:
-		delete(w.failures, h.d.Sequence)
+		delete(w.failures, at)
 		err = h.msg.Term()
 	case actRetry:
 		w.log.Warn("event is tried again later", slog.String("subject", h.d.Subject), slog.String("event_id", h.d.ID),
@@ -133,15 +131,15 @@ func (w *worker) settle(ctx context.Context, h *taken, err error) {
 
 // count remembers how often an event has failed with a kind that should end. The map is bounded: an event settled by
 // another replica leaves its count behind here.
-func (w *worker) count(sequence uint64, err error) int {
+func (w *worker) count(at place, err error) int {
 	if !counts(err) {
-		return w.failures[sequence]
+		return w.failures[at]
 	}
 	if len(w.failures) > 16*maxAckPending {
 		clear(w.failures)
 	}
-	w.failures[sequence]++
-	return w.failures[sequence]
+	w.failures[at]++
+	return w.failures[at]
 }
 
 // bury saves the dead letter before the message is terminated; when it cannot be saved, the message stays.

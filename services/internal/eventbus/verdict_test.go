@@ -61,6 +61,21 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// A rebuilt stream numbers from one again: its event 7 must not inherit the failures of the one before.
+func TestFailuresBelongToOneEvent(t *testing.T) {
+	w := &worker{failures: map[place]int{}}
+	old, fresh := place{7, 100}, place{7, 200}
+	for range maxFailures - 1 {
+		w.count(old, errors.New("fault"))
+	}
+	if n := w.count(fresh, errors.New("fault")); n != 1 {
+		t.Errorf("the new event has failed %d times", n)
+	}
+	if n := w.count(old, nil); n != maxFailures-1 {
+		t.Errorf("the old event has failed %d times", n)
+	}
+}
+
 func TestCounts(t *testing.T) {
 	for kind, want := range map[errs.Kind]bool{errs.Internal: true, errs.NotFound: true, errs.Unavailable: false,
 		errs.Exhausted: false, errs.Invalid: false, errs.Exists: false} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 const (
@@ -52,7 +53,7 @@ func (r *Relay) signal() {
 }
 
 func (r *Relay) runDelete(ctx context.Context) {
-	for r.woken(ctx) && wait(ctx, linger) {
+	for r.woken(ctx) && service.Pause(ctx, linger) {
 		r.deleteAll(ctx)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastDelete)
@@ -77,7 +78,7 @@ func (r *Relay) deleteAll(ctx context.Context) {
 			if ctx.Err() == nil {
 				slog.WarnContext(ctx, "outbox rows not deleted", slog.String("error", err.Error()))
 			}
-			wait(ctx, r.tick)
+			service.Pause(ctx, r.tick)
 			r.signal()
 			return
 		}

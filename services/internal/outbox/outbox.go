@@ -87,14 +87,9 @@ func Claim(ctx context.Context, tx pgx.Tx, consumer string, ids []uuid.UUID) (fr
 	return fresh, postgres.Map(err)
 }
 
-// Querier is a pool or a transaction.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 // Load reads parcels by id, payload included, sorted by id. Ids that are not there, or belong to another tenant than
 // the one of a tenant transaction, are left out.
-func Load(ctx context.Context, q Querier, ids ...uuid.UUID) ([]eventbus.Parcel, error) {
+func Load(ctx context.Context, q postgres.Querier, ids ...uuid.UUID) ([]eventbus.Parcel, error) {
 	rows, err := q.Query(ctx, `SELECT parcel_id, tenant_id, subject, entries, payload, trace FROM parcels
 		WHERE day = ANY ($1::date[]) AND parcel_id = ANY ($2::uuid[])`, daysOf(ids), ids)
 	if err != nil {

@@ -191,6 +191,26 @@ func TestClaimIsPerConsumerAndAcrossDays(t *testing.T) {
 	}
 }
 
+// A service that was down, or is new, gets parcels as old as a stream keeps events: 72 hours, and minted before that.
+func TestTheOldestEventOfAStreamIsClaimed(t *testing.T) {
+	ctx, d := t.Context(), postgrestest.New(t, "ingest", outbox.Source)
+	old := uuid.Must(uuid.NewV7())
+	ms := time.Now().Add(-73 * time.Hour).UnixMilli()
+	for i := range 6 {
+		old[i] = byte(ms >> (40 - 8*i))
+	}
+	err := postgres.InTx(ctx, d.DB.Worker, func(tx pgx.Tx) error {
+		fresh, err := outbox.Claim(ctx, tx, "audit", []uuid.UUID{old})
+		if err == nil && !fresh[old] {
+			t.Error("taken for known")
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDeadLetters(t *testing.T) {
 	ctx, d := t.Context(), postgrestest.New(t, "ingest", outbox.Source)
 	letters := outbox.NewDeadLetters(d.DB.Worker)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 const (
@@ -79,7 +80,7 @@ func (r *Relay) Lag(ctx context.Context) (rows int64, oldest time.Duration, err 
 // runRepublish makes a round every tick: full rounds follow one another as soon as they get through to NATS, and seldom
 // while nothing does.
 func (r *Relay) runRepublish(ctx context.Context) {
-	for pause := r.tick; wait(ctx, pause); {
+	for pause := r.tick; service.Pause(ctx, pause); {
 		n, err := r.round(ctx)
 		if err != nil && ctx.Err() == nil {
 			slog.WarnContext(ctx, "outbox not read", slog.String("error", err.Error()))
@@ -177,17 +178,5 @@ func (r *Relay) expect(parcels []eventbus.Parcel) {
 	r.settled = make(chan struct{})
 	if len(parcels) == 0 {
 		close(r.settled)
-	}
-}
-
-// wait sleeps for d; false when ctx ended.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return ctx.Err() == nil
 	}
 }

@@ -300,3 +300,43 @@ func TestDeleteSurvivesADatabaseThatIsAway(t *testing.T) {
 		t.Errorf("more %v, %v, %d rows", more, err, rows(t, d))
 	}
 }
+
+// TestPublishedWhileClaimed: a slow producer's PubAck comes while another replica's relay holds the claim and publishes
+// the parcel again. Both reports delete the one row, no later round finds it, and nothing else is touched.
+func TestPublishedWhileClaimed(t *testing.T) {
+	ctx, d := t.Context(), postgrestest.New(t, "ingest", Source)
+	parcels := commitParcels(t, d, 4)
+	producer, _ := newRelay(d, later(time.Minute))
+	other, s := newRelay(d, later(time.Minute))
+	s.done = nil // its PubAcks are still on their way
+	if n, err := other.round(ctx); n != 4 || err != nil {
+		t.Fatalf("claimed %d, %v", n, err)
+	}
+	if n, err := producer.round(ctx); n != 0 || err != nil {
+		t.Errorf("a second relay claimed %d of the same, %v", n, err)
+	}
+	producer.Published(ctx, parcels[:3])
+	if more, err := producer.deleteSome(ctx); more || err != nil || rows(t, d) != 1 {
+		t.Errorf("more %v, %v, %d rows; want the one nobody has stored", more, err, rows(t, d))
+	}
+	other.Published(ctx, parcels)
+	if more, err := other.deleteSome(ctx); more || err != nil || rows(t, d) != 0 {
+		t.Errorf("more %v, %v, %d rows", more, err, rows(t, d))
+	}
+	if !settledNow(other) {
+		t.Error("the round is awaited though all of it was published")
+	}
+	after, again := newRelay(d, later(time.Minute+2*claimFor))
+	if n, err := after.round(ctx); n != 0 || err != nil || len(again.stored) != 0 {
+		t.Errorf("a later round claimed %d, %v", n, err)
+	}
+}
+
+func settledNow(r *Relay) bool {
+	select {
+	case <-r.settled:
+		return true
+	default:
+		return false
+	}
+}

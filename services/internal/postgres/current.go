@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 // retryOpen is the pause between tries to reach a database that is away.
@@ -27,7 +28,7 @@ func OpenCurrent(ctx context.Context, cfg Config, log *slog.Logger, sources ...S
 			return nil, err
 		}
 		log.WarnContext(ctx, "waiting for the database", slog.String("error", err.Error()))
-		if !wait(ctx, retryOpen) {
+		if !service.Pause(ctx, retryOpen) {
 			return nil, ctx.Err()
 		}
 	}

@@ -134,13 +134,13 @@ func CheckCurrent(ctx context.Context, pool *pgxpool.Pool, sources ...Source) er
 	return nil
 }
 
-// querier is a pool, a connection or a transaction.
-type querier interface {
+// Querier is a pool, a connection or a transaction.
+type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
 // appliedSums answers the checksum of each applied migration by its key.
-func appliedSums(ctx context.Context, q querier) (map[string]string, error) {
+func appliedSums(ctx context.Context, q Querier) (map[string]string, error) {
 	sums := map[string]string{}
 	rows, err := q.Query(ctx, "SELECT source, version, sha256 FROM schema_migrations")
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 const (
@@ -45,7 +46,7 @@ func RunPartitions(ctx context.Context, pool *pgxpool.Pool, now func() time.Time
 		default:
 			slog.WarnContext(ctx, "partitions not ensured", slog.String("error", err.Error()))
 		}
-		if !wait(ctx, partitionsEvery) {
+		if !service.Pause(ctx, partitionsEvery) {
 			return nil
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 const (
@@ -74,7 +75,7 @@ func (db *DB) ping(ctx context.Context) error {
 			if err == nil {
 				break
 			}
-			if !wait(ctx, 200*time.Millisecond) {
+			if !service.Pause(ctx, 200*time.Millisecond) {
 				return errs.E(errs.Unavailable, "SERVICE_UNAVAILABLE", "The database does not answer.", conceal(err))
 			}
 		}
@@ -101,18 +102,6 @@ func newPool(ctx context.Context, url, variable string, maxConns int32) (*pgxpoo
 		return nil
 	}
 	return pgxpool.NewWithConfig(ctx, cfg)
-}
-
-// wait sleeps for d; false when ctx ended first.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // Minted is the time in a UUIDv7 (RFC 9562 section 5.7), in UTC, to the millisecond.

@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 // maxAttempts bounds InTx: two rivals need two, more than five means a design fault that should be seen.
@@ -28,7 +30,7 @@ func (db *DB) InTenant(ctx context.Context, tenant uuid.UUID, fn func(pgx.Tx) er
 func InTx(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := pgx.BeginFunc(ctx, pool, fn)
-		if err == nil || attempt == maxAttempts || !rivalry(err) || !wait(ctx, time.Duration(attempt*attempt)*5*time.Millisecond) {
+		if err == nil || attempt == maxAttempts || !rivalry(err) || !service.Pause(ctx, time.Duration(attempt*attempt)*5*time.Millisecond) {
 			return Map(err)
 		}
 	}

@@ -48,7 +48,7 @@ func guard(ctx context.Context, log *slog.Logger, method string, call func() err
 	}
 	st := Status(err)
 	if errs.KindOf(err) == errs.Internal && st.Code() == codeOf[errs.Internal] {
-		log.ErrorContext(ctx, "call failed", slog.String("method", method), slog.String("caller", Caller(ctx)),
+		log.ErrorContext(ctx, "call failed", slog.String("method", method), slog.String("caller", callerOf(ctx)),
 			slog.String("error", err.Error()))
 	}
 	return st.Err()
@@ -92,7 +92,7 @@ var openMethods = map[string]bool{
 }
 
 func (g gate) pass(ctx context.Context, method string) (context.Context, error) {
-	caller := Caller(ctx)
+	caller := callerOf(ctx)
 	if caller == "" || (!g.callers[method][caller] && !openMethods[method]) {
 		g.log.WarnContext(ctx, "caller refused", slog.String("caller", caller), slog.String("method", method))
 		return ctx, &errs.Error{
@@ -101,7 +101,7 @@ func (g gate) pass(ctx context.Context, method string) (context.Context, error) 
 			Metadata: map[string]string{"caller": caller, "method": method},
 		}
 	}
-	if p, ok := PrincipalFromIncoming(ctx); ok {
+	if p, ok := principalFromIncoming(ctx); ok {
 		ctx = principal.NewContext(ctx, p)
 	}
 	return ctx, nil

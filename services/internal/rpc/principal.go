@@ -29,12 +29,12 @@ func WithPrincipal(ctx context.Context) context.Context {
 	return metadata.NewOutgoingContext(ctx, outgoing)
 }
 
-// PrincipalFromIncoming answers the principal a call came with, when it is the door that says so; ok is false when there
+// principalFromIncoming answers the principal a call came with, when it is the door that says so; ok is false when there
 // is none, or more than one, or another service sent it. Servers of this package have put it in the context already
 // (principal.FromContext).
-func PrincipalFromIncoming(ctx context.Context) (p principal.Principal, ok bool) {
+func principalFromIncoming(ctx context.Context) (p principal.Principal, ok bool) {
 	values := metadata.ValueFromIncomingContext(ctx, principalKey)
-	if len(values) != 1 || Caller(ctx) != door {
+	if len(values) != 1 || callerOf(ctx) != door {
 		return p, false
 	}
 	if err := p.UnmarshalBinary([]byte(values[0])); err != nil {
@@ -43,8 +43,8 @@ func PrincipalFromIncoming(ctx context.Context) (p principal.Principal, ok bool)
 	return p, true
 }
 
-// Caller is the service at the other end of the call's mTLS connection; empty when there is none.
-func Caller(ctx context.Context) string {
+// callerOf is the service at the other end of the call's mTLS connection; empty when there is none.
+func callerOf(ctx context.Context) string {
 	other, ok := peer.FromContext(ctx)
 	if !ok {
 		return ""

@@ -270,12 +270,12 @@ func TestOnlyTheDoorsWordOnThePrincipalCounts(t *testing.T) {
 	sent := principal.Principal{TenantID: uuid.UUID{7}, Env: principal.Test, Actor: "key/k1", Scopes: []string{"messages:send"}}
 	n := start(t, everyone(services...), func(ctx context.Context, _ string) (string, error) {
 		p, ok := principal.FromContext(ctx)
-		direct, directOK := PrincipalFromIncoming(ctx)
+		direct, directOK := principalFromIncoming(ctx)
 		if ok != directOK || !cmp.Equal(p, direct) {
 			return "", errors.New("context and metadata disagree")
 		}
 		if !ok {
-			return "nobody for " + Caller(ctx), nil
+			return "nobody for " + callerOf(ctx), nil
 		}
 		return fmt.Sprintf("%+v", p), nil
 	})

@@ -88,6 +88,18 @@ func stopAll(log *slog.Logger, all []*running, bound time.Duration) error {
 	return failures
 }
 
+// Pause waits for d; false when ctx ended first.
+func Pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // PanicText says what may be said of a recovered panic value: a runtime error's text, else only its type, because the
 // value may hold content.
 func PanicText(v any) string {

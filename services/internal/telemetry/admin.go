@@ -22,13 +22,13 @@ func AdminServer(addr string, ready func() error, metrics http.Handler) service.
 			return err
 		}
 		slog.InfoContext(ctx, "admin port is open", slog.String("addr", listener.Addr().String()))
-		return serveAdmin(ctx, listener, AdminHandler(ready, metrics))
+		return serveAdmin(ctx, listener, adminHandler(ready, metrics))
 	}}
 }
 
-// AdminHandler answers the inner port's paths. /healthz depends on nothing; /readyz is 503 with the reason while ready
+// adminHandler answers the inner port's paths. /healthz depends on nothing; /readyz is 503 with the reason while ready
 // answers an error.
-func AdminHandler(ready func() error, metrics http.Handler) http.Handler {
+func adminHandler(ready func() error, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {

@@ -156,7 +156,7 @@ func TestAdminPort(t *testing.T) {
 	served := make(chan error, 1)
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") })
 	go func() {
-		served <- serveAdmin(ctx, listener, AdminHandler(func() error { return <-ready }, metrics))
+		served <- serveAdmin(ctx, listener, adminHandler(func() error { return <-ready }, metrics))
 	}()
 	get := func(path string) (int, string) {
 		t.Helper()

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 // evict ends a server that was left behind on data and waits until none of its processes lives: then, and only then,
@@ -35,7 +37,7 @@ func evict(ctx context.Context, data string) error {
 		case waited > patience && signal == 0:
 			signal = syscall.SIGQUIT // immediate stop, repeated until it goes
 		}
-		if !pause(ctx, 50*time.Millisecond) {
+		if !service.Pause(ctx, 50*time.Millisecond) {
 			return ctx.Err()
 		}
 	}
@@ -86,16 +88,4 @@ func postmaster(data string) int {
 		}
 	}
 	return 0
-}
-
-// pause sleeps for d; false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

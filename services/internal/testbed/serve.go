@@ -13,6 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 // stopPatience is how long a fast stop may take (it writes a checkpoint) before the server is stopped at once.
@@ -111,7 +113,7 @@ func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 		if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == "28P01" { // invalid_password
 			return nil, errors.New("the password in the password file is not the one the cluster was made with")
 		}
-		if !pause(ctx, 25*time.Millisecond) {
+		if !service.Pause(ctx, 25*time.Millisecond) {
 			return nil, context.Cause(ctx)
 		}
 	}
@@ -124,7 +126,7 @@ var errIdle = errors.New("no clients")
 // server has ended and the ready file is gone: whoever waits for the lock then finds no server and starts one.
 func (c *cluster) idle(ctx context.Context, conn *pgx.Conn) error {
 	since := time.Now()
-	for pause(ctx, min(time.Second, c.cfg.IdleStop/4)) {
+	for service.Pause(ctx, min(time.Second, c.cfg.IdleStop/4)) {
 		n, err := clients(ctx, conn)
 		if err != nil {
 			return err

@@ -40,9 +40,6 @@ var reads = map[string][]struct {
 // extra lists streams beside one a lane, with their subjects.
 var extra = map[string]map[string]string{"dispatch": {"FEED": "onlinesms.feed.v1.>"}}
 
-// hears lists whose <SERVICE>_CONTROL stream a service listens to by Broadcast, beside its own.
-var hears = map[string][]string{}
-
 // All gives the grant of every service.
 func All() map[string]Grant {
 	all := map[string]Grant{}
@@ -61,9 +58,7 @@ func of(service string) Grant {
 		g.owns(stream)
 		g.Publish = append(g.Publish, subject)
 	}
-	for _, producer := range append([]string{service}, hears[service]...) {
-		g.hears(eventbus.StreamName(producer, eventbus.LaneControl))
-	}
+	g.hears(eventbus.StreamName(service, eventbus.LaneControl)) // its own broadcasts, for every replica
 	for _, r := range reads[service] {
 		for _, producer := range r.producers {
 			for _, lane := range r.lanes {

@@ -222,7 +222,7 @@ func TestTheGrantsRepairAndPurge(t *testing.T) {
 	}
 	subject := "onlinesms.ingest.v1.MessagesAccepted.live.bulk"
 	for range 60 { // of 102 MiB; the first needs the stream made again
-		if err := b.PublishRaw(t.Context(), subject, uuid.NewString(), make([]byte, 1<<20-1000)); err != nil {
+		if err := publishRaw(t.Context(), b, subject, uuid.NewString(), make([]byte, 1<<20-1000)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -323,7 +323,7 @@ func TestFeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tail := range []string{"live." + other, "test." + tenant, "live." + tenant} {
-		if err := b.PublishRaw(t.Context(), "onlinesms.feed.v1.MessageDelivered."+tail, uuid.NewString(), []byte(tail)); err != nil {
+		if err := publishRaw(t.Context(), b, "onlinesms.feed.v1.MessageDelivered."+tail, uuid.NewString(), []byte(tail)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -419,7 +419,7 @@ func makeConsumer(t *testing.T, admin jetstream.JetStream, conn *nats.Conn, tena
 // users of one account every line of this test deletes or purges the stream.
 func TestFeedCannotReachTheAPI(t *testing.T) {
 	dispatch, admin, conn, tenant := outsider(t)
-	if err := dispatch.PublishRaw(t.Context(), "onlinesms.dispatch.v1.MessagesDelivered.live.otp", "1", []byte("x")); err != nil {
+	if err := publishRaw(t.Context(), dispatch, "onlinesms.dispatch.v1.MessagesDelivered.live.otp", "1", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	makeConsumer(t, admin, conn, tenant, "")
@@ -448,4 +448,9 @@ func TestFeedCannotReachTheAPI(t *testing.T) {
 			t.Fatalf("the durable is gone: %v", err)
 		}
 	}
+}
+
+// publishRaw stores one event as the FEED's are stored.
+func publishRaw(ctx context.Context, b *eventbus.Bus, subject, id string, data []byte) error {
+	return b.PublishRawBatch(ctx, []eventbus.Raw{{Subject: subject, ID: id, Data: data}})
 }
