@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -35,7 +36,8 @@ func (p *Platform) build(ctx context.Context, packages ...string) error {
 	args := append([]string{"build", "-o", p.dir.Path("bin") + string(os.PathSeparator)}, packages...)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = p.options.Repo
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	// Whoever started us may have switched the workspace off for himself.
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK="+filepath.Join(p.options.Repo, "go.work"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return &Failure{
