@@ -187,8 +187,10 @@ type AcceptedMessage struct {
 	ExpireTimeUs int64 `protobuf:"varint,7,opt,name=expire_time_us,json=expireTimeUs,proto3" json:"expire_time_us,omitempty"`
 	// Not before this time, Unix microseconds; 0 for at once.
 	ScheduleTimeUs int64 `protobuf:"varint,8,opt,name=schedule_time_us,json=scheduleTimeUs,proto3" json:"schedule_time_us,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The sender's own reference, shown back to the tenant; empty for none. By contract no personal data.
+	ClientReference string `protobuf:"bytes,9,opt,name=client_reference,json=clientReference,proto3" json:"client_reference,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *AcceptedMessage) Reset() {
@@ -277,6 +279,13 @@ func (x *AcceptedMessage) GetScheduleTimeUs() int64 {
 	return 0
 }
 
+func (x *AcceptedMessage) GetClientReference() string {
+	if x != nil {
+		return x.ClientReference
+	}
+	return ""
+}
+
 var File_onlinesms_ingest_v1_events_proto protoreflect.FileDescriptor
 
 const file_onlinesms_ingest_v1_events_proto_rawDesc = "" +
@@ -291,7 +300,7 @@ const file_onlinesms_ingest_v1_events_proto_rawDesc = "" +
 	"\x0ecorrelation_id\x18\x03 \x01(\fR\rcorrelationId\x12!\n" +
 	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12@\n" +
 	"\bmessages\x18\x05 \x03(\v2$.onlinesms.ingest.v1.AcceptedMessageR\bmessages\x12$\n" +
-	"\x0eaccept_time_us\x18\x06 \x01(\x03R\facceptTimeUs\"\x99\x02\n" +
+	"\x0eaccept_time_us\x18\x06 \x01(\x03R\facceptTimeUs\"\xc4\x02\n" +
 	"\x0fAcceptedMessage\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\fR\tmessageId\x12\x1b\n" +
@@ -302,7 +311,8 @@ const file_onlinesms_ingest_v1_events_proto_rawDesc = "" +
 	"\acontent\x18\x05 \x01(\fR\acontent\x12'\n" +
 	"\x0frecipient_index\x18\x06 \x01(\fR\x0erecipientIndex\x12$\n" +
 	"\x0eexpire_time_us\x18\a \x01(\x03R\fexpireTimeUs\x12(\n" +
-	"\x10schedule_time_us\x18\b \x01(\x03R\x0escheduleTimeUsBGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
+	"\x10schedule_time_us\x18\b \x01(\x03R\x0escheduleTimeUs\x12)\n" +
+	"\x10client_reference\x18\t \x01(\tR\x0fclientReferenceBGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
 
 var (
 	file_onlinesms_ingest_v1_events_proto_rawDescOnce sync.Once

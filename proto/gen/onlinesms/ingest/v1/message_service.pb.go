@@ -843,7 +843,8 @@ type ListMessagesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Messages, newest first.
 	Messages []*MessageSummary `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
-	// Token of the next page; empty at the end.
+	// Token of the next page; empty at the end and only there. A page looks at a bounded number of messages: with a
+	// filter it may be short, or empty, and yet have a next one (AIP-158).
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
