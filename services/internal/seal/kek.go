@@ -23,15 +23,15 @@ const kekDomain = "onlinesms/kek/v1"
 // fileKEK is the KEK of development and of small installations: the key lies in a file.
 type fileKEK struct{ aead cipher.AEAD }
 
-// NewFileKEK reads a key-encryption key from a file: 32 bytes in base64. A file that its group or others may read is
-// refused, whatever else is right about it.
+// NewFileKEK reads a key-encryption key from a file: 32 bytes in base64. A file that others may read, or the
+// group may write, is refused (the group may read: so Kubernetes mounts secrets).
 func NewFileKEK(path string) (KEK, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("key-encryption key: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("key-encryption key %s has mode %04o: only its owner may read it (chmod 0600)", path, info.Mode().Perm())
+	if info.Mode().Perm()&0o037 != 0 {
+		return nil, fmt.Errorf("key-encryption key %s has mode %04o: others may not read it, nor the group write it (chmod 0600)", path, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -24,13 +24,14 @@ func TestFileKEKRefusesOpenOrMalformedFiles(t *testing.T) {
 		mode    fs.FileMode
 		ok      bool
 	}{
-		"good":           {good + "\n", 0o600, true},
-		"read-only":      {good, 0o400, true},
-		"group may read": {good, 0o640, false},
-		"world may read": {good, 0o604, false},
-		"short":          {good[:40], 0o600, false},
-		"not base64":     {strings.Repeat("!", 44), 0o600, false},
-		"empty":          {"", 0o600, false},
+		"good":            {good + "\n", 0o600, true},
+		"read-only":       {good, 0o400, true},
+		"group may read":  {good, 0o440, true},
+		"group may write": {good, 0o660, false},
+		"world may read":  {good, 0o604, false},
+		"short":           {good[:40], 0o600, false},
+		"not base64":      {strings.Repeat("!", 44), 0o600, false},
+		"empty":           {"", 0o600, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

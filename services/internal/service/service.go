@@ -61,6 +61,9 @@ func run(ctx context.Context, name string, commands map[string]func(context.Cont
 		return exitOK
 	}
 	command, ok := commands[args[0]]
+	if args[0] == "health" && !ok {
+		command, ok = health, true
+	}
 	if !ok {
 		fmt.Fprintf(out, "%s: no command %q\n\n", name, args[0])
 		help(out, name, commands)
@@ -88,6 +91,7 @@ func help(out io.Writer, name string, commands map[string]func(context.Context, 
 	for _, command := range slices.Sorted(maps.Keys(commands)) {
 		fmt.Fprintf(out, "  %s\n", command)
 	}
+	fmt.Fprint(out, "  health (asks the running service at ADMIN_ADDR whether it is ready)\n")
 	fmt.Fprint(out, "\nsettings come from the environment; any NAME may be given as NAME_FILE\n")
 }
 

@@ -98,7 +98,24 @@ func (p *Platform) startServices(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			url := "http://" + loopback(p.at.replicas[index].admin[service]) + readyPath(service)
+			url := "http://" + loopback(p.at.replicas[index].admin[service]) + "/readyz"
+			waits = append(waits, func(ctx context.Context) error {
+				return until(ctx, service+suffix(index), child, answers(url))
+			})
+		}
+	}
+	return together(ctx, waits...)
+}
+
+func (p *Platform) startServices(ctx context.Context) error {
+	var waits []func(context.Context) error
+	for _, service := range services {
+		for index := range p.options.Replicas {
+			child, err := p.startService(service, index)
+			if err != nil {
+				return err
+			}
+			url := "http://" + loopback(p.at.replicas[index].admin[service]) + "/readyz"
 			waits = append(waits, func(ctx context.Context) error {
 				return until(ctx, service+suffix(index), child, answers(url))
 			})

@@ -106,6 +106,8 @@ func (a *audit) close() {
 // tasks in the order they start; consumers come last, so that they stop first.
 func (a *audit) tasks() []service.Task {
 	tasks := []service.Task{
+		// Audit owns no stream, but is ready only once the server is seen to sync always, as every service.
+		{Name: "durability", Run: func(ctx context.Context) error { return a.bus.Own(ctx, nil) }},
 		{Name: "partitions", Run: func(ctx context.Context) error { return postgres.RunPartitions(ctx, a.db.Worker, a.now) }},
 		{Name: "ledger", Run: a.appender.Run},
 		{Name: "grpc", Run: a.server.Run},

@@ -23,8 +23,8 @@ type Peppers struct {
 // pepperBytes is the length of a pepper; shorter ones are refused.
 const pepperBytes = 32
 
-// OpenPeppers reads a file with a line `<version> <32 bytes in base64>` for each pepper. The file must be readable by
-// its owner only.
+// OpenPeppers reads a file with a line `<version> <32 bytes in base64>` for each pepper. Others may not read the
+// file, nor the group write it.
 func OpenPeppers(path string) (*Peppers, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -35,7 +35,7 @@ func OpenPeppers(path string) (*Peppers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pepper file: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if info.Mode().Perm()&0o037 != 0 {
 		return nil, fmt.Errorf("pepper file %s has mode %o; make it 0600", path, info.Mode().Perm())
 	}
 	return readPeppers(f)
