@@ -23,7 +23,6 @@ const (
 type Subscription struct {
 	Stream, Durable string
 	MaxEvents       int                         // deliveries a batch; 0: 16
-	MaxAckPending   int                         // deliveries this process holds; 0: three times MaxEvents
 	Gate            func(context.Context) error // optional: blocks until more may be taken; an error is waited out
 	Handler         Handler
 	DeadLetters     DeadLetters // nil: what cannot succeed is tried for ever
@@ -39,9 +38,6 @@ func (b *Bus) Consume(ctx context.Context, s Subscription) error {
 	}
 	if s.MaxEvents <= 0 {
 		s.MaxEvents = defaultMaxEvents
-	}
-	if s.MaxAckPending <= 0 {
-		s.MaxAckPending = 3 * s.MaxEvents
 	}
 	w := &worker{bus: b, sub: s, failures: map[place]int{},
 		log: b.log.With(slog.String("stream", s.Stream), slog.String("durable", s.Durable))}
@@ -82,13 +78,13 @@ func (w *worker) session(ctx context.Context) (took bool, err error) {
 		return false, err
 	}
 	w.ackWait = consumer.CachedInfo().Config.AckWait
-	half := max(1, (w.sub.MaxAckPending-w.sub.MaxEvents)/2)
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(half),
+	ahead := w.sub.MaxEvents // in the client's buffer, and as many in ours: three batches are the most a process holds
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(ahead),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
 		return false, err
 	}
-	held := make(chan jetstream.Msg, half)
+	held := make(chan jetstream.Msg, ahead)
 	lost := make(chan error, 1)
 	go pump(ctx, messages, held, lost)
 	for {
@@ -142,30 +138,10 @@ func (w *worker) gate(ctx context.Context) error {
 
 // gather takes the first message when it comes and then what is there already. The server tells with each message how
 // many follow: only for those it waits a moment, so batches fill under load and a lone event costs no linger.
-func (w *worker) gather(ctx context.Context, held <-chan jetstream.Msg) []*taken {
-	var batch []*taken
-	select {
-	case <-ctx.Done():
-		return nil
-	case msg, ok := <-held:
-		if !ok {
-			return nil
-		}
-		batch = append(batch, take(msg))
-	}
-	timer := time.NewTimer(gatherWait)
-	defer timer.Stop()
+func (w *worker) gather(ctx context.Context, held <-chan jetstream.Msg) (batch []*taken) {
+	var over <-chan time.Time // never, for the first message
 	for len(batch) < w.sub.MaxEvents {
-		select {
-		case msg, ok := <-held:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, take(msg))
-			continue
-		default:
-		}
-		if batch[len(batch)-1].pending == 0 {
+		if n := len(batch); n > 0 && len(held) == 0 && batch[n-1].pending == 0 {
 			return batch
 		}
 		select {
@@ -174,8 +150,13 @@ func (w *worker) gather(ctx context.Context, held <-chan jetstream.Msg) []*taken
 				return batch
 			}
 			batch = append(batch, take(msg))
-		case <-timer.C:
+		case <-over:
 			return batch
+		case <-ctx.Done():
+			return batch
+		}
+		if over == nil {
+			over = time.After(gatherWait)
 		}
 	}
 	return batch

@@ -238,7 +238,7 @@ func TestGate(t *testing.T) {
 	put(t, b, "a", "b", "c")
 	gate, done := make(chan struct{}), make(chan struct{}, 3)
 	run(t, func(ctx context.Context) error {
-		return b.Consume(ctx, eventbus.Subscription{Stream: "INGEST_OTP", Durable: "work", MaxEvents: 1, MaxAckPending: 2,
+		return b.Consume(ctx, eventbus.Subscription{Stream: "INGEST_OTP", Durable: "work", MaxEvents: 1,
 			Gate: func(ctx context.Context) error {
 				select {
 				case gate <- struct{}{}:

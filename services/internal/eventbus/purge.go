@@ -82,7 +82,7 @@ func (b *Bus) tendStream(ctx context.Context, s Stream) error {
 		floor = min(floor, doneUntil(consumer.CachedInfo(), info.State.LastSeq))
 	}
 	if !purgeable(info, floor) || len(s.Durables) == 0 {
-		return nil // without durables nobody says what is done: MaxAge and DiscardNew rule
+		return nil // without durables nobody says what is done: MaxAge and DiscardOld rule
 	}
 	return stream.Purge(ctx, jetstream.WithPurgeSequence(floor+1))
 }

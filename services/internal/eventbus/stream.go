@@ -26,12 +26,12 @@ const (
 )
 
 // Stream is one stream of the service that produces its subjects. Its owner creates it together with its core
-// durables; every durable listed holds the purge back until it has acknowledged.
+// durables; every durable listed holds the purge back until it has acknowledged. One without durables drops its oldest
+// events when it is full.
 type Stream struct {
 	Name     string
 	Subjects []string
-	Share    float64       // of Config.StreamBytes, 0..1; 0: an equal share of the streams given to Own
-	MaxAge   time.Duration // 0: 72 h
+	Share    float64 // of Config.StreamBytes, 0..1; 0: an equal share of the streams given to Own
 	Durables []Durable
 }
 
@@ -151,22 +151,22 @@ func (b *Bus) streamConfig(s Stream) jetstream.StreamConfig {
 	if budget <= 0 {
 		budget = defaultBudget
 	}
-	age := s.MaxAge
-	if age <= 0 {
-		age = maxAge
+	discard := jetstream.DiscardNew // refusal is back-pressure; dropping the oldest would be loss
+	if len(s.Durables) == 0 {
+		discard = jetstream.DiscardOld // read by outsiders only (FEED): who does not read must not hold us up
 	}
 	return jetstream.StreamConfig{
 		Name:        s.Name,
 		Subjects:    s.Subjects,
 		Storage:     jetstream.FileStorage,
 		Retention:   jetstream.LimitsPolicy, // WorkQueue costs an fsync per ack (reference/events.md 2.b)
-		Discard:     jetstream.DiscardNew,   // refusal is back-pressure; dropping the oldest would be loss
-		MaxAge:      age,
+		Discard:     discard,
+		MaxAge:      maxAge,
 		MaxBytes:    max(minStreamBytes, int64(float64(budget)*s.Share)),
 		MaxMsgSize:  maxEventBytes,
 		MaxMsgs:     -1,
 		Replicas:    max(1, b.cfg.Replicas),
-		Duplicates:  min(duplicateWindow, age),
+		Duplicates:  duplicateWindow,
 		DenyDelete:  true,
 		AllowDirect: false, // a follower's answer may be stale
 	}

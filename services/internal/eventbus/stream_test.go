@@ -151,3 +151,22 @@ func TestFullStreamIsBackPressure(t *testing.T) {
 	})
 	published.await(t, ids)
 }
+
+// A stream that only outsiders read, like FEED, drops its oldest events when it is full: a tenant that does not read must
+// not stop the one who publishes, and with him every stream he consumes.
+func TestOutsidersHoldNobodyUp(t *testing.T) {
+	cfg := eventbustest.Run(t)
+	b := bus(t, cfg, eventbus.Stream{Name: "FEED", Subjects: []string{"onlinesms.feed.v1.>"}, Share: 0.01})
+	for range 20 { // 16 MiB hold 16 of them
+		if err := publishRaw(t.Context(), b, "onlinesms.feed.v1.MessageDelivered.live.t", uuid.NewString(), make([]byte, 1<<20-4096)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream, err := admin(t, cfg.URL).Stream(t.Context(), "FEED")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state := stream.CachedInfo().State; state.LastSeq != 20 || state.FirstSeq < 4 || state.Bytes > 16<<20 {
+		t.Errorf("state %+v", state)
+	}
+}
