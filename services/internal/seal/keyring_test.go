@@ -39,6 +39,9 @@ func TestFileKEKRefusesOpenOrMalformedFiles(t *testing.T) {
 			if err := os.WriteFile(path, []byte(test.content), test.mode); err != nil {
 				t.Fatal(err)
 			}
+			if err := os.Chmod(path, test.mode); err != nil { // whatever the umask
+				t.Fatal(err)
+			}
 			if _, err := NewFileKEK(path); (err == nil) != test.ok {
 				t.Errorf("error %v", err)
 			} else if err != nil && strings.Contains(err.Error(), good[:40]) {
