@@ -268,3 +268,33 @@ func TestDatabaseAwayForAWhile(t *testing.T) {
 		t.Errorf("%d lives: nobody had taken over", n)
 	}
 }
+
+func TestStopsWhileTheDatabaseIsAway(t *testing.T) {
+	w := newWorld(t, func(k *smsc.Knobs) { k.ResponseDelayMS = 50 })
+	var m *mortal
+	r := w.start(w.oneRoute(), func(c *delivery.Config) { m = newMortal(c) })
+	p := w.cleared(delivery.Bulk, "", texts(500)...)
+	m.Intents = refuseAll{} // intents are on their way when the end comes
+	w.take(r, p)
+	w.eventually("intents are tried", func() bool { return w.rows("queue") == 1 })
+	m.kill()
+	r.stop()
+	w.eventually("stopped", func() bool {
+		select {
+		case <-r.ended:
+			return true
+		default:
+			return false
+		}
+	})
+	if n := w.sim.Stats().Totals.Submits; n != 0 {
+		t.Errorf("%d submits without an intent", n)
+	}
+}
+
+// refuseAll is a database that is away for intents.
+type refuseAll struct{}
+
+func (refuseAll) Intend(context.Context, uuid.UUID, []delivery.Intent) ([]bool, error) {
+	return nil, errDead
+}

@@ -37,7 +37,8 @@ type Config struct {
 
 	// LeaseTTL is how long a replica that has gone silent keeps its binds and parcels; renewed every third of it.
 	LeaseTTL time.Duration
-	// DrainTimeout bounds the end: what is in flight then is left in doubt.
+	// DrainTimeout bounds how long sessions wait at the end for answers and commits, what is in flight then is left in
+	// doubt. A third of it is for intents before, and as much again, 10 s at most, for writing down after.
 	DrainTimeout time.Duration
 }
 

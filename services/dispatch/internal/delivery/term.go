@@ -95,9 +95,12 @@ func (t *term) run(ctx context.Context) error {
 	case <-t.fenced:
 	}
 	t.e.setTerm(nil)
+	// Sessions wait for the intents on their way; while the database is away these would be tried for ever.
+	giveUp := time.AfterFunc(t.e.cfg.DrainTimeout/3, intents.cancel)
 	chores.end()
 	hold.close()
 	binds.end()
+	giveUp.Stop()
 	intents.end()
 	t.finish(ctx)
 	lease.end()
