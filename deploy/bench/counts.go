@@ -84,7 +84,7 @@ func (b *books) ask(ctx context.Context, method, path string, body []byte, into 
 
 // delivered counts the messages ingest holds as DELIVERED (type.v1.MessageState 80), and all.
 func (b *books) delivered(ctx context.Context) (delivered, all int, err error) {
-	err = b.ingest.QueryRow(ctx, "SELECT count(*) FILTER (WHERE final_state = 80), count(*) FROM messages").Scan(&delivered, &all)
+	err = b.ingest.QueryRow(ctx, "SELECT count(*) FILTER (WHERE state = 80), count(*) FROM message_states").Scan(&delivered, &all)
 	return delivered, all, err
 }
 

@@ -85,6 +85,7 @@ func toGetResponse(d *message.Detail) *ingestv1.GetMessageResponse {
 		resp.Timeline = append(resp.Timeline, &ingestv1.TimelineEntry{
 			Event: e.Kind.Word(), State: typev1.MessageState(e.Kind.State()), Time: toTime(e.Time),
 			Reasons: toReasons(e.Reasons), DueTime: toTime(e.Due), OperatorCode: e.OperatorCode,
+			OperatorTime: toTime(e.OperatorTime),
 		})
 		if e.Round == d.Standing.Round && e.Kind.State() == d.Standing.State {
 			resp.Reasons = toReasons(e.Reasons)
@@ -104,7 +105,7 @@ func toTime(t time.Time) *timestamppb.Timestamp {
 }
 
 // timeline puts events in the order in which they follow from one another: round, rank, and only then time, because
-// times are of several clocks and a receipt's has minutes only. Of several of one kind and round the earliest stays.
+// times are of the clocks of several services. Of several of one kind and round the earliest stays.
 func timeline(events []message.Event) []message.Event {
 	sorted := slices.SortedFunc(slices.Values(events), func(a, b message.Event) int {
 		return cmp.Or(cmp.Compare(a.Round, b.Round), cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(a.Kind, b.Kind), a.Time.Compare(b.Time))

@@ -182,8 +182,8 @@ func TestConcurrentRequestsWithOneKey(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(ids) != 1 || w.count(t, "messages") != 1 {
-		t.Errorf("%d ids, %d messages", len(ids), w.count(t, "messages"))
+	if len(ids) != 1 || w.count(t, "message_states") != 1 {
+		t.Errorf("%d ids, %d messages", len(ids), w.count(t, "message_states"))
 	}
 }
 
@@ -199,8 +199,8 @@ func TestBatch(t *testing.T) {
 	}
 	req.Messages[7] = one("1600112233")
 	resp, err := w.client().BatchSendMessages(as(t, w.live), req)
-	if err != nil || len(resp.GetMessages()) != 1000 || w.count(t, "messages") != 1000 {
-		t.Fatalf("%d results, %d messages, %v", len(resp.GetMessages()), w.count(t, "messages"), err)
+	if err != nil || len(resp.GetMessages()) != 1000 || w.count(t, "message_states") != 1000 {
+		t.Fatalf("%d results, %d messages, %v", len(resp.GetMessages()), w.count(t, "message_states"), err)
 	}
 	bad := resp.GetMessages()[7]
 	if bad.GetState() != typev1.MessageState_REFUSED || bad.GetReasons()[0].GetCode() != "RECIPIENT_INVALID" || bad.GetMessageId() == "" {
@@ -222,7 +222,7 @@ func TestBatch(t *testing.T) {
 		fields = append(fields, v.Field+" "+v.Reason)
 	}
 	want := []string{"messages[1].entityId ENTITY_ID_INVALID", "messages[1].templateId REQUIRED", "messages[1].header REQUIRED", "messages[1].text REQUIRED"}
-	if diff := cmp.Diff(want, fields); diff != "" || problem.Status != 400 || problem.Reason != "REQUEST_INVALID" || w.count(t, "messages") != 1000 {
+	if diff := cmp.Diff(want, fields); diff != "" || problem.Status != 400 || problem.Reason != "REQUEST_INVALID" || w.count(t, "message_states") != 1000 {
 		t.Errorf("%s; %+v", diff, problem)
 	}
 }

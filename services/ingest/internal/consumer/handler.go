@@ -20,7 +20,7 @@ import (
 
 // Store keeps what events say.
 type Store interface {
-	// Record commits the chunks of those event parcels it has not seen before, and their final states, together.
+	// Record commits the chunks of those event parcels it has not seen before, and raises the standings, together.
 	Record(ctx context.Context, chunks []message.Chunk) error
 }
 
@@ -141,7 +141,7 @@ func outcomes(kind message.Kind) func(*eventbus.Delivery) ([]message.Chunk, erro
 				chunks.add(o.GetMessageId(), &message.Event{
 					Kind: kind, Round: o.GetRound(), Time: fromMicros(o.GetTimeUs()), Due: fromMicros(o.GetDueTimeUs()),
 					Encoding: o.GetEncoding(), Segments: int(o.GetSegments()), OperatorCode: o.GetOperatorCode(),
-					Reasons: reasons(o.GetReason()),
+					OperatorTime: fromMicros(o.GetDoneTimeUs()), Reasons: reasons(o.GetReason()),
 				})
 			}
 		}
@@ -190,10 +190,10 @@ func (c *chunks) add(messageID []byte, e *message.Event) *message.Chunk {
 		c.all = append(c.all, c.head)
 	}
 	chunk := &c.all[at]
-	e.Index = message.IndexOf(id)
+	e.Index, e.Round = message.IndexOf(id), min(e.Round, message.MaxRound)
 	chunk.Pack = message.AppendEvent(chunk.Pack, e)
-	if s := e.Kind.State(); s.Final() {
-		chunk.Final = append(chunk.Final, message.Finish{ID: id, Standing: message.Standing{Round: e.Round, State: s}})
+	if s := e.Kind.State(); s != 0 {
+		chunk.Marks = append(chunk.Marks, message.Mark{Index: e.Index, Standing: message.Standing{Round: e.Round, State: s}})
 	}
 	return chunk
 }

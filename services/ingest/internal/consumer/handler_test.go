@@ -95,9 +95,15 @@ func TestCompliance(t *testing.T) {
 	if diff := cmp.Diff([]message.Rendered{{Index: 0, Content: []byte("sealed")}, {Index: 2}}, s.chunks[0].Rendered); diff != "" {
 		t.Error(diff)
 	}
-	final := []message.Finish{{ID: message.IDAt(first, 1), Standing: message.Standing{State: message.StateRefused}}}
-	if diff := cmp.Diff(final, s.chunks[1].Final); diff != "" || len(s.chunks[0].Final)+len(s.chunks[2].Final) > 0 {
-		t.Error(diff)
+	marks := [][]message.Mark{
+		{{Index: 0, Standing: message.Standing{State: message.StateQueued}}, {Index: 2, Standing: message.Standing{Round: 1, State: message.StateQueued}}},
+		{{Index: 1, Standing: message.Standing{State: message.StateRefused}}},
+		{{Index: 3, Standing: message.Standing{State: message.StateHeld}}},
+	}
+	for i, c := range s.chunks {
+		if diff := cmp.Diff(marks[i], c.Marks); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 
@@ -107,17 +113,17 @@ func TestDispatch(t *testing.T) {
 		return []*dispatchv1.OutcomeParcel{{ParcelId: event[:], TenantId: tenant[:], Outcomes: o}}
 	}
 	outcome := func(parcel uuid.UUID, i int) *dispatchv1.Outcome {
-		return &dispatchv1.Outcome{MessageId: id(parcel, i), Round: 1, TimeUs: at.UnixMicro(), Encoding: "UCS2", Segments: 2,
+		return &dispatchv1.Outcome{MessageId: id(parcel, i), Round: 1, TimeUs: at.UnixMicro(), DoneTimeUs: at.Add(-time.Minute).UnixMicro(), Encoding: "UCS2", Segments: 2,
 			Route: "sim", OperatorCode: "0x0b", Reason: &typev1.Reason{Code: "R"}}
 	}
 	three := parcel(outcome(first, 0), outcome(second, 5), outcome(first, 7))
 	for _, c := range []struct {
 		event proto.Message
 		kind  message.Kind
-		final message.State
+		state message.State
 	}{
-		{&dispatchv1.MessagesSubmitted{Parcels: three}, message.KindSubmitted, 0},
-		{&dispatchv1.MessagesUnknown{Parcels: three}, message.KindUnknown, 0},
+		{&dispatchv1.MessagesSubmitted{Parcels: three}, message.KindSubmitted, message.StateSubmitted},
+		{&dispatchv1.MessagesUnknown{Parcels: three}, message.KindUnknown, message.StateUnknown},
 		{&dispatchv1.MessagesReturned{Parcels: three}, message.KindReturned, 0},
 		{&dispatchv1.MessagesFailed{Parcels: three}, message.KindFailed, message.StateUndelivered},
 		{&dispatchv1.MessagesExpired{Parcels: three}, message.KindExpired, message.StateExpired},
@@ -131,14 +137,13 @@ func TestDispatch(t *testing.T) {
 		if len(s.chunks) != 2 || s.chunks[0].Parcel != first || s.chunks[1].Parcel != second {
 			t.Fatalf("%d chunks", len(s.chunks))
 		}
-		want := message.Event{Index: 7, Kind: c.kind, Round: 1, Time: at, Encoding: "UCS2", Segments: 2, OperatorCode: "0x0b", Reasons: []message.Reason{{Code: "R"}}}
+		want := message.Event{Index: 7, Kind: c.kind, Round: 1, Time: at, OperatorTime: at.Add(-time.Minute), Encoding: "UCS2", Segments: 2, OperatorCode: "0x0b", Reasons: []message.Reason{{Code: "R"}}}
 		if diff := cmp.Diff(want, read(t, s.chunks[0])[1]); diff != "" {
 			t.Error(diff)
 		}
-		if c.final != 0 && (len(s.chunks[0].Final) != 2 || s.chunks[0].Final[1].Standing != (message.Standing{Round: 1, State: c.final})) {
-			t.Errorf("%T: final %+v", c.event, s.chunks[0].Final)
-		} else if c.final == 0 && len(s.chunks[0].Final) > 0 {
-			t.Errorf("%T is not final", c.event)
+		marks := s.chunks[0].Marks
+		if c.state == 0 && len(marks) > 0 || c.state != 0 && (len(marks) != 2 || marks[1] != message.Mark{Index: 7, Standing: message.Standing{Round: 1, State: c.state}}) {
+			t.Errorf("%T: marks %+v", c.event, marks)
 		}
 	}
 }
@@ -166,7 +171,7 @@ func TestUnreadableAndUnknown(t *testing.T) {
 
 func BenchmarkHandle(b *testing.B) {
 	p := &dispatchv1.OutcomeParcel{ParcelId: event[:], TenantId: tenant[:]}
-	for i := range 500 {
+	for i := range message.MaxParcel {
 		p.Outcomes = append(p.Outcomes, &dispatchv1.Outcome{MessageId: id(first, i), TimeUs: at.UnixMicro(), Encoding: "GSM7", Segments: 1,
 			Route: "sim", ReceiptHash: make([]byte, 32)})
 	}

@@ -12,7 +12,7 @@ import (
 // Events are stored packed, a row for all events that one event parcel has for one accepted parcel. An event is
 //
 //	uvarint index | kind | uvarint round | varint time µs | flags | [varint due µs] | [uvarint segments, string encoding]
-//	| [string operator code] | [uvarint n, n reasons]
+//	| [string operator code] | [uvarint n, n reasons] | [varint operator time µs]
 //
 // where a flag says which of the bracketed parts follow, a string is its uvarint length and its bytes, and a reason is
 // code, detail, and the count and pairs of its metadata in the order of their keys.
@@ -21,6 +21,7 @@ const (
 	flagSegments
 	flagCode
 	flagReasons
+	flagOperatorTime
 )
 
 var errPack = errors.New("packed events are damaged")
@@ -46,6 +47,9 @@ func AppendEvent(dst []byte, e *Event) []byte {
 	if flags&flagReasons != 0 {
 		dst = appendReasons(dst, e.Reasons)
 	}
+	if flags&flagOperatorTime != 0 {
+		dst = binary.AppendVarint(dst, e.OperatorTime.UnixMicro())
+	}
 	return dst
 }
 
@@ -61,6 +65,9 @@ func (e *Event) flags() (f byte) {
 	}
 	if len(e.Reasons) > 0 {
 		f |= flagReasons
+	}
+	if !e.OperatorTime.IsZero() {
+		f |= flagOperatorTime
 	}
 	return f
 }
@@ -103,6 +110,9 @@ func (r *reader) event() Event {
 	}
 	if flags&flagReasons != 0 {
 		e.Reasons = r.reasons()
+	}
+	if flags&flagOperatorTime != 0 {
+		e.OperatorTime = time.UnixMicro(r.varint()).UTC()
 	}
 	return e
 }

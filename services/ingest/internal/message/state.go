@@ -1,9 +1,6 @@
 package message
 
-import (
-	"iter"
-	"time"
-)
+import "time"
 
 // State is where a message stands; the numbers are those of type.v1.MessageState and are the ranks of design 4.7.
 type State int16
@@ -22,22 +19,14 @@ const (
 	StateDelivered   State = 80
 )
 
-// Final tells whether nothing but a better receipt can follow.
-func (s State) Final() bool {
-	switch s {
-	case StateRefused, StateCancelled, StateExpired, StateUndelivered, StateDelivered:
-		return true
-	}
-	return false
-}
-
 // Known tells whether s is one of the states.
 func (s State) Known() bool {
 	switch s {
-	case StateAccepted, StateHeld, StateQueued, StateUnknown, StateSubmitted:
+	case StateAccepted, StateHeld, StateQueued, StateUnknown, StateSubmitted,
+		StateRefused, StateCancelled, StateExpired, StateUndelivered, StateDelivered:
 		return true
 	}
-	return s.Final()
+	return false
 }
 
 // Kind is what happened to a message. The numbers are stored: never reuse one.
@@ -84,38 +73,12 @@ func (k Kind) State() State { return kinds[k].state }
 type Event struct {
 	Index        int // of the message in its parcel
 	Kind         Kind
-	Round        uint32    // each hold opens one, from 0
-	Time         time.Time // by the clock of the service or operator that says so; microseconds
+	Round        uint32    // each hold opens one, from 0 to MaxRound
+	Time         time.Time // by the clock of the service that says so; microseconds
 	Due          time.Time // release time of a hold; else zero
 	Reasons      []Reason  // the deciding one first
 	Encoding     string    // GSM7 or UCS2, once submitted
 	Segments     int       // once submitted
 	OperatorCode string
-}
-
-// Standing is a state with the round it was reached in; the zero Standing is below all others.
-type Standing struct {
-	Round uint32
-	State State
-}
-
-// Above tells whether s wins over o: the higher round, and within a round the higher rank.
-func (s Standing) Above(o Standing) bool {
-	if s.Round != o.Round {
-		return s.Round > o.Round
-	}
-	return s.State > o.State
-}
-
-// Fold gives the standing of an accepted message from its events: the highest (round, rank). It is a maximum, so
-// neither order nor repetition of events matters. REFUSED and CANCELLED rank below UNKNOWN: what may have reached an
-// operator cannot be refused any more in that round.
-func Fold(events iter.Seq[Event]) Standing {
-	top := Standing{State: StateAccepted}
-	for e := range events {
-		if s := (Standing{e.Round, e.Kind.State()}); s.State != 0 && s.Above(top) {
-			top = s
-		}
-	}
-	return top
+	OperatorTime time.Time // done date of the operator's receipt, by his clock; else zero
 }

@@ -56,7 +56,7 @@ func sampleEvents() []Event {
 		{Index: 0, Kind: KindHeld, Time: at, Due: now.Add(time.Hour), Reasons: []Reason{{Code: "PROMO_WINDOW", Detail: "opens at 10:00"}}},
 		{Index: 499, Kind: KindCleared, Round: 1, Time: at},
 		{Index: 3, Kind: KindSubmitted, Time: at, Encoding: "UCS2", Segments: 2},
-		{Index: 3, Kind: KindUndelivered, Time: at, OperatorCode: "0x0b", Segments: 2, Reasons: []Reason{
+		{Index: 3, Kind: KindUndelivered, Time: at, OperatorTime: now.Add(-time.Minute), OperatorCode: "0x0b", Segments: 2, Reasons: []Reason{
 			{Code: "OPERATOR_UNDELIVERED", Detail: "absent", Metadata: map[string]string{"b": "2", "a": "1"}}, {Code: "SECOND"},
 		}},
 	}

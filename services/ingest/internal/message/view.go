@@ -40,8 +40,8 @@ type Query struct {
 	Limit     int       // 1..500
 }
 
-// Page answers a Query. It may hold fewer than Limit messages, or none, and yet not be the last: a filter looks at a
-// bounded number of messages each time.
+// Page answers a Query. It may hold fewer than Limit messages, or none, and yet not be the last: it looks at a bounded
+// number of parcels.
 type Page struct {
 	Messages []Summary
 	Next     uuid.UUID // Query.Before of the next page; zero at the end
@@ -54,7 +54,7 @@ type Chunk struct {
 	Env    string
 	Event  uuid.UUID // id of the parcel of the event
 	Pack   []byte    // AppendEvent
-	Final  []Finish
+	Marks  []Mark
 	// Rendered is the sealed content of each message that was cleared. It is kept for accepted parcels with messages
 	// sent by variables, whose text nobody else has.
 	Rendered []Rendered
@@ -66,8 +66,8 @@ type Rendered struct {
 	Content []byte
 }
 
-// Finish says that a message reached a final state.
-type Finish struct {
-	ID       uuid.UUID
+// Mark says that a message reached a standing.
+type Mark struct {
+	Index    int
 	Standing Standing
 }

@@ -27,7 +27,7 @@ func (s *Store) Accept(ctx context.Context, f message.Flush) error {
 	if err != nil {
 		return err
 	}
-	rows := messageColumns(&f)
+	rows := columnsOf(&f)
 	err = postgres.InTx(ctx, s.db.Worker, func(tx pgx.Tx) error {
 		if err := takeKeys(ctx, tx, &f); err != nil { // first: it may find that nothing is to be stored
 			return err
@@ -69,6 +69,7 @@ func acceptedParcel(p *message.Parcel, at time.Time) *ingestv1.AcceptedParcel {
 		m.MessageId = e.ID[:]
 		m.EntityId, m.Header, m.TemplateId = e.Message.EntityID, e.Message.Header, e.Message.TemplateID
 		m.Content, m.RecipientIndex = e.Content, e.RecipientIndex
+		m.ClientReference = e.Message.ClientReference
 		m.ExpireTimeUs = e.Message.Expire.UnixMicro()
 		if !e.Message.Schedule.IsZero() {
 			m.ScheduleTimeUs = e.Message.Schedule.UnixMicro()
@@ -183,86 +184,4 @@ func compareKeys(a, b message.Key) int {
 		return c
 	}
 	return bytes.Compare(a.Hash[:], b.Hash[:])
-}
-
-// messageCols are the rows of a flush by column: messages, and the events of those that are refused at once.
-type messageCols struct {
-	days, accepts                               []time.Time
-	tenants, ids                                []uuid.UUID
-	rounds                                      []*int32
-	states                                      []*int16
-	envs, lanes, headers, templates, references []string
-	refused                                     []message.Chunk
-	variable                                    parcelCols // parcels with messages sent by variables
-}
-
-type parcelCols struct {
-	days         []time.Time
-	tenants, ids []uuid.UUID
-}
-
-func messageColumns(f *message.Flush) *messageCols {
-	c := newMessageCols(f)
-	parcels := slices.SortedFunc(slices.Values(f.Parcels), func(a, b message.Parcel) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	refused := int16(message.StateRefused)
-	for i := range parcels {
-		p := &parcels[i]
-		own, byVariables := message.Chunk{Parcel: p.ID, Tenant: p.Tenant, Env: p.Env, Event: p.ID}, false
-		for j := range p.Entries {
-			e := &p.Entries[j]
-			c.add(f, p, e)
-			byVariables = byVariables || len(e.Message.Variables) > 0
-			if e.Message.Refusal != nil {
-				c.rounds[len(c.rounds)-1], c.states[len(c.states)-1] = new(int32), &refused
-				event := message.Event{Index: j, Kind: message.KindRefused, Time: f.Time, Reasons: []message.Reason{*e.Message.Refusal}}
-				own.Pack = message.AppendEvent(own.Pack, &event)
-			}
-		}
-		if len(own.Pack) > 0 {
-			c.refused = append(c.refused, own)
-		}
-		if v := &c.variable; byVariables {
-			v.days, v.tenants, v.ids = append(v.days, postgres.Day(p.ID)), append(v.tenants, p.Tenant), append(v.ids, p.ID)
-		}
-	}
-	return c
-}
-
-func newMessageCols(f *message.Flush) *messageCols {
-	n := 0
-	for i := range f.Parcels {
-		n += len(f.Parcels[i].Entries)
-	}
-	return &messageCols{
-		days: make([]time.Time, 0, n), accepts: make([]time.Time, 0, n),
-		tenants: make([]uuid.UUID, 0, n), ids: make([]uuid.UUID, 0, n),
-		rounds: make([]*int32, 0, n), states: make([]*int16, 0, n),
-		envs: make([]string, 0, n), lanes: make([]string, 0, n), headers: make([]string, 0, n),
-		templates: make([]string, 0, n), references: make([]string, 0, n),
-	}
-}
-
-func (c *messageCols) add(f *message.Flush, p *message.Parcel, e *message.Entry) {
-	c.days, c.accepts = append(c.days, postgres.Day(e.ID)), append(c.accepts, f.Time)
-	c.tenants, c.ids = append(c.tenants, p.Tenant), append(c.ids, e.ID)
-	c.rounds, c.states = append(c.rounds, nil), append(c.states, nil)
-	c.envs, c.lanes = append(c.envs, p.Env), append(c.lanes, f.Lane)
-	c.headers, c.templates = append(c.headers, e.Message.Header), append(c.templates, e.Message.TemplateID)
-	c.references = append(c.references, e.Message.ClientReference)
-}
-
-func (c *messageCols) insert(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `INSERT INTO messages (day, accept_time, tenant_id, message_id, final_round, final_state,
-			env, lane, header, template_id, client_reference)
-		SELECT * FROM unnest($1::date[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::int[], $6::smallint[],
-			$7::text[], $8::text[], $9::text[], $10::text[], $11::text[])`,
-		c.days, c.accepts, c.tenants, c.ids, c.rounds, c.states, c.envs, c.lanes, c.headers, c.templates, c.references)
-	if v := &c.variable; err == nil && len(v.ids) > 0 {
-		_, err = tx.Exec(ctx, `INSERT INTO variable_parcels (day, tenant_id, parcel_id)
-			SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[])`, v.days, v.tenants, v.ids)
-	}
-	if err == nil && len(c.refused) > 0 {
-		err = insertChunks(ctx, tx, c.refused, nil)
-	}
-	return err
 }

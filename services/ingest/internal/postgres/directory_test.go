@@ -35,7 +35,7 @@ func TestTenantsSeeTheirOwnRowsOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, table := range []string{"tenants", "api_keys", "data_keys", "messages", "message_events", "idempotency"} {
+	for _, table := range []string{"tenants", "api_keys", "data_keys", "accepted_parcels", "message_references", "message_events", "idempotency"} {
 		err := w.db.DB.InTenant(t.Context(), tenantA, func(tx pgx.Tx) error {
 			var mine, others int
 			err := tx.QueryRow(t.Context(), `SELECT count(*) FILTER (WHERE tenant_id = $1), count(*) FILTER (WHERE tenant_id <> $1) FROM `+table, tenantA).Scan(&mine, &others)

@@ -25,6 +25,6 @@ func BenchmarkEncode(b *testing.B) {
 		if _, err := encode(&f); err != nil {
 			b.Fatal(err)
 		}
-		messageColumns(&f)
+		columnsOf(&f)
 	}
 }

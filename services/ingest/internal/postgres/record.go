@@ -19,7 +19,7 @@ import (
 const consumer = "ingest"
 
 // Record stores what events say of messages, in one transaction: the chunks of event parcels not seen before, and the
-// final states in them. Events may come in any order and any number of times.
+// standings they raise. Events may come in any order and any number of times.
 func (s *Store) Record(ctx context.Context, chunks []message.Chunk) error {
 	if len(chunks) == 0 {
 		return nil
@@ -39,108 +39,114 @@ func (s *Store) Record(ctx context.Context, chunks []message.Chunk) error {
 				news = append(news, c)
 			}
 		}
-		keep, err := variableParcels(ctx, tx, news)
+		parcels, err := lock(ctx, tx, news)
 		if err != nil {
 			return err
 		}
-		if err := insertChunks(ctx, tx, news, keep); err != nil {
-			return err
-		}
-		return finish(ctx, tx, news)
+		return write(ctx, tx, news, parcels)
 	})
 }
 
-// variableParcels finds, among the accepted parcels that chunks bring contents for, those whose contents are to be kept.
-func variableParcels(ctx context.Context, tx pgx.Tx, chunks []message.Chunk) (map[uuid.UUID]bool, error) {
-	var days []time.Time
-	var tenants, ids []uuid.UUID
-	for _, c := range chunks {
-		if len(c.Rendered) > 0 {
-			days, tenants, ids = append(days, postgres.Day(c.Parcel)), append(tenants, c.Tenant), append(ids, c.Parcel)
-		}
+// parcelKey is the key of accepted_parcels; the day follows from the id.
+type parcelKey struct {
+	tenant uuid.UUID
+	env    string
+	id     uuid.UUID
+}
+
+func keyOf(c *message.Chunk) parcelKey { return parcelKey{c.Tenant, c.Env, c.Parcel} }
+
+func (k parcelKey) compare(o parcelKey) int {
+	return cmp.Or(bytes.Compare(k.tenant[:], o.tenant[:]), cmp.Compare(k.env, o.env), bytes.Compare(k.id[:], o.id[:]))
+}
+
+// locked is an accepted parcel whose row this transaction holds.
+type locked struct {
+	byVariables bool
+	standings   message.Standings
+	raised      bool
+}
+
+// lock takes the rows of the parcels that chunks speak of, in the order of their keys: two batches never wait for each
+// other in a circle.
+func lock(ctx context.Context, tx pgx.Tx, chunks []message.Chunk) (map[parcelKey]*locked, error) {
+	keys := make([]parcelKey, len(chunks))
+	for i := range chunks {
+		keys[i] = keyOf(&chunks[i])
 	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	rows, err := tx.Query(ctx, `SELECT v.parcel_id FROM unnest($1::date[], $2::uuid[], $3::uuid[]) AS u (day, tenant_id, parcel_id)
-		CROSS JOIN LATERAL (SELECT parcel_id FROM variable_parcels p WHERE p.day = u.day AND p.tenant_id = u.tenant_id
-			AND p.parcel_id = u.parcel_id LIMIT 1) v`, days, tenants, ids)
+	slices.SortFunc(keys, parcelKey.compare)
+	keys = slices.Compact(keys)
+	c := keyColumnsOf(keys)
+	rows, err := tx.Query(ctx, `SELECT p.* FROM unnest($1::date[], $2::uuid[], $3::text[], $4::uuid[]) AS u (day, tenant_id, env, parcel_id)
+		CROSS JOIN LATERAL (SELECT a.tenant_id, a.env, a.parcel_id, a.by_variables, a.standings FROM accepted_parcels a
+			WHERE a.day = u.day AND a.tenant_id = u.tenant_id AND a.env = u.env AND a.parcel_id = u.parcel_id
+			LIMIT 1 FOR UPDATE) p`, c.days, c.tenants, c.envs, c.ids)
 	if err != nil {
 		return nil, err
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	keep := make(map[uuid.UUID]bool, len(found))
-	for _, id := range found {
-		keep[id] = true
-	}
-	return keep, err
-}
-
-// insertChunks adds rows of message_events, in sorted order; with their contents for the parcels in keep.
-func insertChunks(ctx context.Context, tx pgx.Tx, chunks []message.Chunk, keep map[uuid.UUID]bool) error {
-	n := len(chunks)
-	days, packs, contents := make([]time.Time, n), make([][]byte, n), make([][]byte, n)
-	tenants, parcels, events := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
-	slices.SortFunc(chunks, func(a, b message.Chunk) int {
-		return cmp.Or(bytes.Compare(a.Tenant[:], b.Tenant[:]), bytes.Compare(a.Parcel[:], b.Parcel[:]), bytes.Compare(a.Event[:], b.Event[:]))
+	found := make(map[parcelKey]*locked, len(keys))
+	var key parcelKey
+	var byVariables bool
+	var standings []byte
+	_, err = pgx.ForEachRow(rows, []any{&key.tenant, &key.env, &key.id, &byVariables, &standings}, func() error {
+		found[key] = &locked{byVariables: byVariables, standings: bytes.Clone(standings)}
+		return nil
 	})
-	for i, c := range chunks {
-		days[i], packs[i] = postgres.Day(c.Parcel), c.Pack
-		tenants[i], parcels[i], events[i] = c.Tenant, c.Parcel, c.Event
-		for j := 0; keep[c.Parcel] && j < len(c.Rendered); j++ {
-			contents[i] = message.AppendContent(contents[i], c.Rendered[j])
-		}
-	}
-	_, err := tx.Exec(ctx, `INSERT INTO message_events (day, tenant_id, parcel_id, event_id, pack, contents)
-		SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bytea[], $6::bytea[])`,
-		days, tenants, parcels, events, packs, contents)
-	return err
+	return found, err
 }
 
-type finishing struct {
-	message.Finish
-	tenant uuid.UUID
-	env    string
+// write stores chunks and the standings they raise in parcels, in one round trip.
+func write(ctx context.Context, tx pgx.Tx, chunks []message.Chunk, parcels map[parcelKey]*locked) error {
+	keep := map[uuid.UUID]bool{}
+	for i := range chunks {
+		c := &chunks[i]
+		p, ok := parcels[keyOf(c)]
+		if !ok {
+			continue // nothing we accepted: kept as it came, seen by nobody
+		}
+		for _, m := range c.Marks {
+			p.raised = p.standings.Raise(m.Index, m.Standing) || p.raised
+		}
+		if p.byVariables {
+			keep[c.Parcel] = true
+		}
+	}
+	var batch pgx.Batch
+	queueChunks(&batch, chunks, keep)
+	queueStandings(&batch, parcels)
+	return tx.SendBatch(ctx, &batch).Close()
 }
 
-// finish sets the final states in chunks: for each message the highest, in sorted order, a statement for each day.
-func finish(ctx context.Context, tx pgx.Tx, chunks []message.Chunk) error {
-	var all []finishing
-	for _, c := range chunks {
-		for _, f := range c.Final {
-			all = append(all, finishing{f, c.Tenant, c.Env})
+func queueStandings(batch *pgx.Batch, parcels map[parcelKey]*locked) {
+	var keys []parcelKey
+	for key, p := range parcels {
+		if p.raised {
+			keys = append(keys, key)
 		}
 	}
-	slices.SortFunc(all, func(a, b finishing) int {
-		higher := 1
-		if a.Standing.Above(b.Standing) {
-			higher = -1
-		}
-		return cmp.Or(bytes.Compare(a.ID[:], b.ID[:]), higher)
-	})
-	all = slices.CompactFunc(all, func(a, b finishing) bool { return a.ID == b.ID }) // keeps the highest
-	for len(all) > 0 {
-		day := postgres.Day(all[0].ID)
-		n := 1
-		for n < len(all) && postgres.Day(all[n].ID).Equal(day) {
-			n++
-		}
-		if err := finishDay(ctx, tx, day, all[:n]); err != nil {
-			return err
-		}
-		all = all[n:]
+	if len(keys) == 0 {
+		return
 	}
-	return nil
+	states, standings := make([]int64, len(keys)), make([][]byte, len(keys))
+	for i, key := range keys {
+		s := parcels[key].standings
+		states[i], standings[i] = int64(s.States()), s
+	}
+	c := keyColumnsOf(keys)
+	batch.Queue(`SELECT ingest_set_standings($1, $2, $3, $4, $5, $6)`, c.days, c.tenants, c.envs, c.ids, states, standings)
 }
 
-func finishDay(ctx context.Context, tx pgx.Tx, day time.Time, all []finishing) error {
-	n := len(all)
-	tenants, ids := make([]uuid.UUID, n), make([]uuid.UUID, n)
-	envs, rounds, states := make([]string, n), make([]int32, n), make([]int16, n)
-	for i, f := range all {
-		tenants[i], ids[i], envs[i] = f.tenant, f.ID, f.env
-		rounds[i], states[i] = int32(f.Standing.Round), int16(f.Standing.State)
+// parcelKeys are keys by column.
+type parcelKeys struct {
+	days         []time.Time
+	tenants, ids []uuid.UUID
+	envs         []string
+}
+
+func keyColumnsOf(keys []parcelKey) (c parcelKeys) {
+	for _, k := range keys {
+		c.days, c.tenants = append(c.days, postgres.Day(k.id)), append(c.tenants, k.tenant)
+		c.envs, c.ids = append(c.envs, k.env), append(c.ids, k.id)
 	}
-	_, err := tx.Exec(ctx, `SELECT ingest_finish($1, $2, $3, $4, $5, $6)`, day, tenants, envs, ids, rounds, states)
-	return err
+	return c
 }

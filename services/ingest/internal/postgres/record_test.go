@@ -1,6 +1,9 @@
 package postgres_test
 
 import (
+	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,8 +81,7 @@ func TestRecordOnceAndUpward(t *testing.T) {
 	id := p.Entries[0].ID
 	state := func() (s message.Standing) {
 		t.Helper()
-		err := w.db.DB.Worker.QueryRow(t.Context(), `SELECT coalesce(final_round, 0), coalesce(final_state, 0) FROM messages WHERE message_id = $1`, id).
-			Scan(&s.Round, &s.State)
+		err := w.db.DB.Worker.QueryRow(t.Context(), `SELECT round, state FROM message_states WHERE message_id = $1`, id).Scan(&s.Round, &s.State)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +91,7 @@ func TestRecordOnceAndUpward(t *testing.T) {
 		event message.Event
 		want  message.Standing
 	}{
-		{message.Event{Kind: message.KindSubmitted}, message.Standing{}},
+		{message.Event{Kind: message.KindReturned}, message.Standing{State: message.StateAccepted}},
 		{message.Event{Kind: message.KindExpired}, message.Standing{State: message.StateExpired}},
 		{message.Event{Kind: message.KindDelivered}, message.Standing{State: message.StateDelivered}},
 		{message.Event{Kind: message.KindUndelivered}, message.Standing{State: message.StateDelivered}},
@@ -101,7 +103,7 @@ func TestRecordOnceAndUpward(t *testing.T) {
 	}
 	// The same event parcel again, in a batch with a new one and with two final states for one message.
 	both := chunk(p, message.Event{Kind: message.KindFailed, Round: 2})
-	both.Final = append(both.Final, message.Finish{ID: id, Standing: message.Standing{Round: 2, State: message.StateDelivered}})
+	both.Marks = append(both.Marks, message.Mark{Standing: message.Standing{Round: 2, State: message.StateDelivered}})
 	for range 2 {
 		if err := w.Record(t.Context(), []message.Chunk{both}); err != nil {
 			t.Fatal(err)
@@ -116,5 +118,47 @@ func TestRecordOnceAndUpward(t *testing.T) {
 	w.say(t, stranger, message.Event{Kind: message.KindDelivered, Round: 3})
 	if got := state(); got.Round != 2 {
 		t.Errorf("another tenant moved the message to %+v", got)
+	}
+}
+
+// Whatever is said in whatever order and by whichever of several writers at once, the standing of each message, its fold
+// in GetMessage and the parcel's set of states agree.
+func TestStandingIsTheFold(t *testing.T) {
+	w := newWorld(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	parcels := []message.Parcel{w.accept(t, tenantA), w.accept(t, tenantA), w.accept(t, tenantB)}
+	var batches [][]message.Chunk
+	for range 40 {
+		var batch []message.Chunk
+		for _, i := range random.Perm(len(parcels)) {
+			kind := message.Kind(1 + random.IntN(int(message.KindDelivered)))
+			batch = append(batch, chunk(parcels[i], message.Event{Index: random.IntN(2), Kind: kind, Round: random.Uint32N(4)}))
+		}
+		batches = append(batches, batch)
+	}
+	var writing sync.WaitGroup
+	for i := range 4 {
+		writing.Go(func() {
+			for j := i; j < len(batches); j += 4 {
+				if err := w.Record(t.Context(), batches[j]); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writing.Wait()
+	for _, p := range parcels {
+		for _, e := range p.Entries {
+			d, err := w.Get(t.Context(), p.Tenant, p.Env, e.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			page, err := w.List(t.Context(), message.Query{Tenant: p.Tenant, Env: p.Env, State: d.Standing.State,
+				Start: w.now.Add(-time.Hour), End: w.now.Add(time.Hour), Limit: 10})
+			found := slices.IndexFunc(page.Messages, func(m message.Summary) bool { return m.ID == e.ID })
+			if err != nil || found < 0 || page.Messages[found].Standing != d.Standing {
+				t.Errorf("message %s folds to %+v; in the list: %v, %v", e.ID, d.Standing, page.Messages, err)
+			}
+		}
 	}
 }

@@ -3,12 +3,10 @@ package postgres_test
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
@@ -75,8 +73,8 @@ func (w *world) say(t testing.TB, p message.Parcel, e message.Event) {
 func chunk(p message.Parcel, e message.Event) message.Chunk {
 	e.Time = p.Entries[0].Message.Expire.Add(-time.Hour)
 	c := message.Chunk{Parcel: p.ID, Tenant: p.Tenant, Env: p.Env, Event: uuid.Must(uuid.NewV7()), Pack: message.AppendEvent(nil, &e)}
-	if e.Kind.State().Final() {
-		c.Final = []message.Finish{{ID: message.IDAt(p.ID, e.Index), Standing: message.Standing{Round: e.Round, State: e.Kind.State()}}}
+	if s := e.Kind.State(); s != 0 {
+		c.Marks = []message.Mark{{Index: e.Index, Standing: message.Standing{Round: e.Round, State: s}}}
 	}
 	return c
 }
@@ -91,7 +89,7 @@ func (w *world) count(t *testing.T, table string) (n int) {
 
 func TestStore(t *testing.T) {
 	w := newWorld(t)
-	messagetest.RunStoreTests(t, w.Store, func() time.Time { return w.now }, func(t *testing.T) int { return w.count(t, "messages") })
+	messagetest.RunStoreTests(t, w.Store, func() time.Time { return w.now }, func(t *testing.T) int { return w.count(t, "message_states") })
 	if p, o := w.count(t, "parcels"), w.count(t, "outbox"); p != 2 || o != 2 || len(w.published.parcels) != 2 {
 		t.Errorf("%d parcels, %d outbox rows, %d published; want 2 of each", p, o, len(w.published.parcels))
 	}
@@ -141,8 +139,8 @@ func TestOneKeyTakenByTwo(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if stored != 1 || taken != 19 || w.count(t, "messages") != 2 {
-		t.Errorf("%d stored, %d taken, %d messages", stored, taken, w.count(t, "messages"))
+	if stored != 1 || taken != 19 || w.count(t, "message_states") != 2 {
+		t.Errorf("%d stored, %d taken, %d messages", stored, taken, w.count(t, "message_states"))
 	}
 }
 
@@ -162,78 +160,4 @@ func TestPurgeKeys(t *testing.T) {
 	if n := w.count(t, "idempotency"); n != 1 {
 		t.Errorf("%d keys left", n)
 	}
-}
-
-func TestList(t *testing.T) {
-	w := newWorld(t)
-	var parcels []message.Parcel
-	for range 6 {
-		parcels = append(parcels, w.accept(t, tenantA))
-		w.now = w.now.Add(time.Second)
-	}
-	w.accept(t, tenantB)
-	w.say(t, parcels[0], message.Event{Kind: message.KindSubmitted})
-	w.say(t, parcels[1], message.Event{Kind: message.KindDelivered})
-	w.say(t, parcels[2], message.Event{Kind: message.KindHeld})
-	w.say(t, parcels[3], message.Event{Kind: message.KindUndelivered})
-
-	query := message.Query{Tenant: tenantA, Env: "live", Start: w.now.Add(-time.Hour), End: w.now, Limit: 100}
-	all := w.list(t, query)
-	if len(all) != 12 || !slices.IsSortedFunc(all, func(a, b message.Summary) int { return b.Accept.Compare(a.Accept) }) {
-		t.Fatalf("%d messages", len(all))
-	}
-	for _, limit := range []int{1, 5, 12} {
-		q := query
-		q.Limit = limit
-		if got := w.list(t, q); !cmp.Equal(got, all) {
-			t.Errorf("pages of %d give %d messages", limit, len(got))
-		}
-	}
-	for state, want := range map[message.State]int{
-		message.StateRefused: 6, message.StateDelivered: 1, message.StateSubmitted: 1, message.StateHeld: 1,
-		message.StateUndelivered: 1, message.StateAccepted: 2, message.StateUnknown: 0,
-	} {
-		q := query
-		q.State, q.Limit = state, 2
-		got := w.list(t, q)
-		if len(got) != want || slices.ContainsFunc(got, func(m message.Summary) bool { return m.Standing.State != state }) {
-			t.Errorf("state %d: %d messages, want %d", state, len(got), want)
-		}
-	}
-	narrow := query
-	narrow.Start, narrow.End = parcels[1].Entries[0].Message.Expire.Add(-time.Hour), w.now.Add(-3*time.Second)
-	if got := w.list(t, narrow); len(got) != 4 {
-		t.Errorf("%d messages between second 1 and 3, want 4", len(got))
-	}
-	reference := query
-	reference.Reference = "order-3"
-	if got := w.list(t, reference); len(got) != 2 || got[0].ClientReference != "order-3" {
-		t.Errorf("by reference: %v", got)
-	}
-	reference.State = message.StateHeld
-	if got := w.list(t, reference); len(got) != 1 || got[0].ID != parcels[2].Entries[0].ID {
-		t.Errorf("by reference and state: %v", got)
-	}
-	other := query
-	other.Env = "test"
-	if got := w.list(t, other); len(got) != 0 {
-		t.Errorf("the test environment shows %d live messages", len(got))
-	}
-}
-
-// list reads all pages.
-func (w *world) list(t *testing.T, q message.Query) (all []message.Summary) {
-	t.Helper()
-	for range 50 {
-		page, err := w.List(t.Context(), q)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, page.Messages...)
-		if q.Before = page.Next; page.Next == uuid.Nil {
-			return all
-		}
-	}
-	t.Fatal("the list does not end")
-	return nil
 }

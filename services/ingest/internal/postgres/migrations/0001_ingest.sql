@@ -34,27 +34,60 @@ CREATE TABLE data_keys (
 );
 CALL onlinesms_secure_table('data_keys');
 
--- A narrow row for each message: what lists need, and the final state once there is one. Addressing, times and content
--- stand in the parcel, where the id leads.
-CREATE TABLE messages (
-    day date NOT NULL, -- UTC day of the message id
+-- A row for each accepted parcel: where its messages stand, two bytes each (message.Standings). All else that a list or
+-- a look-up shows is in the parcel's payload, under the same id. No index holds or depends on what changes: updates
+-- stay on the page (HOT).
+CREATE TABLE accepted_parcels (
+    day date NOT NULL, -- UTC day of the parcel
     tenant_id uuid NOT NULL,
-    message_id uuid NOT NULL,
-    accept_time timestamptz NOT NULL,
-    final_round int, -- both null until the message is final
-    final_state smallint, -- type.v1.MessageState
     env text NOT NULL CHECK (env IN ('live', 'test')),
+    parcel_id uuid NOT NULL,
     lane text NOT NULL CHECK (lane IN ('otp', 'interactive', 'bulk')),
-    header text NOT NULL,
-    template_id text NOT NULL,
-    client_reference text NOT NULL,
-    PRIMARY KEY (tenant_id, env, message_id, day)
+    accept_time timestamptz NOT NULL,
+    messages int NOT NULL CHECK (messages BETWEEN 1 AND 500),
+    by_variables boolean NOT NULL, -- some have variables: their texts are made by compliance and kept when it clears them
+    states bigint NOT NULL, -- those that occur in standings (message.StateSet)
+    standings bytea NOT NULL CHECK (length(standings) = 2 * messages),
+    PRIMARY KEY (tenant_id, env, parcel_id, day)
 ) PARTITION BY RANGE (day);
--- Open messages and the final ones that are rare. 80 is DELIVERED: nearly all end there and leave this index.
-CREATE INDEX messages_open ON messages (tenant_id, env, final_state, message_id) WHERE final_state IS NULL OR final_state < 80;
-CREATE INDEX messages_reference ON messages (tenant_id, env, client_reference, message_id) WHERE client_reference <> '';
-CALL onlinesms_partition_by_day('messages');
-CALL onlinesms_secure_table('messages');
+CALL onlinesms_partition_by_day('accepted_parcels');
+CALL onlinesms_secure_table('accepted_parcels');
+
+-- A row for each message, as standings say: for operators and tools, not for the service.
+CREATE VIEW message_states WITH (security_invoker = true) AS
+    SELECT p.day, p.tenant_id, p.env, p.lane, p.accept_time,
+        (left(p.parcel_id::text, 32) || lpad(to_hex(('x' || right(p.parcel_id::text, 4))::bit(16)::int | i), 4, '0'))::uuid AS message_id,
+        get_byte(p.standings, 2 * i) * 4 + get_byte(p.standings, 2 * i + 1) / 64 AS round,
+        get_byte(p.standings, 2 * i + 1) % 64 * 2 AS state -- type.v1.MessageState
+    FROM accepted_parcels p CROSS JOIN LATERAL generate_series(0, p.messages - 1) AS i;
+DO $$ BEGIN EXECUTE format('GRANT SELECT ON message_states TO %I', onlinesms_role('worker')); END $$;
+
+-- Sets standings, of which the caller holds the rows locked. A function for its settings: a day begins with an empty
+-- partition, for which the planner likes hash joins, and a plan kept from then would read ever more.
+CREATE FUNCTION ingest_set_standings(days date[], tenants uuid[], envs text[], parcels uuid[], states bigint[], standings bytea[])
+    RETURNS void LANGUAGE plpgsql
+    SET search_path = pg_catalog, public, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$ BEGIN
+    UPDATE accepted_parcels p SET states = u.states, standings = u.standings
+    FROM unnest(ingest_set_standings.days, tenants, envs, parcels, ingest_set_standings.states, ingest_set_standings.standings)
+        AS u (day, tenant_id, env, parcel_id, states, standings)
+    WHERE p.day = u.day AND p.tenant_id = u.tenant_id AND p.env = u.env AND p.parcel_id = u.parcel_id;
+END $$;
+REVOKE ALL ON FUNCTION ingest_set_standings FROM PUBLIC;
+DO $$ BEGIN EXECUTE format('GRANT EXECUTE ON FUNCTION ingest_set_standings TO %I', onlinesms_role('worker')); END $$;
+
+-- The messages that have a reference of their sender, to find them by it.
+CREATE TABLE message_references (
+    day date NOT NULL, -- UTC day of the message
+    tenant_id uuid NOT NULL,
+    env text NOT NULL CHECK (env IN ('live', 'test')),
+    client_reference text NOT NULL,
+    message_id uuid NOT NULL,
+    PRIMARY KEY (tenant_id, env, client_reference, message_id, day)
+) PARTITION BY RANGE (day);
+CALL onlinesms_partition_by_day('message_references');
+CALL onlinesms_secure_table('message_references');
 
 -- What happened, append-only: a row for all that one event parcel says of one accepted parcel (message.AppendEvent).
 CREATE TABLE message_events (
@@ -63,23 +96,12 @@ CREATE TABLE message_events (
     parcel_id uuid NOT NULL, -- accepted parcel: a message id with its last 10 bits cleared
     event_id uuid NOT NULL, -- parcel of the event; the accepted parcel itself for what ingest refused
     pack bytea NOT NULL,
-    contents bytea, -- sealed texts as rendered (message.AppendContent), for parcels in variable_parcels
+    contents bytea, -- sealed texts as rendered (message.AppendContent), for parcels with by_variables
     PRIMARY KEY (tenant_id, parcel_id, event_id, day)
 ) PARTITION BY RANGE (day);
 ALTER TABLE message_events ALTER COLUMN contents SET STORAGE EXTERNAL; -- sealed bytes do not compress
 CALL onlinesms_partition_by_day('message_events');
 CALL onlinesms_secure_table('message_events');
-
--- Accepted parcels with messages sent by variables: their texts are made by compliance and are kept when it clears them.
--- Of messages sent by text the accepted parcel has it.
-CREATE TABLE variable_parcels (
-    day date NOT NULL, -- UTC day of the parcel
-    tenant_id uuid NOT NULL,
-    parcel_id uuid NOT NULL,
-    PRIMARY KEY (tenant_id, parcel_id, day)
-) PARTITION BY RANGE (day);
-CALL onlinesms_partition_by_day('variable_parcels');
-CALL onlinesms_secure_table('variable_parcels');
 
 -- Keys and answers of the last 24 hours. Not partitioned: the key must be unique whatever the day.
 CREATE TABLE idempotency (
@@ -93,18 +115,3 @@ CREATE TABLE idempotency (
 );
 CREATE INDEX idempotency_expire ON idempotency (expire_time);
 CALL onlinesms_secure_table('idempotency');
-
--- Sets final states, only upward by (round, rank), for messages of one day. A function for its settings: a day begins
--- with an empty partition, for which the planner likes sequential scans, and a plan kept from then would read ever more.
-CREATE FUNCTION ingest_finish(the_day date, tenants uuid[], envs text[], ids uuid[], rounds int[], states smallint[])
-    RETURNS void LANGUAGE sql
-    SET search_path = pg_catalog, public, pg_temp
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-AS $$
-    UPDATE messages m SET final_round = u.round, final_state = u.state
-    FROM unnest(tenants, envs, ids, rounds, states) AS u (tenant_id, env, message_id, round, state)
-    WHERE m.day = the_day AND m.tenant_id = u.tenant_id AND m.env = u.env AND m.message_id = u.message_id
-        AND (m.final_state IS NULL OR (m.final_round, m.final_state) < (u.round, u.state))
-$$;
-REVOKE ALL ON FUNCTION ingest_finish FROM PUBLIC;
-DO $$ BEGIN EXECUTE format('GRANT EXECUTE ON FUNCTION ingest_finish TO %I', onlinesms_role('worker')); END $$;
