@@ -47,7 +47,6 @@ type world struct {
 	mu     sync.Mutex
 	states map[uuid.UUID][]string // events by message, in the order of publishing
 	last   map[uuid.UUID]*dispatchv1.Outcome
-	closed bool
 }
 
 // newWorld starts an operator with one test and one live account.
@@ -80,7 +79,9 @@ func newWorld(t testing.TB, knobs func(*smsc.Knobs)) *world {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		sim.Shutdown(ctx)
-		<-served
+		if err := <-served; err != nil {
+			t.Errorf("simulator: %v", err)
+		}
 	})
 	return w
 }

@@ -134,7 +134,7 @@ func TestHandle(t *testing.T) {
 	a, b, c := wire([]byte("a")), wire([]byte("b")), wire([]byte("c"))
 	taker := &basket{err: errors.New("as it is")}
 	batch := []eventbus.Delivery{cleared(t, a, b), cleared(t, c)}
-	if err := NewHandler(taker).Handle(t.Context(), batch); err != taker.err {
+	if err := NewHandler(taker).Handle(t.Context(), batch); !errors.Is(err, taker.err) {
 		t.Errorf("the taker's error: %v", err)
 	}
 	if len(taker.parcels) != 3 {

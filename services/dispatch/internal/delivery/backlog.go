@@ -238,10 +238,19 @@ func (r *ring) grow() {
 // waiting is a heap by time.
 type waiting []*Message
 
-func (w waiting) Len() int           { return len(w) }
+// Len implements heap.Interface.
+func (w waiting) Len() int { return len(w) }
+
+// Less implements heap.Interface.
 func (w waiting) Less(i, j int) bool { return w[i].notDue.Before(w[j].notDue) }
-func (w waiting) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
-func (w *waiting) Push(m any)        { *w = append(*w, m.(*Message)) }
+
+// Swap implements heap.Interface.
+func (w waiting) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
+
+// Push implements heap.Interface.
+func (w *waiting) Push(m any) { *w = append(*w, m.(*Message)) }
+
+// Pop implements heap.Interface.
 func (w *waiting) Pop() any {
 	old := *w
 	m := old[len(old)-1]

@@ -539,7 +539,7 @@ func TestTenantSeesOnlyItsRows(t *testing.T) {
 // BenchmarkRecord is one transaction of 500 results and the receipts of the 500 before.
 func BenchmarkRecord(b *testing.B) {
 	f := newFixture(b)
-	f.Store.publish = func(...eventbus.Parcel) {}
+	f.publish = func(...eventbus.Parcel) {}
 	var before []delivery.Receipt
 	n := 0
 	b.ReportAllocs()
