@@ -51,7 +51,7 @@ func wire(contents ...[]byte) *compliancev1.ClearedParcel {
 	id, tenant := uuid.Must(uuid.NewV7()), uuid.New()
 	p := &compliancev1.ClearedParcel{ParcelId: id[:], TenantId: tenant[:], CorrelationId: id[:]}
 	for i, c := range contents {
-		message := uuid.UUID{byte(i + 1)}
+		message := uuid.UUID{byte(i%255 + 1), byte(i / 255)}
 		p.Messages = append(p.Messages, &compliancev1.ClearedMessage{
 			MessageId: message[:], EntityId: "1701158019811140068", Header: "ABCBNK", TemplateId: "1107160000000000011", Content: c,
 			ChainHash: []byte{0xAB, 0x01}, ExpireTimeUs: 1_000_000, Category: typev1.Category_PROMOTIONAL, Round: 2,
