@@ -107,32 +107,6 @@ func (p *Platform) startServices(ctx context.Context) error {
 	return together(ctx, waits...)
 }
 
-func (p *Platform) startServices(ctx context.Context) error {
-	var waits []func(context.Context) error
-	for _, service := range services {
-		for index := range p.options.Replicas {
-			child, err := p.startService(service, index)
-			if err != nil {
-				return err
-			}
-			url := "http://" + loopback(p.at.replicas[index].admin[service]) + "/readyz"
-			waits = append(waits, func(ctx context.Context) error {
-				return until(ctx, service+suffix(index), child, answers(url))
-			})
-		}
-	}
-	return together(ctx, waits...)
-}
-
-// readyPath is where a service says that it is ready. Audit publishes nothing and so never asks whether NATS is durable,
-// without which its bus calls itself unready: of audit we ask only that it lives.
-func readyPath(service string) string {
-	if service == "audit" {
-		return "/healthz"
-	}
-	return "/readyz"
-}
-
 func (p *Platform) startService(service string, index int) (*supervise.Child, error) {
 	env, err := p.environment(service, index)
 	if err != nil {
