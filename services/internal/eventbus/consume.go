@@ -19,10 +19,13 @@ const (
 	finishWithin     = 10 * time.Second // a handler at work when the service stops may finish
 )
 
-// Subscription is one work consumer: any number of replicas may consume the same durable.
+// Subscription is one work consumer: any number of replicas may consume the same durable. Linger is for consumers that
+// only record (audit, states, the feed): at a few hundred single sends a second a transaction an event would take the
+// processor from those on the messages' way.
 type Subscription struct {
 	Stream, Durable string
 	MaxEvents       int                         // deliveries a batch; 0: 16
+	Linger          time.Duration               // how long a batch waits for more after its first event; 0: not at all
 	Gate            func(context.Context) error // optional: blocks until more may be taken; an error is waited out
 	Handler         Handler
 	DeadLetters     DeadLetters // nil: what cannot succeed is tried for ever
@@ -141,7 +144,7 @@ func (w *worker) gate(ctx context.Context) error {
 func (w *worker) gather(ctx context.Context, held <-chan jetstream.Msg) (batch []*taken) {
 	var over <-chan time.Time // never, for the first message
 	for len(batch) < w.sub.MaxEvents {
-		if n := len(batch); n > 0 && len(held) == 0 && batch[n-1].pending == 0 {
+		if n := len(batch); n > 0 && len(held) == 0 && batch[n-1].pending == 0 && w.sub.Linger == 0 {
 			return batch
 		}
 		select {
@@ -156,7 +159,7 @@ func (w *worker) gather(ctx context.Context, held <-chan jetstream.Msg) (batch [
 			return batch
 		}
 		if over == nil {
-			over = time.After(gatherWait)
+			over = time.After(max(gatherWait, w.sub.Linger))
 		}
 	}
 	return batch

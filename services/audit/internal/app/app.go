@@ -52,6 +52,9 @@ func Serve(ctx context.Context, _ []string) error {
 	return service.Run(ctx, tel.Log, append([]service.Task{admin}, a.tasks()...)...)
 }
 
+// linger gathers events into one transaction: entries are due within a second (design invariant 6).
+const linger = 100 * time.Millisecond
+
 // audit is the service's rooms, joined.
 type audit struct {
 	cfg      Config
@@ -119,7 +122,8 @@ func (a *audit) tasks() []service.Task {
 			Name: "consume " + strings.ToLower(stream),
 			Run: func(ctx context.Context) error {
 				return a.bus.Consume(ctx, eventbus.Subscription{
-					Stream: stream, Durable: store.Consumer, MaxEvents: 64, Handler: handler.Handle, DeadLetters: letters,
+					Stream: stream, Durable: store.Consumer, MaxEvents: 128, Linger: linger, Handler: handler.Handle,
+					DeadLetters: letters,
 				})
 			},
 		})

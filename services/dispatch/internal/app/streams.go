@@ -1,6 +1,8 @@
 package app
 
 import (
+	"time"
+
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/consumer"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 )
@@ -13,8 +15,10 @@ const (
 
 var lanes = []string{eventbus.LaneOTP, eventbus.LaneInteractive, eventbus.LaneBulk}
 
-// feedShare is FEED's part of the budget.
-const feedShare = 0.2
+const (
+	feedShare  = 0.2                   // FEED's part of the budget
+	feedLinger = 20 * time.Millisecond // news for outside may wait so long for more of it
+)
 
 // streams are the streams dispatch owns: its events, and FEED.
 func streams() []eventbus.Stream {
@@ -44,7 +48,7 @@ func (d *dispatch) subscriptions() []eventbus.Subscription {
 	for _, producer := range []string{"ingest", "compliance", "dispatch"} {
 		for _, lane := range lanes {
 			list = append(list, eventbus.Subscription{
-				Stream: eventbus.StreamName(producer, lane), Durable: feedDurable, MaxEvents: 32,
+				Stream: eventbus.StreamName(producer, lane), Durable: feedDurable, MaxEvents: 32, Linger: feedLinger,
 				Handler: d.feed.Handle, DeadLetters: d.letters,
 			})
 		}

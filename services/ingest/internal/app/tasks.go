@@ -17,6 +17,8 @@ const (
 	countEvery = time.Second      // the outbox, for load shedding
 	purgeEvery = 10 * time.Minute // expired idempotency keys
 	purgeRows  = 5000             // in a statement
+	// stateLinger gathers events into one transaction: what GetMessage shows may be so much behind.
+	stateLinger = 25 * time.Millisecond
 )
 
 // tasks in the order they start. They stop in reverse: the door takes no more calls and lets those in flight finish,
@@ -35,7 +37,7 @@ func (i *ingest) tasks() []service.Task {
 	for _, producer := range []string{"compliance", "dispatch"} {
 		for _, lane := range lanes {
 			s := eventbus.Subscription{
-				Stream: eventbus.StreamName(producer, lane), Durable: name, MaxEvents: 32,
+				Stream: eventbus.StreamName(producer, lane), Durable: name, MaxEvents: 32, Linger: stateLinger,
 				Handler: handler.Handle, DeadLetters: letters,
 			}
 			tasks = append(tasks, service.Task{
