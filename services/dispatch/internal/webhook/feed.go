@@ -31,8 +31,8 @@ func NewFeed(publisher Publisher) *Feed { return &Feed{publisher} }
 // Handle publishes the news of a batch and returns when they are durable. Events that are nobody's news are passed over.
 func (f *Feed) Handle(ctx context.Context, batch []eventbus.Delivery) error {
 	var out []eventbus.Raw
-	for i := range batch {
-		events, err := translate(&batch[i])
+	for _, alike := range bySubject(batch) {
+		events, err := translate(alike)
 		if err != nil {
 			return err
 		}
@@ -44,6 +44,24 @@ func (f *Feed) Handle(ctx context.Context, batch []eventbus.Delivery) error {
 	return f.publisher.PublishRawBatch(ctx, out)
 }
 
+// bySubject puts the events of a batch that have the same type, environment and lane together, in the order of their
+// first: what came at once for a tenant goes out as one event, which costs one fsync.
+func bySubject(batch []eventbus.Delivery) [][]*eventbus.Delivery {
+	at := map[string]int{}
+	var groups [][]*eventbus.Delivery
+	for i := range batch {
+		d := &batch[i]
+		n, ok := at[d.Subject]
+		if !ok {
+			n = len(groups)
+			at[d.Subject] = n
+			groups = append(groups, nil)
+		}
+		groups[n] = append(groups[n], d)
+	}
+	return groups
+}
+
 // share is the news of one tenant in an event.
 type share struct {
 	tenant  uuid.UUID
@@ -52,44 +70,55 @@ type share struct {
 	ends    []int    // where in news each ends
 }
 
-// translate makes FEED events of an event: one a tenant, in the order of their first parcel.
-func translate(d *eventbus.Delivery) ([]eventbus.Raw, error) {
-	shape, ok := shapes[d.Event]
+// translate makes FEED events of events of one subject: one a tenant, in the order of their first parcel.
+func translate(alike []*eventbus.Delivery) ([]eventbus.Raw, error) {
+	shape, ok := shapes[alike[0].Event]
 	if !ok {
 		return nil, nil
 	}
-	views, err := eventbus.Parcels(d.Data)
+	head, err := eventbus.Metadata(alike[0].Data)
 	if err != nil {
 		return nil, err
 	}
-	head, err := eventbus.Metadata(d.Data)
+	shares, err := shape.shares(alike)
 	if err != nil {
 		return nil, err
 	}
-	byTenant := map[uuid.UUID]*share{}
-	var order []*share
-	for i := range views {
-		v := &views[i]
-		s := byTenant[v.Tenant]
-		if s == nil {
-			s = &share{tenant: v.Tenant}
-			byTenant[v.Tenant] = s
-			order = append(order, s)
-		}
-		s.parcels = append(s.parcels, v.ID[:])
-		if s.news, s.ends, err = shape.read(s.news, s.ends, v.Payload); err != nil {
-			return nil, errs.E(errs.Invalid, "EVENT_MALFORMED", "a parcel cannot be read", err)
-		}
-	}
-	out := make([]eventbus.Raw, 0, len(order))
-	for _, s := range order {
-		raws, err := s.raws(d, head)
+	out := make([]eventbus.Raw, 0, len(shares))
+	for _, s := range shares {
+		raws, err := s.raws(alike[0], head)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, raws...)
 	}
 	return out, nil
+}
+
+// shares sorts the parcels of events by tenant.
+func (shape *shape) shares(alike []*eventbus.Delivery) ([]*share, error) {
+	byTenant := map[uuid.UUID]*share{}
+	var order []*share
+	for _, d := range alike {
+		views, err := eventbus.Parcels(d.Data)
+		if err != nil {
+			return nil, err
+		}
+		for i := range views {
+			v := &views[i]
+			s := byTenant[v.Tenant]
+			if s == nil {
+				s = &share{tenant: v.Tenant}
+				byTenant[v.Tenant] = s
+				order = append(order, s)
+			}
+			s.parcels = append(s.parcels, v.ID[:])
+			if s.news, s.ends, err = shape.read(s.news, s.ends, v.Payload); err != nil {
+				return nil, errs.E(errs.Invalid, "EVENT_MALFORMED", "a parcel cannot be read", err)
+			}
+		}
+	}
+	return order, nil
 }
 
 // maxNews bounds an event of FEED: 1,000 updates stay well below the 1 MiB of a message.

@@ -149,9 +149,42 @@ func BenchmarkFeed(b *testing.B) {
 	d := event(b, "onlinesms.dispatch.v1.MessagesUndelivered", pack)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := translate(&d); err != nil {
+		if _, err := translate([]*eventbus.Delivery{&d}); err != nil {
 			b.Fatal(err)
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/msg")
+}
+
+func TestABatchIsOneEventATenant(t *testing.T) {
+	var published shelf
+	tenant := uuid.New()
+	var batch []eventbus.Delivery
+	for range 5 {
+		batch = append(batch, accepted(t, tenant))
+	}
+	if err := NewFeed(&published).Handle(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if len(published) != 1 {
+		t.Fatalf("5 events of one tenant went out as %d", len(published))
+	}
+	var got feedv1.MessagesAccepted
+	if err := proto.Unmarshal(published[0].Data, &got); err != nil || len(got.GetMessages()) != 5 {
+		t.Errorf("%d messages are told of (%v), want 5", len(got.GetMessages()), err)
+	}
+}
+
+// accepted is an event with one message of a tenant.
+func accepted(t *testing.T, tenant uuid.UUID) eventbus.Delivery {
+	t.Helper()
+	id := uuid.Must(uuid.NewV7())
+	data, err := proto.Marshal(&ingestv1.MessagesAccepted{Metadata: &eventv1.Metadata{}, Parcels: []*ingestv1.AcceptedParcel{{
+		ParcelId: id[:], TenantId: tenant[:], Messages: []*ingestv1.AcceptedMessage{{MessageId: id[:]}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := "onlinesms.ingest.v1.MessagesAccepted"
+	return eventbus.Delivery{Event: event, Env: "test", Lane: "otp", Subject: eventbus.Subject(event, "test", "otp"), Data: data}
 }

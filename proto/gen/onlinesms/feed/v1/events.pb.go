@@ -127,7 +127,8 @@ func (x *MessageUpdate) GetOperatorCode() string {
 // MessagesAccepted: messages of the tenant that are accepted and durable.
 type MessagesAccepted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shared head; event_id is the key to drop repeats by.
+	// Shared head; event_id tells repeats. After a crash of ours news may come again in another event: the message, the
+	// event type and its time tell those.
 	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// UUID of the tenant; equal to the subject's last token.
 	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -191,7 +192,8 @@ func (x *MessagesAccepted) GetMessages() []*MessageUpdate {
 // MessagesHeld: messages of the tenant that are waiting for their time.
 type MessagesHeld struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shared head; event_id is the key to drop repeats by.
+	// Shared head; event_id tells repeats. After a crash of ours news may come again in another event: the message, the
+	// event type and its time tell those.
 	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// UUID of the tenant; equal to the subject's last token.
 	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -255,7 +257,8 @@ func (x *MessagesHeld) GetMessages() []*MessageUpdate {
 // MessagesCleared: messages of the tenant that are cleared by the rules.
 type MessagesCleared struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shared head; event_id is the key to drop repeats by.
+	// Shared head; event_id tells repeats. After a crash of ours news may come again in another event: the message, the
+	// event type and its time tell those.
 	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// UUID of the tenant; equal to the subject's last token.
 	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -319,7 +322,8 @@ func (x *MessagesCleared) GetMessages() []*MessageUpdate {
 // MessagesRefused: messages of the tenant that are refused by the rules.
 type MessagesRefused struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shared head; event_id is the key to drop repeats by.
+	// Shared head; event_id tells repeats. After a crash of ours news may come again in another event: the message, the
+	// event type and its time tell those.
 	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// UUID of the tenant; equal to the subject's last token.
 	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -383,7 +387,8 @@ func (x *MessagesRefused) GetMessages() []*MessageUpdate {
 // MessagesSubmitted: messages of the tenant that are taken by the operator.
 type MessagesSubmitted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shared head; event_id is the key to drop repeats by.
+	// Shared head; event_id tells repeats. After a crash of ours news may come again in another event: the message, the
+	// event type and its time tell those.
 	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// UUID of the tenant; equal to the subject's last token.
 	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -447,7 +452,8 @@ func (x *MessagesSubmitted) GetMessages() []*MessageUpdate {
 // MessagesUnknown: messages of the tenant that are submitted without an answer.
 type MessagesUnknown struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shared head; event_id is the key to drop repeats by.
+	// Shared head; event_id tells repeats. After a crash of ours news may come again in another event: the message, the
+	// event type and its time tell those.
 	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// UUID of the tenant; equal to the subject's last token.
 	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -511,7 +517,8 @@ func (x *MessagesUnknown) GetMessages() []*MessageUpdate {
 // MessagesFailed: messages of the tenant that are refused by the operator at submit.
 type MessagesFailed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shared head; event_id is the key to drop repeats by.
+	// Shared head; event_id tells repeats. After a crash of ours news may come again in another event: the message, the
+	// event type and its time tell those.
 	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// UUID of the tenant; equal to the subject's last token.
 	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -575,7 +582,8 @@ func (x *MessagesFailed) GetMessages() []*MessageUpdate {
 // MessagesReturned: messages of the tenant that are given back by dispatch to wait.
 type MessagesReturned struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shared head; event_id is the key to drop repeats by.
+	// Shared head; event_id tells repeats. After a crash of ours news may come again in another event: the message, the
+	// event type and its time tell those.
 	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// UUID of the tenant; equal to the subject's last token.
 	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -639,7 +647,8 @@ func (x *MessagesReturned) GetMessages() []*MessageUpdate {
 // MessagesDelivered: messages of the tenant that are delivered by the operator's receipt.
 type MessagesDelivered struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shared head; event_id is the key to drop repeats by.
+	// Shared head; event_id tells repeats. After a crash of ours news may come again in another event: the message, the
+	// event type and its time tell those.
 	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// UUID of the tenant; equal to the subject's last token.
 	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -703,7 +712,8 @@ func (x *MessagesDelivered) GetMessages() []*MessageUpdate {
 // MessagesUndelivered: messages of the tenant that are undelivered by the operator's receipt.
 type MessagesUndelivered struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shared head; event_id is the key to drop repeats by.
+	// Shared head; event_id tells repeats. After a crash of ours news may come again in another event: the message, the
+	// event type and its time tell those.
 	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// UUID of the tenant; equal to the subject's last token.
 	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -767,7 +777,8 @@ func (x *MessagesUndelivered) GetMessages() []*MessageUpdate {
 // MessagesExpired: messages of the tenant that are expired.
 type MessagesExpired struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shared head; event_id is the key to drop repeats by.
+	// Shared head; event_id tells repeats. After a crash of ours news may come again in another event: the message, the
+	// event type and its time tell those.
 	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// UUID of the tenant; equal to the subject's last token.
 	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
