@@ -165,6 +165,7 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 		Verifier:   tenant.NewVerifier(i.store, peppers, i.now),
 		Register:   func(r grpc.ServiceRegistrar) { ingestv1.RegisterMessageServiceServer(r, server) },
 		Compliance: compliance, Audit: audit, OpenAPI: openapi.Document, Log: i.log,
+		Traced: cfg.TraceEndpoint != "",
 	})
 	return err
 }

@@ -56,7 +56,7 @@ func TestLifeOfAMessage(t *testing.T) {
 			&dispatchv1.OutcomeParcel{ParcelId: raw, TenantId: demoTenant[:], Outcomes: []*dispatchv1.Outcome{o}}))
 	}
 	// Backwards: any order must give the same timeline.
-	outcome(&dispatchv1.MessagesDelivered{}, 4, &dispatchv1.Outcome{Round: 1, OperatorCode: "000"})
+	outcome(&dispatchv1.MessagesDelivered{}, 4, &dispatchv1.Outcome{Round: 1, OperatorCode: "000", DoneTimeUs: at(0)})
 	outcome(&dispatchv1.MessagesSubmitted{}, 3, &dispatchv1.Outcome{Round: 1, Encoding: "GSM7", Segments: 2, Route: "sim"})
 	parcelID, raw := event()
 	compliance.Publish(parcel(t, &compliancev1.MessagesCleared{}, "live", eventbus.LaneInteractive, parcelID, &compliancev1.ClearedParcel{
@@ -82,6 +82,7 @@ func TestLifeOfAMessage(t *testing.T) {
 	}
 	if got.GetState() != typev1.MessageState_DELIVERED || got.GetEncoding() != "GSM7" || got.GetSegmentCount() != 2 ||
 		got.GetTo() != "+9198XXXXXX10" || got.GetText() != "" || got.GetLane() != "interactive" || got.GetClientReference() != "order-17" ||
+		got.GetTimeline()[4].GetOperatorTime().AsTime().UnixMicro() != at(0) || got.GetTimeline()[3].GetOperatorTime() != nil ||
 		got.GetTimeline()[1].GetReasons()[0].GetCode() != "SCHEDULED" || got.GetTimeline()[1].GetDueTime() == nil {
 		t.Errorf("%v", got)
 	}
@@ -267,6 +268,9 @@ func TestListPages(t *testing.T) {
 	resp := w.request(t, "GET", "/v1/messages?clientReference=ref-1", "", bearer(w.live)...)
 	if n := strings.Count(string(resp.body), `"ref-1"`); n != 2 {
 		t.Errorf("%d messages with the reference: %s", n, resp.body)
+	}
+	if resp := w.request(t, "GET", "/v1/messages?clientReference=none", "", bearer(w.live)...); string(resp.body) != `{"messages":[]}` {
+		t.Errorf("an empty list: %s", resp.body)
 	}
 	for query, field := range map[string]string{
 		"stat=DELIVERED": "stat", "pageSize=x": "pageSize", "pageSize=501": "pageSize", "state=PERHAPS": "state",

@@ -31,6 +31,8 @@ type Config struct {
 	ComplianceAddr string `env:"COMPLIANCE_ADDR"`
 	// AuditAddr is audit's inner gRPC server, host:port. Without it audit events cannot be asked for.
 	AuditAddr string `env:"AUDIT_ADDR"`
+	// TraceEndpoint is the collector telemetry exports to. Without it the door makes no spans.
+	TraceEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
 
 // SecretFiles names the files ingest's secrets are in; each mode 0600.

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,13 +14,50 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// codec is the JSON of the API: lowerCamel names, no empty fields, nothing unknown and nothing after the document.
+// codec is the JSON of the API: lowerCamel names, no empty fields but a page's list, nothing unknown and nothing after
+// the document.
 type codec struct{ runtime.JSONPb }
 
 func newCodec() *codec {
 	return &codec{runtime.JSONPb{UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false}}}
+}
+
+// Marshal writes an answer. The list of a page is there also when it is empty: protojson knows all empty fields or none.
+func (c *codec) Marshal(v any) ([]byte, error) {
+	body, err := c.JSONPb.Marshal(v)
+	if m, ok := v.(proto.Message); ok && err == nil {
+		if list := emptyList(m.ProtoReflect()); list != "" {
+			body = withEmptyList(body, list)
+		}
+	}
+	return body, err
+}
+
+// emptyList is the JSON name of a page's list when it is empty: of what has a next_page_token, the repeated field.
+func emptyList(m protoreflect.Message) string {
+	fields := m.Descriptor().Fields()
+	if fields.ByName("next_page_token") == nil {
+		return ""
+	}
+	for i := range fields.Len() {
+		if f := fields.Get(i); f.IsList() && !m.Has(f) {
+			return f.JSONName()
+		}
+	}
+	return ""
+}
+
+// withEmptyList puts an empty list before the fields of a JSON object.
+func withEmptyList(object []byte, name string) []byte {
+	fields := bytes.TrimLeft(object, "{ \n")
+	with := append(make([]byte, 0, len(object)+len(name)+8), `{"`+name+`":[]`...)
+	if len(fields) > 0 && fields[0] != '}' {
+		with = append(with, ',')
+	}
+	return append(with, fields...)
 }
 
 // NewDecoder reads the whole body, which the door has bounded.

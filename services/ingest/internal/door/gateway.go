@@ -57,13 +57,18 @@ func newGateway(ctx context.Context, conn *grpc.ClientConn, g *guard, allow func
 // The interceptors of the gRPC server check the key again; from its cache that costs a microsecond.
 func (g *guard) beforeBody(next runtime.HandlerFunc) runtime.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
-		if _, err := g.admit(r.Context(), methodOf(r), r.Header.Values("Authorization")); err != nil {
+		method := methodOf(r)
+		if method == "" { // a path the gateway takes with an empty id in it
+			writeRoutingError(w, r, http.StatusNotFound, allowed)
+			return
+		}
+		if _, err := g.admit(r.Context(), method, r.Header.Values("Authorization")); err != nil {
 			problemOf(err).write(w, r)
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store") // answers are of one tenant, and may hold a number
 		if r.Method == http.MethodPost {
-			if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+			if !mayBeJSON(r.Header.Get("Content-Type")) {
 				newProblem(http.StatusUnsupportedMediaType, "CONTENT_TYPE", "the body must be application/json").write(w, r)
 				return
 			}
@@ -82,13 +87,24 @@ func (g *guard) beforeBody(next runtime.HandlerFunc) runtime.HandlerFunc {
 	}
 }
 
+// mayBeJSON tells whether a body said to be of that type is read as JSON: also when nothing is said, or what curl -d
+// says by itself. That opens nothing to other sites' pages: a call needs the key, which no browser adds.
+func mayBeJSON(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (kind == "application/json" || kind == "application/x-www-form-urlencoded" ||
+		strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json"))
+}
+
 func tooLarge(limit int64) *problem {
 	p := newProblem(http.StatusRequestEntityTooLarge, "REQUEST_TOO_LARGE", "the body is larger than this method takes")
 	p.Metadata = map[string]string{"limit_bytes": itoa(limit)}
 	return p
 }
 
-// methodOf is the RPC behind a matched route.
+// methodOf is the RPC behind a request's route; empty when there is none.
 func methodOf(r *http.Request) string {
 	for _, route := range routes {
 		if route.method == r.Method && route.matches(r.URL.Path) {

@@ -2,14 +2,29 @@ package door
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
-// metrics counts what did not get in.
-type metrics struct{ refused, plaintext metric.Int64Counter }
+// metrics counts what did not get in and times what did.
+type metrics struct {
+	refused, plaintext metric.Int64Counter
+	duration           metric.Float64Histogram
+	outcomes           *sync.Map // outcome -> []metric.RecordOption: making one costs more than the rest
+}
+
+// outcome of a call.
+type outcome struct {
+	method string
+	code   codes.Code
+}
 
 func newMetrics() metrics {
 	meter := otel.Meter("github.com/onlinesms/onlinesms/services/ingest/internal/door")
@@ -20,7 +35,14 @@ func newMetrics() metrics {
 		}
 		return c
 	}
+	duration, err := meter.Float64Histogram("onlinesms.ingest.call.duration", metric.WithUnit("s"),
+		metric.WithDescription("Time of unary calls at the door, by method and gRPC code"),
+		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30))
+	if err != nil {
+		otel.Handle(err)
+	}
 	return metrics{
+		duration: duration, outcomes: &sync.Map{},
 		refused:   counter("onlinesms.ingest.refused_calls", "Calls refused at the door, by reason"),
 		plaintext: counter("onlinesms.ingest.plaintext_attempts", "Plain HTTP sent to the HTTPS port"),
 	}
@@ -28,4 +50,22 @@ func newMetrics() metrics {
 
 func (m metrics) refuse(ctx context.Context, reason string) {
 	m.refused.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", reason)))
+}
+
+// unary is the outermost interceptor.
+func (m metrics) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	start := time.Now()
+	resp, err := handle(ctx, req)
+	m.duration.Record(ctx, time.Since(start).Seconds(), m.of(outcome{info.FullMethod, status.Code(err)})...)
+	return resp, err
+}
+
+func (m metrics) of(o outcome) []metric.RecordOption {
+	if known, ok := m.outcomes.Load(o); ok {
+		return known.([]metric.RecordOption)
+	}
+	set := attribute.NewSet(attribute.String("method", o.method), attribute.String("code", o.code.String()))
+	made := []metric.RecordOption{metric.WithAttributeSet(set)}
+	m.outcomes.Store(o, made)
+	return made
 }

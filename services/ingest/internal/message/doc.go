@@ -20,11 +20,13 @@
 // # Gathering
 //
 // Each lane gathers by itself (design decision 2): a flush starts at once while fewer than two are in flight, else
-// requests wait for the next; so a lone request waits for nobody and 256 concurrent ones share a commit. A message id
+// requests wait for the next; so a lone request waits for nobody and 256 concurrent ones share a commit. While flushes
+// are large, a second one beside the first waits until it is large too. A message id
 // is its parcel's id with its index in the last 10 bits and the seal binds the content to that id, so ids are given
 // and content is sealed at the flush; the data key is fetched before gathering, so that a flush waits for no key.
 //
 // # State
 //
-// A message's state is the highest (round, rank) of its events, whatever order they come in; see Fold.
+// A message's state is the highest (round, rank) of its events, whatever order they come in; see Fold. Recording an event
+// raises the message's standing, which lists and filters read; see Standings.
 package message

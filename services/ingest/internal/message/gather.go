@@ -12,6 +12,11 @@ const (
 	flushesInFlight = 2     // a third would only wait for the disk that the first two keep busy
 	flushMessages   = 4000  // at most so many messages in a transaction: some 20 ms
 	laneMessages    = 40000 // waiting in memory; beyond, the lane is overloaded
+
+	// Flushes of crowdMessages and more in the mean show that many callers send at once. Then the second flush in flight
+	// gathers gatherMessages: each flush costs all services behind it a parcel. The first starts at once, always.
+	crowdMessages  = 16
+	gatherMessages = 250
 )
 
 // submission is a request on its way through a flush. Its outcome may be read once done is closed.
@@ -45,9 +50,21 @@ type gatherer struct {
 	waiting  []*submission
 	messages int // in waiting
 	inFlight int
+	mean     int // messages in a flush: of the last few, the latest counts a quarter
 }
 
-// add puts s in line and starts a flush when fewer than flushesInFlight are under way. It is false when the line is full.
+// mayFlush tells whether what waits may go beside the flushes that are under way.
+func (g *gatherer) mayFlush(underway int) bool {
+	switch {
+	case len(g.waiting) == 0 || underway >= flushesInFlight:
+		return false
+	case underway == 0 || g.mean < crowdMessages:
+		return true
+	}
+	return g.messages >= gatherMessages
+}
+
+// add puts s in line and starts a flush when it may. It is false when the line is full.
 func (g *gatherer) add(s *submission) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -56,14 +73,14 @@ func (g *gatherer) add(s *submission) bool {
 	}
 	g.waiting = append(g.waiting, s)
 	g.messages += len(s.messages)
-	if g.inFlight < flushesInFlight {
+	if g.mayFlush(g.inFlight) {
 		g.inFlight++
 		go g.run()
 	}
 	return true
 }
 
-// run flushes until nobody waits.
+// run flushes while it may. What it leaves waiting is for the flush that is under way beside it.
 func (g *gatherer) run() {
 	for batch := g.next(); batch != nil; batch = g.next() {
 		if batch = claimed(batch); len(batch) > 0 {
@@ -76,7 +93,7 @@ func (g *gatherer) run() {
 func (g *gatherer) next() []*submission {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.waiting) == 0 {
+	if !g.mayFlush(g.inFlight - 1) {
 		g.inFlight--
 		return nil
 	}
@@ -91,6 +108,7 @@ func (g *gatherer) next() []*submission {
 		g.waiting = nil // let go of the array behind what was taken
 	}
 	g.messages -= messages
+	g.mean = (3*g.mean + messages) / 4
 	return batch
 }
 

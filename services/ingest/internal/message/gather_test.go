@@ -110,6 +110,42 @@ func TestGatherWhileTwoFlushesAreInFlight(t *testing.T) {
 	})
 }
 
+// Many callers that send one message after the other share few flushes; once they are gone, nobody waits for another's.
+func TestACrowdSharesFlushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		var underway, most atomic.Int32
+		w.store.Before = func(message.Flush) error {
+			most.Store(max(most.Load(), underway.Add(1)))
+			time.Sleep(2 * time.Millisecond) // of the bubble's clock
+			underway.Add(-1)
+			return nil
+		}
+		send := func(callers, each int) {
+			var wg sync.WaitGroup
+			for range callers {
+				wg.Go(func() {
+					for range each {
+						if _, err := w.Accept(t.Context(), single("x")); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+		}
+		send(256, 20)
+		if n := len(w.store.Flushes()); n > 256*20/100 {
+			t.Errorf("%d messages in %d flushes, want 100 and more in each", w.store.Messages(), n)
+		}
+		send(1, 10)
+		most.Store(0)
+		if send(2, 10); most.Load() != 2 {
+			t.Errorf("of two callers %d are served at a time", most.Load())
+		}
+	})
+}
+
 func TestOnePoisonedRequestDoesNotSpoilTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
