@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -76,7 +77,7 @@ func TestRun(t *testing.T) {
 		t.Error(err)
 	}
 	<-s.Done()
-	if s.Err() != smpp.ErrUnbound {
+	if !errors.Is(s.Err(), smpp.ErrUnbound) {
 		t.Errorf("session ended with %v", s.Err())
 	}
 	raw, err := os.ReadFile(o.readyFile)

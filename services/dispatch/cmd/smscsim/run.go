@@ -30,11 +30,12 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	smppListener, err := net.Listen("tcp", o.smppAddr)
+	var listen net.ListenConfig
+	smppListener, err := listen.Listen(ctx, "tcp", o.smppAddr)
 	if err != nil {
 		return err
 	}
-	httpListener, err := net.Listen("tcp", o.httpAddr)
+	httpListener, err := listen.Listen(ctx, "tcp", o.httpAddr)
 	if err != nil {
 		return errors.Join(err, smppListener.Close())
 	}

@@ -164,7 +164,7 @@ func TestReader(t *testing.T) {
 				t.Errorf("%s: Ready = %v after %d", name, ready, want)
 			}
 		}
-		if _, err := reader.Next(); err != io.EOF {
+		if _, err := reader.Next(); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: %v at the end", name, err)
 		}
 	}
@@ -172,7 +172,7 @@ func TestReader(t *testing.T) {
 		t.Error(err)
 	}
 	cut := NewReader(bytes.NewReader(one[:20]), 0)
-	if _, err := cut.Next(); err != io.ErrUnexpectedEOF {
+	if _, err := cut.Next(); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("cut frame: %v", err)
 	}
 	for _, length := range []string{"\x00\x00\x00\x0f", "\x00\x01\x00\x01", "\xff\xff\xff\xff"} {

@@ -23,7 +23,11 @@ type slotHeap []int64
 func (h slotHeap) Len() int           { return len(h) }
 func (h slotHeap) Less(i, j int) bool { return h[i] < h[j] }
 func (h slotHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *slotHeap) Push(x any)        { *h = append(*h, x.(int64)) }
+
+// Push implements heap.Interface.
+func (h *slotHeap) Push(x any) { *h = append(*h, x.(int64)) }
+
+// Pop implements heap.Interface.
 func (h *slotHeap) Pop() any {
 	last := len(*h) - 1
 	x := (*h)[last]

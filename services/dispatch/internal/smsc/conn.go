@@ -2,6 +2,7 @@ package smsc
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"time"
 
@@ -85,7 +86,7 @@ func (s *Server) remove(c *conn) {
 	}
 	s.pump(c.account)
 	s.flush()
-	s.log.Info("unbound", "system_id", c.account.systemID, "bind", c.kind.String())
+	s.log.Info("unbound", slog.String("system_id", c.account.systemID), slog.String("bind", c.kind.String()))
 }
 
 func (a *account) drop(c *conn) {
@@ -194,7 +195,8 @@ func (s *Server) bind(c *conn, h smpp.Header, body []byte) error {
 	}
 	var err error
 	c.out, err = resp.AppendTo(c.out, kind, status, h.Sequence)
-	s.log.Info("bind", "system_id", request.SystemID, "bind", kind.String(), "status", status.String())
+	s.log.Info("bind", slog.String("system_id", request.SystemID), slog.String("bind", kind.String()),
+		slog.String("status", status.String()))
 	return err
 }
 

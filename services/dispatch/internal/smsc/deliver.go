@@ -3,6 +3,7 @@ package smsc
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/encoding"
@@ -231,6 +232,6 @@ func (s *Server) inject(a *account, m Inbound, delay time.Duration) (segments in
 func (s *Server) reply(receipt *delivery, text string, delay time.Duration) {
 	m := Inbound{From: receipt.from, To: receipt.to, Text: text}
 	if _, err := s.inject(receipt.account, m, delay); err != nil {
-		s.log.Error("rule's reply cannot be sent", "error", err)
+		s.log.Error("rule's reply cannot be sent", slog.Any("error", err))
 	}
 }

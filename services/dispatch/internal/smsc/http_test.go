@@ -3,6 +3,7 @@ package smsc
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -98,7 +99,7 @@ func TestShutdownDrains(t *testing.T) {
 		t.Errorf("receipt %+v", r)
 	}
 	<-c.Done()
-	if c.Err() != smpp.ErrUnbound {
+	if !errors.Is(c.Err(), smpp.ErrUnbound) {
 		t.Errorf("session ended with %v, want an unbind", c.Err())
 	}
 	if s := b.Stats(); s.Receipts.Pending != 0 || s.Binds.Now != 0 {

@@ -221,7 +221,7 @@ func TestHalfOpenPeer(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("silence was not noticed")
 	}
-	if r := c.result(); r.Outcome != smpp.Lost || c.Err() != smpp.ErrSilent {
+	if r := c.result(); r.Outcome != smpp.Lost || !errors.Is(c.Err(), smpp.ErrSilent) {
 		t.Errorf("result %+v, session %v", r, c.Err())
 	}
 }
