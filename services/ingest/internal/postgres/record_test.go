@@ -162,3 +162,28 @@ func TestStandingIsTheFold(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkRecord records one event of each message of a full parcel: 500 messages an operation.
+func BenchmarkRecord(b *testing.B) {
+	w := newWorld(b)
+	f := messagetest.NewFlush(w.now, 1, tenantA)
+	p := &f.Parcels[0]
+	for i := 2; i < message.MaxParcel; i++ {
+		p.Entries = append(p.Entries, message.Entry{ID: message.IDAt(p.ID, i), Message: p.Entries[0].Message})
+	}
+	if err := w.Accept(b.Context(), f); err != nil {
+		b.Fatal(err)
+	}
+	var round uint32
+	for b.Loop() {
+		c := chunk(*p, message.Event{Kind: message.KindSubmitted, Segments: 1, Encoding: "GSM7"})
+		c.Marks = c.Marks[:0]
+		for i := range message.MaxParcel {
+			c.Marks = append(c.Marks, message.Mark{Index: i, Standing: message.Standing{Round: round % message.MaxRound, State: message.StateSubmitted}})
+		}
+		round++
+		if err := w.Record(b.Context(), []message.Chunk{c}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -55,7 +55,7 @@ CALL onlinesms_secure_table('accepted_parcels');
 
 -- A row for each message, as standings say: for operators and tools, not for the service.
 CREATE VIEW message_states WITH (security_invoker = true) AS
-    SELECT p.day, p.tenant_id, p.env, p.lane, p.accept_time,
+    SELECT p.day, p.tenant_id, p.env, p.lane, p.accept_time, p.states AS parcel_states,
         (left(p.parcel_id::text, 32) || lpad(to_hex(('x' || right(p.parcel_id::text, 4))::bit(16)::int | i), 4, '0'))::uuid AS message_id,
         get_byte(p.standings, 2 * i) * 4 + get_byte(p.standings, 2 * i + 1) / 64 AS round,
         get_byte(p.standings, 2 * i + 1) % 64 * 2 AS state -- type.v1.MessageState
