@@ -16,13 +16,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
@@ -315,49 +311,6 @@ func (w *world) do(t *testing.T, h2 bool, method, path, content string, headers 
 		t.Errorf("%s %s: HTTP/%d, headers %v", method, path, resp.ProtoMajor, resp.Header)
 	}
 	return resp, answer
-}
-
-func TestJSONAndGRPCMeetTheSameInterceptors(t *testing.T) {
-	w := newWorld(t)
-	resp, content := w.do(t, true, "POST", "/v1/messages", body, "Authorization", "Bearer all", "X-Request-Id", "mine-1")
-	var sent map[string]string
-	if err := json.Unmarshal(content, &sent); err != nil || resp.StatusCode != 200 || !cmp.Equal(sent, map[string]string{"messageId": "key/all", "state": "ACCEPTED"}) {
-		t.Errorf("%d %s", resp.StatusCode, content)
-	}
-	if resp.Header.Get("X-Request-Id") != "mine-1" || resp.Header.Get("Content-Type") != "application/json" {
-		t.Errorf("headers %v", resp.Header)
-	}
-	conn, err := grpc.NewClient(w.GRPCAddr().String(), grpc.WithTransportCredentials(credentials.NewTLS(w.tls())))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	client := ingestv1.NewMessageServiceClient(conn)
-	var header metadata.MD
-	got, err := client.SendMessage(withKey(t, "all"), &ingestv1.SendMessageRequest{}, grpc.Header(&header))
-	if err != nil || got.GetMessageId() != "key/all" || len(header.Get(requestIDKey)) != 1 {
-		t.Errorf("%v, %v, %v", got, err, header)
-	}
-	for key, want := range map[string]codes.Code{"wrong": codes.Unauthenticated, "none": codes.PermissionDenied} {
-		if _, err := client.SendMessage(withKey(t, key), &ingestv1.SendMessageRequest{}); status.Code(err) != want {
-			t.Errorf("key %s: %v", key, err)
-		}
-	}
-	if _, err := client.SendMessage(t.Context(), &ingestv1.SendMessageRequest{}); status.Code(err) != codes.Unauthenticated {
-		t.Errorf("no key: %v", err)
-	}
-	twice := metadata.AppendToOutgoingContext(withKey(t, "all"), "authorization", "Bearer none")
-	if _, err := client.SendMessage(twice, &ingestv1.SendMessageRequest{}); status.Code(err) != codes.Unauthenticated {
-		t.Errorf("two keys: %v", err)
-	}
-	decisions := compliancev1.NewComplianceServiceClient(conn)
-	if d, err := decisions.GetDecision(withKey(t, "all"), &compliancev1.GetDecisionRequest{MessageId: "m"}); err != nil || d.GetDecisions()[0].GetRulePack() != "key/alllivetrue" {
-		t.Errorf("forwarded: %v, %v", d, err)
-	}
-	if _, err := decisions.GetTemplateCategory(withKey(t, "all"), &compliancev1.GetTemplateCategoryRequest{}); status.Code(err) != codes.Unimplemented {
-		t.Errorf("an inner method is offered: %v", err)
-	}
-	checkReflection(t, conn)
 }
 
 func withKey(t *testing.T, key string) context.Context {
