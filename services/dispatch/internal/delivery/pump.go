@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	maxCommits  = 8           // intents of one bind on their way at once: commit latency does not bound the rate
+	maxCommits  = 4           // intents of one bind on their way at once: commit latency does not bound the rate
+	maxUnsaid   = 500         // answers not yet written down, beyond which nothing is submitted: a crash makes them UNKNOWN
 	floorShare  = 5           // one in five segments is bulk's while it waits (dlt.md 8.1)
 	floorBatch  = 5           // segments bulk gets at a time by it
 	bulkGather  = 10          // tokens bulk waits for, so that a small rate does not make an intent a message
@@ -51,6 +52,9 @@ func (b *bind) pump(s *smpp.Session) time.Duration {
 		}
 		if b.committing() >= maxCommits {
 			return next
+		}
+		if b.t.record.unsaid() >= maxUnsaid {
+			return min(next, time.Millisecond)
 		}
 		if owed := b.owed(); owed > 0 {
 			switch b.turn(s, Bulk, owed, 0, now) {

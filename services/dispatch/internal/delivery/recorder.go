@@ -30,6 +30,7 @@ type recorder struct {
 	wake     chan struct{}
 	idle     *sync.Cond // on mu: nothing waits and nothing is being written
 	writing  bool
+	inHand   int // results in the report that is being written
 }
 
 // heard is a receipt and whom to tell that it is durable.
@@ -56,6 +57,13 @@ func (r *recorder) add(results ...Result) {
 	defer r.mu.Unlock()
 	r.results = append(r.results, results...)
 	nudge(r.wake)
+}
+
+// unsaid is how many results are not durable yet: the doubt a crash would leave.
+func (r *recorder) unsaid() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.results) + r.inHand
 }
 
 // close queues a claimed parcel with nothing open.
@@ -104,6 +112,7 @@ func (r *recorder) once(ctx context.Context) bool {
 		return false
 	}
 	r.mu.Lock()
+	r.inHand = 0
 	var finished []*batch
 	for _, b := range batches {
 		if b.open--; b.open == 0 {
@@ -145,7 +154,7 @@ func (r *recorder) take() (Report, []*batch) {
 			res.Done = res.Message.Parcel.settle()
 		}
 	}
-	r.writing = n+k+len(report.Closed) > 0
+	r.writing, r.inHand = n+k+len(report.Closed) > 0, n
 	if !r.writing {
 		r.idle.Broadcast()
 	}
