@@ -7,6 +7,7 @@
 package auditv1
 
 import (
+	_ "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -437,7 +438,7 @@ var File_onlinesms_audit_v1_audit_service_proto protoreflect.FileDescriptor
 
 const file_onlinesms_audit_v1_audit_service_proto_rawDesc = "" +
 	"\n" +
-	"&onlinesms/audit/v1/audit_service.proto\x12\x12onlinesms.audit.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x02\n" +
+	"&onlinesms/audit/v1/audit_service.proto\x12\x12onlinesms.audit.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eonlinesms/type/v1/access.proto\"\x95\x02\n" +
 	"\x11ListEventsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -473,11 +474,16 @@ const file_onlinesms_audit_v1_audit_service_proto_rawDesc = "" +
 	"\tleaf_hash\x18\v \x01(\fR\bleafHash\x12!\n" +
 	"\fcausation_id\x18\f \x01(\tR\vcausationId\x12%\n" +
 	"\x0ecorrelation_id\x18\r \x01(\tR\rcorrelationIdB\b\n" +
-	"\x06_index2\xfe\x01\n" +
-	"\fAuditService\x12u\n" +
+	"\x06_index2\xb7\x02\n" +
+	"\fAuditService\x12\x91\x01\n" +
 	"\n" +
-	"ListEvents\x12%.onlinesms.audit.v1.ListEventsRequest\x1a&.onlinesms.audit.v1.ListEventsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit/events\x12w\n" +
-	"\bGetEvent\x12#.onlinesms.audit.v1.GetEventRequest\x1a$.onlinesms.audit.v1.GetEventResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/audit/events/{index}BEZCgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/audit/v1;auditv1b\x06proto3"
+	"ListEvents\x12%.onlinesms.audit.v1.ListEventsRequest\x1a&.onlinesms.audit.v1.ListEventsResponse\"4\xa2\xbb\x18\x18\n" +
+	"\n" +
+	"audit:read\x12\n" +
+	"audit.list\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit/events\x12\x92\x01\n" +
+	"\bGetEvent\x12#.onlinesms.audit.v1.GetEventRequest\x1a$.onlinesms.audit.v1.GetEventResponse\";\xa2\xbb\x18\x17\n" +
+	"\n" +
+	"audit:read\x12\taudit.get\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/audit/events/{index}BEZCgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/audit/v1;auditv1b\x06proto3"
 
 var (
 	file_onlinesms_audit_v1_audit_service_proto_rawDescOnce sync.Once
