@@ -50,6 +50,16 @@ func runTests(m *testing.M) (int, error) {
 	if err != nil {
 		return 1, err
 	}
+	addr, err := traces.listen()
+	if err != nil {
+		return 1, err
+	}
+	for name, value := range map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + addr, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+		"OTEL_TRACES_SAMPLER": "parentbased_always_on", "OTEL_BSP_SCHEDULE_DELAY": "500"} {
+		if err := os.Setenv(name, value); err != nil {
+			return 1, err
+		}
+	}
 	platform, err = running.Start(ctx, running.Config{Repo: repo, Dir: dir, Replicas: 2, Demo: demo, Log: os.Stderr})
 	if err != nil {
 		return 1, fmt.Errorf("%w (logs in %s)", err, filepath.Join(dir, "logs"))

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
@@ -83,17 +82,14 @@ func deliveryOf(msg jetstream.Msg) (d Delivery, pending uint64, ok bool) {
 	return d, pending, ok
 }
 
-// reasonText bounds the text of an error for storing and logging.
+// reasonText is the text of an error for storing and logging, at most 500 bytes of UTF-8 without NUL: PostgreSQL takes
+// nothing else, and a letter that cannot be saved would come again for ever.
 func reasonText(err error) string {
-	s := err.Error()
+	s := strings.ReplaceAll(strings.ToValidUTF8(err.Error(), "?"), "\x00", "?")
 	if len(s) <= 500 {
-		return strings.ToValidUTF8(s, "?")
+		return s
 	}
-	s = s[:500]
-	for !utf8.ValidString(s) && len(s) > 496 {
-		s = s[:len(s)-1]
-	}
-	return strings.ToValidUTF8(s, "?")
+	return strings.ToValidUTF8(s[:500], "")
 }
 
 // inside tells whether the bus of one of our services has published msg.

@@ -3,11 +3,25 @@ package eventbus
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
+
+func TestReasonTextCanBeStored(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain":                        "plain",
+		"a\x00b\xffc":                  "a?b?c",
+		strings.Repeat("x", 499) + "प": strings.Repeat("x", 499), // no half of a character
+		strings.Repeat("\x00", 600):    strings.Repeat("?", 500),
+	} {
+		if got := reasonText(errors.New(text)); got != want {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
 
 func TestJudge(t *testing.T) {
 	of := func(k errs.Kind) error { return errs.E(k, "R", "m", nil) }

@@ -123,7 +123,7 @@ func TestDeleteDoesNotWaitForTheDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close(t.Context())
+	defer func() { _ = admin.Close(t.Context()) }()
 	// The setting as the DELETE's transaction sees it, noted by a trigger.
 	_, err = admin.Exec(t.Context(), `CREATE TABLE seen (setting text);
 		CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS

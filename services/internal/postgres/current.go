@@ -26,7 +26,7 @@ func OpenCurrent(ctx context.Context, cfg Config, log *slog.Logger, sources ...S
 		if errs.KindOf(err) != errs.Unavailable {
 			return nil, err
 		}
-		log.WarnContext(ctx, "waiting for the database", "error", err.Error())
+		log.WarnContext(ctx, "waiting for the database", slog.String("error", err.Error()))
 		if !wait(ctx, retryOpen) {
 			return nil, ctx.Err()
 		}

@@ -41,7 +41,7 @@ func TestMapKinds(t *testing.T) {
 			t.Errorf("%s: %v of kind %v, want kind %v", name, got, errs.KindOf(got), test.want)
 		}
 	}
-	if postgres.Map(nil) != nil || postgres.Map(plain) != plain {
+	if postgres.Map(nil) != nil || !errors.Is(postgres.Map(plain), plain) || errs.KindOf(postgres.Map(plain)) != errs.Internal {
 		t.Error("nil or a foreign error was changed")
 	}
 }
@@ -73,7 +73,7 @@ func TestMapKnowsAKilledConnection(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		defer admin.Close(ctx)
+		defer func() { _ = admin.Close(ctx) }()
 		if _, err := admin.Exec(ctx, "SELECT pg_terminate_backend($1)", pid); err != nil {
 			return err
 		}

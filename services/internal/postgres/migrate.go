@@ -60,7 +60,7 @@ func Migrate(ctx context.Context, ownerURL string, sources ...Source) error {
 	if err != nil {
 		return Map(err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
 		return Map(err)
 	}

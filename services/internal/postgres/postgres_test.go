@@ -131,7 +131,7 @@ func TestOwnerSeesNoRow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	if n, err := countNotes(ctx, conn); n != 0 || err != nil {
 		t.Errorf("owner sees %d rows, %v: row-level security is not forced", n, err)
 	}

@@ -46,7 +46,7 @@ func ProvisionDatabase(ctx context.Context, adminURL, database, service string, 
 	if err != nil {
 		return Map(err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", provisionLock); err != nil {
 		return Map(err)
 	}

@@ -37,6 +37,7 @@ func (c uuidCodec) PlanScan(m *pgtype.Map, oid uint32, format int16, target any)
 
 type encodeUUID struct{}
 
+// Encode implements pgtype.EncodePlan.
 func (encodeUUID) Encode(value any, buf []byte) ([]byte, error) {
 	id := value.(uuid.UUID)
 	return append(buf, id[:]...), nil
@@ -44,6 +45,7 @@ func (encodeUUID) Encode(value any, buf []byte) ([]byte, error) {
 
 type scanUUID struct{}
 
+// Scan implements pgtype.ScanPlan.
 func (scanUUID) Scan(src []byte, dst any) error {
 	id := dst.(*uuid.UUID)
 	if len(src) != len(id) { // NULL is nil; a column that may be NULL needs a **uuid.UUID
@@ -63,8 +65,10 @@ func wrapUUIDs(value any) (pgtype.WrappedEncodePlanNextSetter, any, bool) {
 
 type encodeUUIDs struct{ next pgtype.EncodePlan }
 
+// SetNext implements pgtype.WrappedEncodePlanNextSetter.
 func (p *encodeUUIDs) SetNext(next pgtype.EncodePlan) { p.next = next }
 
+// Encode implements pgtype.EncodePlan.
 func (p *encodeUUIDs) Encode(value any, buf []byte) ([]byte, error) {
 	return p.next.Encode(pgtype.FlatArray[uuid.UUID](value.([]uuid.UUID)), buf)
 }

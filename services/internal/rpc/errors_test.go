@@ -81,7 +81,7 @@ func TestErrorThereAndBack(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-sent +received):\n%s", diff)
 	}
-	if again := FromStatus(error(got)); again != error(got) {
+	if again := FromStatus(error(got)); !errors.Is(again, got) {
 		t.Error("an error of ours is changed")
 	}
 	if FromStatus(nil) != nil {

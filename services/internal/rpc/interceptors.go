@@ -48,7 +48,8 @@ func guard(ctx context.Context, log *slog.Logger, method string, call func() err
 	}
 	st := Status(err)
 	if errs.KindOf(err) == errs.Internal && st.Code() == codeOf[errs.Internal] {
-		log.ErrorContext(ctx, "call failed", "method", method, "caller", Caller(ctx), "error", err.Error())
+		log.ErrorContext(ctx, "call failed", slog.String("method", method), slog.String("caller", Caller(ctx)),
+			slog.String("error", err.Error()))
 	}
 	return st.Err()
 }
@@ -57,7 +58,7 @@ func recovered(ctx context.Context, log *slog.Logger, method string, call func()
 	defer func() {
 		if v := recover(); v != nil {
 			log.ErrorContext(ctx, "call panicked",
-				"method", method, "panic", service.PanicText(v), "stack", string(debug.Stack()))
+				slog.String("method", method), slog.String("panic", service.PanicText(v)), slog.String("stack", string(debug.Stack())))
 			err = errs.E(errs.Internal, "PANIC", "internal error", nil)
 		}
 	}()
@@ -93,7 +94,7 @@ var openMethods = map[string]bool{
 func (g gate) pass(ctx context.Context, method string) (context.Context, error) {
 	caller := Caller(ctx)
 	if caller == "" || (!g.callers[method][caller] && !openMethods[method]) {
-		g.log.WarnContext(ctx, "caller refused", "caller", caller, "method", method)
+		g.log.WarnContext(ctx, "caller refused", slog.String("caller", caller), slog.String("method", method))
 		return ctx, &errs.Error{
 			Kind: errs.Denied, Reason: "CALLER_NOT_ALLOWED",
 			Message:  fmt.Sprintf("service %q may not call %s", caller, method),
@@ -128,4 +129,5 @@ type streamWithContext struct {
 	ctx context.Context
 }
 
+// Context implements grpc.ServerStream.
 func (s streamWithContext) Context() context.Context { return s.ctx }

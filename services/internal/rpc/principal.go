@@ -17,18 +17,16 @@ const door = "ingest"
 // principalKey is the metadata that carries the principal; "-bin" makes grpc encode it.
 const principalKey = "x-onlinesms-principal-bin"
 
-// WithPrincipal attaches the principal of ctx to the calls made with the answered context. Without a principal ctx is
-// answered as it is.
+// WithPrincipal makes the principal of ctx the only one that the calls made with the answered context carry: none when
+// ctx has none, whatever a client's metadata, passed on by mistake, may say.
 func WithPrincipal(ctx context.Context) context.Context {
+	outgoing, _ := metadata.FromOutgoingContext(ctx) // a copy
+	delete(outgoing, principalKey)
 	p, ok := principal.FromContext(ctx)
-	if !ok {
-		return ctx
+	if encoded, err := p.AppendBinary(nil); ok && err == nil { // else the inner service refuses for want of one
+		outgoing = metadata.Join(outgoing, metadata.Pairs(principalKey, string(encoded)))
 	}
-	encoded, err := p.AppendBinary(nil)
-	if err != nil {
-		return ctx // not a principal a door makes: the inner service refuses for want of one
-	}
-	return metadata.AppendToOutgoingContext(ctx, principalKey, string(encoded))
+	return metadata.NewOutgoingContext(ctx, outgoing)
 }
 
 // PrincipalFromIncoming answers the principal a call came with, when it is the door that says so; ok is false when there

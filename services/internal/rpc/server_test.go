@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -292,11 +293,35 @@ func TestOnlyTheDoorsWordOnThePrincipalCounts(t *testing.T) {
 		}
 	}
 	door := n.as(t, "ingest")
-	twice := WithPrincipal(WithPrincipal(principal.NewContext(t.Context(), sent)))
+	twice := metadata.AppendToOutgoingContext(WithPrincipal(principal.NewContext(t.Context(), sent)), principalKey, "\x01forged")
 	forged := metadata.AppendToOutgoingContext(t.Context(), principalKey, "\x01forged")
 	for _, ctx := range []context.Context{twice, forged, WithPrincipal(t.Context())} {
 		if got, err := call(ctx, door, methods[0], ""); err != nil || got != "nobody for ingest" {
 			t.Errorf("got %s, %v", got, err)
+		}
+	}
+}
+
+// A client writes a well-formed principal into its own metadata, and the door passes that on by mistake.
+func TestAClientsWordOnThePrincipalIsReplaced(t *testing.T) {
+	n := start(t, everyone("ingest"), func(ctx context.Context, _ string) (string, error) {
+		p, ok := principal.FromContext(ctx)
+		return p.Actor + " " + strconv.FormatBool(ok), nil
+	})
+	door := n.as(t, "ingest")
+	wanted := principal.Principal{TenantID: uuid.UUID{9}, Env: principal.Live, Actor: "key/somebody-else"}
+	encoded, err := wanted.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoofed := metadata.AppendToOutgoingContext(t.Context(), principalKey, string(encoded), "x-request-id", "kept")
+	verified := principal.NewContext(spoofed, principal.Principal{TenantID: uuid.UUID{7}, Env: principal.Test, Actor: "key/own"})
+	for want, ctx := range map[string]context.Context{"false": WithPrincipal(spoofed), "key/own true": WithPrincipal(verified)} {
+		if got, err := call(ctx, door, methods[0], ""); err != nil || strings.TrimSpace(got) != want {
+			t.Errorf("got %q, %v; want %q", got, err, want)
+		}
+		if md, _ := metadata.FromOutgoingContext(ctx); len(md.Get("x-request-id")) != 1 {
+			t.Error("other metadata is gone")
 		}
 	}
 }
@@ -320,7 +345,9 @@ func TestHealthAndReflection(t *testing.T) {
 	if err != nil || !strings.Contains(listed.String(), "test.v1.Echo") {
 		t.Errorf("reflection: %v, %v", listed, err)
 	}
-	stream.CloseSend()
+	if err := stream.CloseSend(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestStopLetsCallsFinish(t *testing.T) {
@@ -339,8 +366,8 @@ func TestStopLetsCallsFinish(t *testing.T) {
 	<-entered
 	n.stop()
 	select {
-	case <-n.ended:
-		t.Fatal("stopped with a call in flight")
+	case err := <-n.ended:
+		t.Fatalf("stopped with a call in flight: %v", err)
 	case <-time.After(50 * time.Millisecond): // it waits
 	}
 	close(release)

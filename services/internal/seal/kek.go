@@ -58,10 +58,12 @@ func GenerateFileKEK(path string) error {
 	return errors.Join(err, file.Sync(), file.Close())
 }
 
+// Wrap implements KEK.
 func (k fileKEK) Wrap(_ context.Context, plain []byte) ([]byte, error) {
 	return wrap(k.aead, plain, []byte(kekDomain)), nil
 }
 
+// Unwrap implements KEK.
 func (k fileKEK) Unwrap(_ context.Context, wrapped []byte) ([]byte, error) {
 	plain, err := unwrap(k.aead, wrapped, []byte(kekDomain))
 	if err != nil {

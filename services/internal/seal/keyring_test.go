@@ -5,9 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -219,32 +217,5 @@ func TestBlindIndexIsKeyedByTenantAndEnvironment(t *testing.T) {
 	x, _ := h.keyring.BlindIndex("live", uuid.UUID{1})
 	if got := x.Of([]byte("dst"), number); !bytes.Equal(got, append([]byte("dst"), first...)) {
 		t.Errorf("appended % x", got)
-	}
-}
-
-func TestSecretsDoNotPrint(t *testing.T) {
-	const text = "OTP 482913"
-	var out strings.Builder
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
-		fmt.Fprintf(&out, verb+" "+verb+"\n", Content(text), Secret(text))
-		fmt.Fprintf(&out, verb+"\n", struct {
-			C Content
-			S Secret
-		}{Content(text), Secret(text)})
-	}
-	fmt.Fprintln(&out, Content(text), Secret(text), Content(text).String(), Secret(text).String())
-	marshalled, err := json.Marshal(map[string]any{"c": Content(text), "s": Secret(text)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	out.Write(marshalled)
-	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "c", Content(text), "s", Secret(text))
-	for _, form := range []string{text, "482913", fmt.Sprintf("%x", text), fmt.Sprintf("%X", text), fmt.Sprint([]byte(text))} {
-		if strings.Contains(out.String(), form) {
-			t.Errorf("%q in:\n%s", form, out.String())
-		}
-	}
-	if n := strings.Count(out.String(), "[redacted len=10]"); n < 30 {
-		t.Errorf("%d marks of redaction in:\n%s", n, out.String())
 	}
 }

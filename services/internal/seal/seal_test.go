@@ -32,6 +32,7 @@ func (c *clock) advance(d time.Duration) { c.at.Add(int64(d)) }
 // memoryKeys is a DataKeyStore in memory that counts its calls.
 type memoryKeys struct {
 	mu       sync.Mutex
+	first    uint64 // id
 	byScope  map[string]uint64
 	wrapped  map[uint64][]byte
 	currents int
@@ -40,7 +41,7 @@ type memoryKeys struct {
 }
 
 func newMemoryKeys() *memoryKeys {
-	return &memoryKeys{byScope: map[string]uint64{}, wrapped: map[uint64][]byte{}}
+	return &memoryKeys{first: 1, byScope: map[string]uint64{}, wrapped: map[uint64][]byte{}}
 }
 
 func (m *memoryKeys) Wrapped(_ context.Context, id uint64) ([]byte, error) {
@@ -68,7 +69,7 @@ func (m *memoryKeys) Current(_ context.Context, env string, tenant uuid.UUID, da
 	if id, ok := m.byScope[name]; ok {
 		return id, m.wrapped[id], nil
 	}
-	id := uint64(len(m.byScope) + 1)
+	id := m.first + uint64(len(m.byScope))
 	wrapped, err := mint(id)
 	if err != nil {
 		return 0, nil, err
@@ -143,6 +144,19 @@ func wantFailure(t *testing.T, opened []byte, err error, kind errs.Kind, reason 
 	}
 	if opened != nil {
 		t.Errorf("%d bytes came out beside the error", len(opened))
+	}
+}
+
+func TestKeyZeroIsAKey(t *testing.T) {
+	h := newHouse(t)
+	h.keys.first = 0
+	b := Binding{Env: "live", Tenant: uuid.UUID{1}, Message: uuid.UUID{2}, Class: ClassContent}
+	sealed := h.mustSeal(t, "text", b)
+	if id, err := keyID(sealed); id != 0 || err != nil {
+		t.Fatalf("the first key has id %d, %v", id, err)
+	}
+	if opened, err := h.Opener().Open(t.Context(), nil, sealed, b); err != nil || string(opened) != "text" {
+		t.Errorf("opened %q, %v", opened, err)
 	}
 }
 

@@ -80,7 +80,7 @@ func (s *Sealer) load(ctx context.Context, sc scope, now time.Time) (*dataKey, e
 			if err != nil {
 				return nil, err
 			}
-			if key.id != u.id {
+			if u.seals == nil || key.id != u.id {
 				u.id, u.seals = key.id, new(atomic.Int64)
 			}
 			if u.seals.Load() < s.limit {

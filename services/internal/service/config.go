@@ -20,7 +20,7 @@ func LoadConfig[T any]() (T, error) {
 	if err != nil {
 		return cfg, err
 	}
-	slog.Info("settings", "settings", settings)
+	slog.Info("settings", slog.Any("settings", settings))
 	return cfg, nil
 }
 

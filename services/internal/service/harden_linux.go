@@ -10,9 +10,9 @@ import (
 // /proc/<pid>/mem).
 func harden() {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		slog.Warn("core dumps stay on", "error", err.Error())
+		slog.Warn("core dumps stay on", slog.String("error", err.Error()))
 	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		slog.Warn("process stays dumpable", "error", err.Error())
+		slog.Warn("process stays dumpable", slog.String("error", err.Error()))
 	}
 }

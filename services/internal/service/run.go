@@ -42,13 +42,14 @@ func runWithin(ctx context.Context, log *slog.Logger, bound time.Duration, tasks
 func (r *running) run(ctx context.Context, log *slog.Logger, ends chan<- *running) {
 	defer func() {
 		if v := recover(); v != nil {
-			log.ErrorContext(ctx, "task panicked", "task", r.Name, "panic", PanicText(v), "stack", string(debug.Stack()))
+			log.ErrorContext(ctx, "task panicked", slog.String("task", r.Name), slog.String("panic", PanicText(v)),
+				slog.String("stack", string(debug.Stack())))
 			r.err = fmt.Errorf("task %s panicked: %s", r.Name, PanicText(v))
 		}
 		close(r.ended)
 		ends <- r
 	}()
-	if err := r.Run(ctx); err != nil && !(ctx.Err() != nil && errors.Is(err, context.Canceled)) {
+	if err := r.Run(ctx); err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)) {
 		r.err = fmt.Errorf("task %s: %w", r.Name, err)
 	}
 }
@@ -82,7 +83,7 @@ func stopAll(log *slog.Logger, all []*running, bound time.Duration) error {
 		case <-expired:
 			failures = errors.Join(failures, fmt.Errorf("task %s did not stop within %s", r.Name, bound))
 		}
-		log.Debug("task stopped", "task", r.Name)
+		log.Debug("task stopped", slog.String("task", r.Name))
 	}
 	return failures
 }

@@ -79,7 +79,7 @@ func exitCode(ctx context.Context, command string, err error, out io.Writer) int
 		fmt.Fprintln(out, err)
 		return exitUsage
 	}
-	slog.ErrorContext(ctx, "command failed", "command", command, "error", err.Error())
+	slog.ErrorContext(ctx, "command failed", slog.String("command", command), slog.String("error", err.Error()))
 	return exitFailure
 }
 
@@ -92,9 +92,9 @@ func help(out io.Writer, name string, commands map[string]func(context.Context, 
 }
 
 func watchSignals(signals <-chan os.Signal, cancel context.CancelFunc) {
-	slog.Info("stopping", "signal", (<-signals).String())
+	slog.Info("stopping", slog.String("signal", (<-signals).String()))
 	cancel()
-	slog.Warn("stopped at once", "signal", (<-signals).String())
+	slog.Warn("stopped at once", slog.String("signal", (<-signals).String()))
 	os.Exit(exitFailure)
 }
 

@@ -21,7 +21,7 @@ func AdminServer(addr string, ready func() error, metrics http.Handler) service.
 		if err != nil {
 			return err
 		}
-		slog.InfoContext(ctx, "admin port is open", "addr", listener.Addr().String())
+		slog.InfoContext(ctx, "admin port is open", slog.String("addr", listener.Addr().String()))
 		return serveAdmin(ctx, listener, AdminHandler(ready, metrics))
 	}}
 }
@@ -53,7 +53,7 @@ func serveAdmin(ctx context.Context, listener net.Listener, handler http.Handler
 	go func() {
 		defer close(stopped)
 		<-ctx.Done()
-		server.Close() // a probe or a profile in flight is not worth waiting for
+		_ = server.Close() // a probe or a profile in flight is not worth waiting for
 	}()
 	err := server.Serve(listener)
 	if errors.Is(err, http.ErrServerClosed) {

@@ -54,7 +54,7 @@ func newLogger(out io.Writer, service, level string) (*slog.Logger, error) {
 		}
 	}
 	handler := slog.NewJSONHandler(out, &slog.HandlerOptions{Level: from, ReplaceAttr: redact})
-	return slog.New(spanHandler{handler}).With("service", service), nil
+	return slog.New(spanHandler{handler}).With(slog.String("service", service)), nil
 }
 
 func redact(_ []string, a slog.Attr) slog.Attr {
@@ -67,6 +67,7 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 // spanHandler adds the ids of the current span to each record.
 type spanHandler struct{ slog.Handler }
 
+// Handle implements slog.Handler.
 func (h spanHandler) Handle(ctx context.Context, r slog.Record) error {
 	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
 		r.AddAttrs(slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
@@ -74,10 +75,12 @@ func (h spanHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
+// WithAttrs implements slog.Handler.
 func (h spanHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return spanHandler{h.Handler.WithAttrs(attrs)}
 }
 
+// WithGroup implements slog.Handler.
 func (h spanHandler) WithGroup(name string) slog.Handler {
 	return spanHandler{h.Handler.WithGroup(name)}
 }

@@ -42,7 +42,7 @@ func Setup(ctx context.Context, service string) (*Telemetry, func(context.Contex
 		return nil, nil, err
 	}
 	slog.SetDefault(log)
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err.Error()) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", slog.String("error", err.Error())) }))
 	// Trace context only: baggage would carry whatever a caller puts into it.
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 

@@ -61,7 +61,7 @@ func (c *cluster) initdb(ctx context.Context, dir string) error {
 	if err := os.WriteFile(secret, []byte(c.password+"\n"), 0o600); err != nil {
 		return err
 	}
-	defer os.Remove(secret)
+	defer func() { _ = os.Remove(secret) }()
 	if err := c.who.own(secret); err != nil {
 		return err
 	}

@@ -182,7 +182,7 @@ func (d *download) fetch(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(archives)
+	defer func() { _ = os.RemoveAll(archives) }()
 	fmt.Fprintf(d.log, "testbed: downloading %s\n", strings.Join(names, " "))
 	cmd := d.command(ctx, "apt-get", append([]string{"download", "-q", "-o", "APT::Sandbox::User=" + currentUser()}, names...)...)
 	cmd.Dir = archives // it downloads into its working directory
@@ -208,7 +208,7 @@ var notFound = regexp.MustCompile(`(?m)^\s*(\S+) => not found`)
 func (d *download) missing(ctx context.Context) ([]string, error) {
 	found, err := filepath.Glob(filepath.Join(d.root, "usr/lib/postgresql/*"))
 	if err != nil || len(found) == 0 {
-		return nil, fmt.Errorf("the packages hold no server: %v", err)
+		return nil, errors.Join(errors.New("the packages hold no server"), err)
 	}
 	var missing []string
 	for _, file := range []string{"bin/postgres", "bin/initdb", "lib/plpgsql.so", "lib/dict_snowball.so"} { // initdb loads the last two

@@ -43,10 +43,10 @@ func (c *cluster) serve(ctx context.Context) error {
 	}()
 	select {
 	case err := <-ended:
-		return fmt.Errorf("the server ended by itself: %v", err)
+		return errors.Join(errors.New("the server ended by itself"), err)
 	case <-ctx.Done():
 	}
-	stop(cmd.Process, ended)
+	_ = stop(cmd.Process, ended) // it was asked to: its exit code is no failure
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, errIdle) {
 		return cause
 	}
@@ -70,16 +70,16 @@ func start(cmd *exec.Cmd) (<-chan error, error) {
 	return ended, <-started
 }
 
-// stop stops the server: fast, and when that takes too long, at once.
-func stop(server *os.Process, ended <-chan error) {
+// stop stops the server: fast, and when that takes too long, at once. It answers how the server ended.
+func stop(server *os.Process, ended <-chan error) error {
 	_ = server.Signal(syscall.SIGINT) // it may have ended meanwhile; ended tells
 	select {
-	case <-ended:
-		return
+	case err := <-ended:
+		return err
 	case <-time.After(stopPatience):
 	}
 	_ = server.Signal(syscall.SIGQUIT)
-	<-ended
+	return <-ended
 }
 
 // attend waits until the server accepts connections, announces it, and watches for idleness. It returns why the server
@@ -89,7 +89,7 @@ func (c *cluster) attend(ctx context.Context, r Ready) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if err := announce(c.cfg.ReadyFile, r); err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func query[T any](t *testing.T, url, sql string) (value T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context())
+	defer func() { _ = conn.Close(t.Context()) }()
 	if err := conn.QueryRow(t.Context(), sql).Scan(&value); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
@@ -186,7 +186,7 @@ func execute(t *testing.T, url string, statements ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context())
+	defer func() { _ = conn.Close(t.Context()) }()
 	for _, sql := range statements {
 		if _, err := conn.Exec(t.Context(), sql); err != nil {
 			t.Fatalf("%s: %v", sql, err)
@@ -217,7 +217,8 @@ func TestOrphan(t *testing.T) {
 	eventually(t, "the orphan runs", func() bool { return postmaster(c.cfg.Data) == orphan.Process.Pid })
 	next := serveInChild(t, dir)
 	select {
-	case <-ended:
+	case err := <-ended:
+		t.Log("the orphan ended:", err)
 	case <-time.After(time.Minute):
 		t.Error("the orphan is still there")
 	}

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ func (a *account) reaches(dir string) bool {
 	if a == nil {
 		return true
 	}
-	cmd := exec.Command("/bin/true")
+	cmd := exec.CommandContext(context.Background(), "/bin/true")
 	cmd.Dir = dir // entered after the change of user
 	a.become(cmd)
 	return cmd.Run() == nil

@@ -71,7 +71,7 @@ func listen(t *testing.T, cfg *tls.Config) string {
 			}
 			go func() {
 				defer conn.Close()
-				io.WriteString(conn, "hello") // handshakes first
+				_, _ = io.WriteString(conn, "hello") // handshakes first
 			}()
 		}
 	}()
@@ -84,7 +84,7 @@ func visit(addr string, cfg *tls.Config) (tls.ConnectionState, error) {
 	if err != nil {
 		return tls.ConnectionState{}, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_, err = io.ReadFull(conn, make([]byte, 5))
 	return conn.ConnectionState(), err
 }

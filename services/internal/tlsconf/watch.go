@@ -75,11 +75,12 @@ func (w *watched) current() *identity {
 	}
 	loaded, err := load(w.files)
 	if err != nil {
-		slog.Warn("certificate kept: the new one cannot be read", "file", w.files.Cert, "error", err.Error())
+		slog.Warn("certificate kept: the new one cannot be read", slog.String("file", w.files.Cert),
+			slog.String("error", err.Error()))
 		return w.loaded
 	}
 	w.loaded, w.stamps = loaded, stamps
-	slog.Info("certificate replaced", "file", w.files.Cert)
+	slog.Info("certificate replaced", slog.String("file", w.files.Cert))
 	return w.loaded
 }
 

@@ -55,11 +55,7 @@ func (p *Platform) firstMessage(ctx context.Context) error {
 	p.report.Say("\nmessage %s", last.MessageID)
 	began := last.Timeline[0].Time
 	for _, entry := range last.Timeline {
-		after := fmt.Sprintf("+%d ms", entry.Time.Sub(began).Milliseconds())
-		if entry.Event == "DELIVERED" { // the receipt's own date (SMPP 3.4 Appendix B)
-			after = "by the operator's clock, in whole seconds"
-		}
-		p.report.Say("  %-10s %s  %s", entry.Event, entry.Time.Local().Format("15:04:05.000"), after)
+		p.report.Say("  %-10s %s  +%d ms", entry.Event, entry.Time.Local().Format("15:04:05.000"), entry.Time.Sub(began).Milliseconds())
 	}
 	p.report.Say("")
 	return nil

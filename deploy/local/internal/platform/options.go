@@ -28,14 +28,17 @@ type Options struct {
 	SMSC string
 	// SMSCSystemID and SMSCPassword log in there.
 	SMSCSystemID, SMSCPassword string
+	// SMSCTPS is how many submits a second it takes; 0 for the default.
+	SMSCTPS int
 	// NoFirstMessage skips sending one message through.
 	NoFirstMessage bool
 }
 
 // FromEnvironment reads what `make up` takes as variables: DETACH, REPLICAS, POSTGRES_URL, SMSC, SMSC_SYSTEM_ID,
-// SMSC_PASSWORD.
+// SMSC_PASSWORD, SMSC_TPS.
 func FromEnvironment() Options {
 	replicas, _ := strconv.Atoi(os.Getenv("REPLICAS")) // not a number: Complete says so
+	tps, _ := strconv.Atoi(os.Getenv("SMSC_TPS"))      // likewise: the default
 	return Options{
 		Repo:         ".",
 		Detach:       truthy(os.Getenv("DETACH")),
@@ -44,6 +47,7 @@ func FromEnvironment() Options {
 		SMSC:         os.Getenv("SMSC"),
 		SMSCSystemID: os.Getenv("SMSC_SYSTEM_ID"),
 		SMSCPassword: os.Getenv("SMSC_PASSWORD"),
+		SMSCTPS:      tps,
 	}
 }
 

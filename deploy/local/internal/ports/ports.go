@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strconv"
@@ -40,19 +41,23 @@ func Open(dir rundir.Dir, random bool) (*Book, error) {
 	return book, nil
 }
 
+// Below the range the kernel takes the ports of outgoing connections from (32768 and up, ip(7)): a port there could be
+// taken while the process that listens on it is being restarted.
+const firstRandom, lastRandom = 15000, 32000
+
 // Choose settles the port of name: the one it had, else fallback, else any free one.
 func (b *Book) Choose(name string, fallback int) (int, error) {
-	tries := []int{b.ports[name], fallback, 0}
-	if b.random {
-		tries = []int{b.ports[name], 0}
+	tries := []int{b.ports[name]}
+	if !b.random {
+		tries = append(tries, fallback)
 	}
-	for i, port := range tries {
-		if b.taken[port] || (port == 0 && i < len(tries)-1) {
-			continue
-		}
-		if free, err := probe(port); err == nil && !b.taken[free] {
-			b.ports[name], b.taken[free] = free, true
-			return free, nil
+	for range 200 {
+		tries = append(tries, firstRandom+rand.IntN(lastRandom-firstRandom))
+	}
+	for _, port := range tries {
+		if port != 0 && !b.taken[port] && free(port) {
+			b.ports[name], b.taken[port] = port, true
+			return port, nil
 		}
 	}
 	return 0, fmt.Errorf("no free port for %s", name)
@@ -67,14 +72,13 @@ func (b *Book) Save() error {
 	return b.dir.WriteFile(file, append(data, '\n'), 0o644)
 }
 
-// probe listens for a moment; port 0 lets the kernel choose.
-func probe(port int) (int, error) {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+// free listens for a moment.
+func free(port int) bool {
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", Addr(port))
 	if err != nil {
-		return 0, err
+		return false
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
+	return listener.Close() == nil
 }
 
 // Addr is the loopback address of a port.

@@ -80,6 +80,13 @@ func (m *mortal) Claim(ctx context.Context, r uuid.UUID, routes []string, orphan
 	return m.Queue.Claim(ctx, r, routes, orphaned, limit)
 }
 
+func (m *mortal) Stray(ctx context.Context, r uuid.UUID, age time.Duration, known func(uuid.UUID) bool) (int, error) {
+	if err := m.live(); err != nil {
+		return 0, err
+	}
+	return m.Queue.Stray(ctx, r, age, known)
+}
+
 func (m *mortal) Intend(ctx context.Context, r uuid.UUID, intents []delivery.Intent) ([]bool, error) {
 	if err := m.live(); err != nil {
 		return nil, err

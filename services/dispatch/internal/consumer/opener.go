@@ -23,6 +23,9 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/seal"
 )
 
+// maxMessages is how many messages a parcel may hold (design decision 2).
+const maxMessages = 500
+
 // Content opens sealed content; *seal.Opener does.
 type Content interface {
 	Open(ctx context.Context, dst, sealed []byte, b seal.Binding) ([]byte, error)
@@ -42,6 +45,9 @@ func (o *Opener) Open(ctx context.Context, p *delivery.Parcel) error {
 	wire := &compliancev1.ClearedParcel{}
 	if err := proto.Unmarshal(p.Payload, wire); err != nil {
 		return errs.E(errs.Invalid, "EVENT_MALFORMED", "a cleared parcel cannot be read", err)
+	}
+	if len(wire.Messages) == 0 || len(wire.Messages) > maxMessages {
+		return errs.E(errs.Invalid, "EVENT_MALFORMED", "a cleared parcel does not hold 1..500 messages", nil)
 	}
 	p.Correlation = idOf(wire.CorrelationId)
 	messages := make([]delivery.Message, len(wire.Messages))

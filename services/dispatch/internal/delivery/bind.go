@@ -33,7 +33,8 @@ type bind struct {
 	tag     uint64
 	commits int // intents on their way
 	settled *sync.Cond
-	credit  int // see floor
+	credit  int  // see account
+	paying  bool // bulk has earned a turn
 }
 
 // lateFor is how long a late answer is still matched after its submit timed out.

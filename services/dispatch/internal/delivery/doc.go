@@ -33,6 +33,9 @@
 //   - no intent names the message: it was never written to a socket; back to the lane.
 //   - the last intent has the result "released": the operator does not have it; back to the lane.
 //   - an intent has no result, whether the submit was written, answered or neither: UNKNOWN, recorded and published.
+//   - a commit whose answer was lost, without a crash: intents are committed again under their ids; a report of results
+//     carries an id the inbox knows; parcels that are ours in the database but not in memory are strays, disowned after
+//     some seconds and claimed like those of a dead replica.
 //   - after the result's commit, before its event was published: the outbox relay publishes it.
 //   - a receipt was read but not committed: it was not answered, the operator sends it again.
 //   - a receipt for an UNKNOWN message whose operator id was never learned: stays parked.

@@ -154,19 +154,5 @@ func (e *Engine) Take(ctx context.Context, parcels []*Parcel) error {
 			return err
 		}
 	}
-	fresh, err := e.cfg.Queue.Enqueue(ctx, t.id, parcels)
-	if errors.Is(err, ErrFenced) {
-		t.fence()
-		return errNotTaking
-	}
-	if err != nil {
-		return err
-	}
-	for _, p := range fresh {
-		if !p.HandedOver {
-			p.Start(len(p.Messages))
-			t.queue(p, p.Messages)
-		}
-	}
-	return nil
+	return t.enqueue(ctx, parcels)
 }

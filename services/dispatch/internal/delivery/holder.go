@@ -13,9 +13,8 @@ import (
 // holder renews the replica and takes its fair share of each route's binds: as many as there are, divided by the
 // replicas alive, rounded up.
 type holder struct {
-	t   *term
-	ctx context.Context // of the binds
-	wg  *sync.WaitGroup
+	t     *term
+	binds *stage
 
 	mu     sync.Mutex
 	closed bool // no more binds are taken
@@ -32,10 +31,8 @@ func (h *holder) close() {
 func (h *holder) run(ctx context.Context) {
 	for {
 		h.beat(ctx)
-		select {
-		case <-h.t.fenced:
+		if h.t.isFenced() {
 			return
-		default:
 		}
 		if !pause(ctx, h.t.e.cfg.LeaseTTL/3) {
 			return
@@ -93,8 +90,8 @@ func (h *holder) acquire(ctx context.Context, r *route.Route, n int) {
 	for _, lease := range leases {
 		b := newBind(h.t, r, lease)
 		h.t.hold(b)
-		h.wg.Go(func() {
-			b.run(h.ctx)
+		h.binds.run(func(ctx context.Context) {
+			b.run(ctx)
 			h.release(b)
 		})
 	}
@@ -103,12 +100,10 @@ func (h *holder) acquire(ctx context.Context, r *route.Route, n int) {
 // release forgets a bind that is unbound and gives its lease back.
 func (h *holder) release(b *bind) {
 	h.t.drop(b)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.binds.ctx), 5*time.Second)
 	defer cancel()
-	select {
-	case <-h.t.fenced:
+	if h.t.isFenced() {
 		return
-	default:
 	}
 	if err := h.t.e.cfg.Leases.Yield(ctx, h.t.id, []Bind{b.lease}); err != nil {
 		h.t.log.Warn("bind not yielded; it goes with the lease", slog.String("route", b.lease.Route), slog.Any("error", err))

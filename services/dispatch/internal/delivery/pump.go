@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
@@ -12,7 +11,7 @@ import (
 const (
 	maxCommits  = 8           // intents of one bind on their way at once: commit latency does not bound the rate
 	floorShare  = 5           // one in five segments is bulk's while it waits (dlt.md 8.1)
-	floorBatch  = 10          // segments a turn of the floor
+	floorBatch  = 5           // segments bulk gets at a time by it
 	bulkGather  = 10          // tokens bulk waits for, so that a small rate does not make an intent a message
 	staleIntent = time.Second // a commit that took longer: time band and expiry are checked anew
 	idle        = time.Minute
@@ -53,9 +52,17 @@ func (b *bind) pump(s *smpp.Session) time.Duration {
 		if b.committing() >= maxCommits {
 			return next
 		}
-		if b.floor() && b.turn(s, Bulk, floorBatch, 0, now) == went {
-			b.spend()
-			continue
+		if owed := b.owed(); owed > 0 {
+			switch b.turn(s, Bulk, owed, 0, now) {
+			case went:
+				continue
+			case noTokens: // the next one is bulk's: so many at most stand before a code
+				return min(next, max(b.pacer.Wait(now, 1, 0), time.Millisecond))
+			case noSlots:
+				return next
+			case nothing:
+				b.settle()
+			}
 		}
 		progress, wait := b.lanesInOrder(s, now)
 		if !progress {
@@ -130,9 +137,7 @@ func (b *bind) turn(s *smpp.Session, lane Lane, limit, leave int, now time.Time)
 	if len(taken) == 0 {
 		return end
 	}
-	if lane != Bulk && b.lanes.waits(Bulk) > 0 {
-		b.earn(held)
-	}
+	b.account(lane, held)
 	b.intend(s, taken, held, now)
 	return went
 }
@@ -218,138 +223,36 @@ func (b *bind) refuse(m *Message, now time.Time) (Result, bool) {
 	return r, true
 }
 
-// intend asks for the intent's commit; the submits follow it.
-func (b *bind) intend(s *smpp.Session, messages []*Message, slots int, now time.Time) {
-	flights := make([]*flight, len(messages))
-	for i, m := range messages {
-		flights[i] = newFlight(m)
-	}
+// account keeps bulk's floor: each segment of another lane that goes out while bulk waits is a credit, and each of bulk's
+// own takes back what it stands for.
+func (b *bind) account(lane Lane, segments int) {
+	waiting := lane != Bulk && b.lanes.waits(Bulk) > 0
 	b.mu.Lock()
-	b.commits++
-	b.mu.Unlock()
-	b.t.intend.add(wish{
-		intent: Intent{ID: b.t.e.cfg.NewID(), Bind: b.lease, Messages: messages},
-		then: func(allowed bool) {
-			b.launch(s, flights, slots, allowed, now)
-			b.mu.Lock()
-			b.commits--
-			b.settled.Broadcast()
-			b.mu.Unlock()
-			nudge(b.wake)
-		},
-	})
-}
-
-// launch submits what is intended, all segments of a message in a row on this bind.
-func (b *bind) launch(s *smpp.Session, flights []*flight, slots int, allowed bool, since time.Time) {
-	now := b.t.e.cfg.Now()
+	defer b.mu.Unlock()
 	switch {
-	case !allowed: // the lease is gone, or we are stopping: the messages stay in their lane, or go with the replica
-		b.leave()
-		b.retreat(s, flights, slots, false, now)
-	case now.Sub(since) > staleIntent:
-		b.retreat(s, flights, slots, true, now)
-	default:
-		b.t.e.stats.Intended.Add(int64(len(flights)))
-		batch := b.board(flights, slots, now)
-		if s.Submit(batch) != nil { // the session has ended: nothing was queued
-			b.unboard(batch)
-			b.retreat(s, flights, slots, true, now)
-		}
+	case waiting:
+		b.credit += segments
+	case lane == Bulk:
+		b.credit = max(0, b.credit-segments*(floorShare-1))
 	}
+	b.paying = b.credit >= floorBatch*(floorShare-1) || b.paying && b.credit >= floorShare-1
 }
 
-// board enters the flights and makes their submits.
-func (b *bind) board(flights []*flight, slots int, now time.Time) []smpp.Submission {
-	batch := make([]smpp.Submission, 0, slots)
-	pdus := make([]smpp.SubmitSM, 0, slots)
+// owed is how many segments bulk gets before all others now.
+func (b *bind) owed() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, f := range flights {
-		b.tag++
-		f.since = now
-		b.flights[b.tag] = f
-		for i := range f.segments {
-			pdus = append(pdus, b.submit(f.message, f.segments[i].number, now))
-			batch = append(batch, smpp.Submission{Tag: b.tag<<8 | uint64(i), SM: &pdus[len(pdus)-1]})
-		}
+	if !b.paying {
+		return 0
 	}
-	return batch
+	return min(floorBatch, b.credit/(floorShare-1))
 }
 
-func (b *bind) unboard(batch []smpp.Submission) {
+// settle forgets the credit: nothing waits for it.
+func (b *bind) settle() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i := range batch {
-		delete(b.flights, batch[i].Tag>>8)
-	}
-}
-
-// retreat puts messages back that were not submitted; intended ones get a result that says so.
-func (b *bind) retreat(s *smpp.Session, flights []*flight, slots int, intended bool, now time.Time) {
-	s.Release(slots)
-	b.pacer.Return(slots)
-	messages := make([]*Message, len(flights))
-	for i, f := range flights {
-		messages[i] = f.message
-		if intended && f.message.ids == nil {
-			b.t.note(Result{Message: f.message, Kind: Released, At: now, Intent: true})
-		}
-	}
-	b.lanes.unpop(messages)
-}
-
-// submit makes one segment's PDU with the route's parameters on it (dlt.md 3.3: on every segment).
-func (b *bind) submit(m *Message, segment int, now time.Time) smpp.SubmitSM {
-	pdu := smpp.SubmitSM{
-		Source:             smpp.Address{TON: b.route.Source.TON, NPI: b.route.Source.NPI, Digits: m.Header},
-		Destination:        smpp.Address{TON: b.route.Destination.TON, NPI: b.route.Destination.NPI, Digits: m.To},
-		ValidityPeriod:     validity(m, now),
-		RegisteredDelivery: smpp.RegisteredFinal,
-		DataCoding:         m.Text.DataCoding,
-		ShortMessage:       m.Text.Segments[segment],
-		TLVs:               m.tlvs,
-	}
-	if m.Text.UDHI {
-		pdu.ESMClass = smpp.ESMClassUDHI
-	}
-	return pdu
-}
-
-// maxValidity is the longest validity a relative time of days can say here; operators cap it at two or three days.
-const maxValidity = 30 * 24 * time.Hour
-
-// validity writes the time left as a relative time (SMPP 3.4 7.1.1.2), promotional messages until 21:00 IST at most.
-// Empty, the operator's default, when there is no end.
-func validity(m *Message, now time.Time) string {
-	end := m.Expire
-	if closing := route.PromoClosing(now); m.Promotional && (end.IsZero() || closing.Before(end)) {
-		end = closing
-	}
-	if end.IsZero() || end.Sub(now) > maxValidity {
-		return ""
-	}
-	left := max(int(end.Sub(now)/time.Second), 1)
-	return fmt.Sprintf("0000%02d%02d%02d%02d000R", left/86400, left/3600%24, left/60%60, left%60)
-}
-
-// earn, floor and spend give bulk its share: every segment another lane submits while bulk waits counts towards it.
-func (b *bind) earn(segments int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.credit += segments
-}
-
-func (b *bind) floor() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.credit >= floorBatch*(floorShare-1)
-}
-
-func (b *bind) spend() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.credit = 0
+	b.credit, b.paying = 0, false
 }
 
 func (b *bind) committing() int {

@@ -20,10 +20,13 @@ type recorder struct {
 	store   Records
 	log     *slog.Logger
 	replica uuid.UUID
+	newID   func() uuid.UUID
+	done    func(*Parcel) // told of each parcel that needs no more work
 
 	mu       sync.Mutex
 	results  []Result
 	receipts []heard
+	closed   []*Parcel
 	wake     chan struct{}
 	idle     *sync.Cond // on mu: nothing waits and nothing is being written
 	writing  bool
@@ -41,8 +44,8 @@ type batch struct {
 	done func() // called once, when all are
 }
 
-func newRecorder(store Records, replica uuid.UUID, log *slog.Logger) *recorder {
-	r := &recorder{store: store, log: log, replica: replica, wake: make(chan struct{}, 1)}
+func newRecorder(t *term) *recorder {
+	r := &recorder{store: t.e.cfg.Records, log: t.log, replica: t.id, newID: t.e.cfg.NewID, done: t.forget, wake: make(chan struct{}, 1)}
 	r.idle = sync.NewCond(&r.mu)
 	return r
 }
@@ -52,6 +55,14 @@ func (r *recorder) add(results ...Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.results = append(r.results, results...)
+	nudge(r.wake)
+}
+
+// close queues a claimed parcel with nothing open.
+func (r *recorder) close(p *Parcel) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = append(r.closed, p)
 	nudge(r.wake)
 }
 
@@ -86,7 +97,7 @@ func (r *recorder) run(ctx context.Context) {
 // once writes what waits; false when nothing did.
 func (r *recorder) once(ctx context.Context) bool {
 	report, batches := r.take()
-	if len(report.Results)+len(report.Receipts) == 0 {
+	if len(report.Results)+len(report.Receipts)+len(report.Closed) == 0 {
 		return false
 	}
 	if !r.record(ctx, report) {
@@ -103,6 +114,14 @@ func (r *recorder) once(ctx context.Context) bool {
 	for _, b := range finished {
 		b.done()
 	}
+	for _, p := range report.Closed {
+		r.done(p)
+	}
+	for i := range report.Results {
+		if report.Results[i].Done {
+			r.done(report.Results[i].Message.Parcel)
+		}
+	}
 	return true
 }
 
@@ -110,7 +129,8 @@ func (r *recorder) once(ctx context.Context) bool {
 func (r *recorder) take() (Report, []*batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var report Report
+	report := Report{ID: r.newID(), Closed: r.closed}
+	r.closed = nil
 	n := min(len(r.results), maxReport)
 	report.Results, r.results = r.results[:n:n], r.results[n:]
 	k := min(len(r.receipts), maxReport)
@@ -125,7 +145,7 @@ func (r *recorder) take() (Report, []*batch) {
 			res.Done = res.Message.Parcel.settle()
 		}
 	}
-	r.writing = n+k > 0
+	r.writing = n+k+len(report.Closed) > 0
 	if !r.writing {
 		r.idle.Broadcast()
 	}
@@ -164,17 +184,10 @@ func (r *recorder) drain(ctx context.Context) {
 	defer stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for ctx.Err() == nil && (r.writing || len(r.results)+len(r.receipts) > 0) {
+	for ctx.Err() == nil && (r.writing || len(r.results)+len(r.receipts)+len(r.closed) > 0) {
 		nudge(r.wake)
 		r.idle.Wait()
 	}
-}
-
-// backlog tells how much waits to be written.
-func (r *recorder) waiting() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.results) + len(r.receipts)
 }
 
 // pause waits for d; false when ctx ended first.

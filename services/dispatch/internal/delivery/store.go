@@ -22,6 +22,9 @@ type Queue interface {
 	// Claim makes the replica own up to limit parcels that nobody owns, oldest first: those of the routes given, and of
 	// any route those that have waited for an owner longer than orphaned.
 	Claim(ctx context.Context, replica uuid.UUID, routes []string, orphaned time.Duration, limit int) ([]Claimed, error)
+	// Stray disowns the replica's parcels that were taken longer than age ago and are not known: those of an Enqueue or
+	// Claim whose commit took place although its caller was told an error.
+	Stray(ctx context.Context, replica uuid.UUID, age time.Duration, known func(uuid.UUID) bool) (disowned int, err error)
 }
 
 // Claimed is a parcel with what stands about its messages. Messages is empty: the payload is not decoded.
@@ -47,10 +50,13 @@ type Records interface {
 	Sweep(ctx context.Context) (joined int, err error)
 }
 
-// Report is what one transaction records.
+// Report is what one transaction records. ID is its own: a report that was committed although its caller was told an
+// error is known by it when it comes again.
 type Report struct {
+	ID       uuid.UUID
 	Results  []Result
 	Receipts []Receipt
+	Closed   []*Parcel // claimed parcels that turned out to have nothing open: their queue rows go
 }
 
 // Leases says who may use which bind.

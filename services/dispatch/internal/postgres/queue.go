@@ -98,6 +98,24 @@ func (s *Store) Claim(ctx context.Context, replica uuid.UUID, routes []string, o
 	return claimed, err
 }
 
+// Stray implements delivery.Queue.
+func (s *Store) Stray(ctx context.Context, replica uuid.UUID, age time.Duration, known func(uuid.UUID) bool) (disowned int, err error) {
+	rows, err := s.pool.Query(ctx, `SELECT parcel_id FROM queue WHERE owner = $1 AND taken_at < clock_timestamp() - $2::interval`, replica, age)
+	if err != nil {
+		return 0, postgres.Map(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return 0, postgres.Map(err)
+	}
+	ids = slices.DeleteFunc(ids, known)
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	tag, err := s.pool.Exec(ctx, `UPDATE queue SET owner = NULL, taken_at = clock_timestamp() WHERE parcel_id = ANY ($2) AND owner = $1`, replica, ids)
+	return int(tag.RowsAffected()), postgres.Map(err)
+}
+
 func scanClaimed(row pgx.CollectableRow) (delivery.Claimed, error) {
 	p := &delivery.Parcel{}
 	var lane int16

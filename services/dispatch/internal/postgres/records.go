@@ -22,11 +22,17 @@ import (
 func (s *Store) Record(ctx context.Context, replica uuid.UUID, report delivery.Report) error {
 	subs := submissionsOf(report.Results) // an id means an intent: they count whatever the fence says
 	err := s.commit(ctx, func(tx pgx.Tx) (*news, error) {
+		fresh, err := outbox.Claim(ctx, tx, recordMark, []uuid.UUID{report.ID})
+		if err != nil || !fresh[report.ID] {
+			return &news{}, err
+		}
 		results, err := unfenced(ctx, tx, replica, report.Results)
 		if err != nil {
 			return nil, err
 		}
-		receipts, err := s.writeResults(ctx, tx, replica, results, subs, report.Receipts)
+		counted := report
+		counted.Results = results
+		receipts, err := s.writeResults(ctx, tx, replica, counted, subs)
 		if err != nil {
 			return nil, err
 		}
@@ -41,6 +47,9 @@ func (s *Store) Record(ctx context.Context, replica uuid.UUID, report delivery.R
 	}
 	return err
 }
+
+// recordMark names the inbox entries of reports: what keeps a report from being recorded twice.
+const recordMark = "dispatch.record"
 
 // commit runs fn, appends the events it found to the outbox, commits and publishes them.
 func (s *Store) commit(ctx context.Context, fn func(pgx.Tx) (*news, error)) error {
@@ -82,15 +91,15 @@ func unfenced(ctx context.Context, tx pgx.Tx, replica uuid.UUID, results []deliv
 
 // writeResults writes submissions and results and deletes finished queue rows, in one round trip. It answers the
 // receipts to join: those given, and those parked for submissions that are new.
-func (s *Store) writeResults(ctx context.Context, tx pgx.Tx, replica uuid.UUID, results []delivery.Result, subs []submission,
-	receipts []delivery.Receipt) ([]delivery.Receipt, error) {
-	if len(results) == 0 {
+func (s *Store) writeResults(ctx context.Context, tx pgx.Tx, replica uuid.UUID, report delivery.Report, subs []submission) ([]delivery.Receipt, error) {
+	results, receipts := report.Results, report.Receipts
+	if len(results)+len(report.Closed) == 0 {
 		return receipts, nil
 	}
 	var b pgx.Batch
 	queueSubmissions(&b, subs)
-	queueMarks(&b, results, s.newID())
-	queueDone(&b, replica, results)
+	queueMarks(&b, results, report.ID)
+	queueDone(&b, replica, results, report.Closed)
 	b.Queue(`SELECT EXISTS (SELECT FROM parked_receipts WHERE received_at > $1)`, s.now().Add(-parkedFor))
 	answers := tx.SendBatch(ctx, &b)
 	for range b.Len() - 1 {
@@ -175,7 +184,9 @@ func submissionsOf(results []delivery.Result) []submission {
 			})
 		}
 	}
-	slices.SortStableFunc(subs, func(a, b submission) int { return cmp.Or(cmp.Compare(a.route, b.route), a.submitted.Compare(b.submitted)) })
+	slices.SortStableFunc(subs, func(a, b submission) int {
+		return cmp.Or(cmp.Compare(a.route, b.route), a.submitted.Compare(b.submitted))
+	})
 	return subs
 }
 
@@ -255,13 +266,16 @@ func queueMarks(b *pgx.Batch, results []delivery.Result, record uuid.UUID) {
 
 // queueDone deletes the queue rows of finished parcels, by day so that each statement looks into one partition's key.
 // A row that another replica has taken over stays: it decides.
-func queueDone(b *pgx.Batch, replica uuid.UUID, results []delivery.Result) {
+func queueDone(b *pgx.Batch, replica uuid.UUID, results []delivery.Result, closed []*delivery.Parcel) {
 	byDay := map[time.Time][]uuid.UUID{}
+	add := func(p *delivery.Parcel) { byDay[postgres.Day(p.ID)] = append(byDay[postgres.Day(p.ID)], p.ID) }
 	for i := range results {
 		if results[i].Done {
-			p := results[i].Message.Parcel
-			byDay[postgres.Day(p.ID)] = append(byDay[postgres.Day(p.ID)], p.ID)
+			add(results[i].Message.Parcel)
 		}
+	}
+	for _, p := range closed {
+		add(p)
 	}
 	for day, ids := range byDay {
 		slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })

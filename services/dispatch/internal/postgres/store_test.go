@@ -138,7 +138,7 @@ func (f *fixture) record(results []delivery.Result, receipts ...delivery.Receipt
 	if f.forgetful {
 		f.recent.new, f.recent.old = nil, nil
 	}
-	f.must(f.Record(f.t.Context(), f.me, delivery.Report{Results: results, Receipts: receipts}))
+	f.must(f.Record(f.t.Context(), f.me, delivery.Report{ID: newID(), Results: results, Receipts: receipts}))
 }
 
 // submitted is the result of a message whose segments got ids.
@@ -202,6 +202,46 @@ func TestResultsFinishAParcel(t *testing.T) {
 	}
 	if f.rows("outbox") != 3 {
 		t.Errorf("outbox holds %d", f.rows("outbox"))
+	}
+}
+
+func TestAReportThatComesAgainChangesNothing(t *testing.T) {
+	f := newFixture(t)
+	p := makeParcel(2, 1)
+	f.enqueue(p)
+	released := delivery.Result{Message: p.Messages[1], Kind: delivery.Released, At: time.Now(), Intent: true}
+	report := delivery.Report{ID: newID(), Results: []delivery.Result{submitted(p.Messages[0], "1"), released}}
+	for range 2 { // the first commit's answer was lost
+		f.must(f.Record(t.Context(), f.me, report))
+	}
+	f.expect(map[string]int{"MessagesSubmitted": 1})
+	if f.rows("results") != 2 || f.rows("submissions") != 1 {
+		t.Errorf("%d results, %d submissions", f.rows("results"), f.rows("submissions"))
+	}
+}
+
+func TestStraysAreDisowned(t *testing.T) {
+	f := newFixture(t)
+	known, stray, recent := makeParcel(1, 1), makeParcel(1, 1), makeParcel(1, 1)
+	f.enqueue(known, stray)
+	_, err := f.db.DB.Worker.Exec(t.Context(), `UPDATE queue SET taken_at = clock_timestamp() - interval '1 min'`)
+	f.must(err)
+	f.enqueue(recent)
+	n, err := f.Stray(t.Context(), f.me, 10*time.Second, func(id uuid.UUID) bool { return id == known.ID })
+	f.must(err)
+	claimed, err := f.Claim(t.Context(), f.me, []string{"sim"}, time.Hour, 5)
+	if err != nil || n != 1 || len(claimed) != 1 || claimed[0].Parcel.ID != stray.ID {
+		t.Errorf("%d disowned, claimed %v, %v", n, claimed, err)
+	}
+}
+
+func TestClosedParcelsLeaveTheQueue(t *testing.T) {
+	f := newFixture(t)
+	p := makeParcel(1, 1)
+	f.enqueue(p)
+	f.must(f.Record(t.Context(), f.me, delivery.Report{ID: newID(), Closed: []*delivery.Parcel{p}}))
+	if f.rows("queue") != 0 {
+		t.Error("the row is still there")
 	}
 }
 
@@ -514,7 +554,7 @@ func BenchmarkRecord(b *testing.B) {
 			next = append(next, receipt(id, delivery.StateDelivered))
 		}
 		results[499].Done = true
-		f.must(f.Record(context.Background(), f.me, delivery.Report{Results: results, Receipts: before}))
+		f.must(f.Record(context.Background(), f.me, delivery.Report{ID: newID(), Results: results, Receipts: before}))
 		before = next
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/msg")

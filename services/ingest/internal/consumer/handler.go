@@ -149,6 +149,9 @@ func outcomes(kind message.Kind) func(*eventbus.Delivery) ([]message.Chunk, erro
 	}
 }
 
+// packRoom is what a pack begins with: some 20 events. It grows from there.
+const packRoom = 512
+
 // chunks gathers the entries of event parcels by the accepted parcel they speak of.
 type chunks struct {
 	all  []message.Chunk
@@ -183,6 +186,7 @@ func (c *chunks) add(messageID []byte, e *message.Event) *message.Chunk {
 		at = len(c.all)
 		c.at[parcel] = at
 		c.head.Parcel = parcel
+		c.head.Pack = make([]byte, 0, packRoom)
 		c.all = append(c.all, c.head)
 	}
 	chunk := &c.all[at]

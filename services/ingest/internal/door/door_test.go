@@ -1,7 +1,6 @@
 package door
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -11,14 +10,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -26,7 +22,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
@@ -357,235 +352,6 @@ func TestJSONAndGRPCMeetTheSameInterceptors(t *testing.T) {
 	checkReflection(t, conn)
 }
 
-// A call that is under way when the door closes is answered; a later one finds no door.
-func TestDrain(t *testing.T) {
-	w := newWorld(t)
-	answered := make(chan int, 1)
-	go func() {
-		resp, _ := w.do(t, true, "POST", "/v1/messages", with("SLOW"), "Authorization", "Bearer all")
-		answered <- resp.StatusCode
-	}()
-	<-w.slow.entered
-	addr := w.HTTPAddr().String()
-	stopped := make(chan struct{})
-	go func() { defer close(stopped); w.stop() }()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			break // the port is closed, and the call still under way
-		}
-		_ = conn.Close()
-		if time.Now().After(deadline) {
-			t.Fatal("the port stays open")
-		}
-	}
-	close(w.slow.release)
-	if status := <-answered; status != 200 {
-		t.Errorf("the call under way was answered %d", status)
-	}
-	<-stopped
-}
-
 func withKey(t *testing.T, key string) context.Context {
 	return metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+key)
-}
-
-func checkReflection(t *testing.T, conn *grpc.ClientConn) {
-	t.Helper()
-	ask := func(ctx context.Context) error {
-		stream, err := grpc_reflection_v1.NewServerReflectionClient(conn).ServerReflectionInfo(ctx)
-		if err != nil {
-			return err
-		}
-		if err := stream.Send(&grpc_reflection_v1.ServerReflectionRequest{MessageRequest: &grpc_reflection_v1.ServerReflectionRequest_FileContainingSymbol{
-			FileContainingSymbol: "onlinesms.compliance.v1.ComplianceService"}}); err != nil {
-			return err
-		}
-		answer, err := stream.Recv()
-		if err == nil && answer.GetFileDescriptorResponse() == nil {
-			return fmt.Errorf("reflection answers %v", answer)
-		}
-		return err
-	}
-	if err := ask(withKey(t, "none")); err != nil {
-		t.Errorf("reflection with a key: %v", err)
-	}
-	if err := ask(t.Context()); status.Code(err) != codes.Unauthenticated {
-		t.Errorf("reflection without a key: %v", err)
-	}
-}
-
-// Every RPC the door offers has its rule, and every rule is of an RPC that is offered.
-func TestEveryRPCHasAScope(t *testing.T) {
-	w := newWorld(t)
-	offered := map[string]bool{}
-	for service, info := range w.grpc.GetServiceInfo() {
-		for _, m := range info.Methods {
-			offered[fmt.Sprintf("/%s/%s", service, m.Name)] = true
-		}
-	}
-	for method := range offered {
-		if _, ok := rules[method]; !ok {
-			t.Errorf("%s is offered without a declared scope", method)
-		}
-	}
-	for method := range rules {
-		if !offered[method] {
-			t.Errorf("%s has a rule and is not offered", method)
-		}
-	}
-}
-
-// The OpenAPI document tells exactly the routes there are.
-func TestRoutesAreDocumented(t *testing.T) {
-	var doc openAPI
-	if err := json.Unmarshal(openapi.Document, &doc); err != nil {
-		t.Fatal(err)
-	}
-	var documented, served []string
-	for path, methods := range doc.Paths {
-		for method := range methods {
-			documented = append(documented, strings.ToUpper(method)+" "+path)
-		}
-	}
-	for _, r := range routes {
-		path := strings.Join(r.path, "/")
-		if r.verb != "" {
-			path += ":" + r.verb
-		}
-		served = append(served, r.method+" "+path)
-	}
-	slices.Sort(documented)
-	slices.Sort(served)
-	if diff := cmp.Diff(documented, served); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestPages(t *testing.T) {
-	w := newWorld(t)
-	for path, want := range map[string]string{"/openapi.json": `"openapi"`, "/docs": "/v1/messages:batch", "/v1/reasons": "TOO_LARGE"} {
-		resp, content := w.do(t, true, "GET", path, "")
-		if resp.StatusCode != 200 || !strings.Contains(string(content), want) {
-			t.Errorf("%s: %d %.200s", path, resp.StatusCode, content)
-		}
-		if head, none := w.do(t, false, "HEAD", path, ""); head.StatusCode != 200 || len(none) > 0 {
-			t.Errorf("HEAD %s: %d", path, head.StatusCode)
-		}
-		for _, outside := range []string{"src=", "http://", "@import", "<script"} {
-			if path == "/docs" && strings.Contains(string(content), outside) {
-				t.Errorf("/docs loads something: %s", outside)
-			}
-		}
-	}
-}
-
-// What net/http answers by itself has HSTS too.
-func TestHSTSWithoutAHandler(t *testing.T) {
-	w := newWorld(t)
-	for name, raw := range map[string]string{
-		"malformed":      "nonsense\r\n\r\n",
-		"bad header":     "GET / HTTP/1.1\r\nHost: x\r\nBad Header: y\r\n\r\n",
-		"no host":        "GET / HTTP/1.1\r\n\r\n",
-		"huge header":    "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 80<<10) + "\r\n\r\n",
-		"unknown expect": "POST /v1/messages HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nContent-Length: 1\r\n\r\n",
-		"bad encoding":   "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: rot13\r\n\r\n",
-		"options *":      "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
-		"HTTP/1.0":       "GET / HTTP/1.0\r\n\r\n",
-	} {
-		config := w.tls()
-		config.NextProtos = []string{"http/1.1"}
-		conn, err := tls.Dial("tcp", w.HTTPAddr().String(), config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() { _, _ = conn.Write([]byte(raw)) }()
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			_ = conn.Close()
-			continue
-		}
-		if len(resp.Header.Values(hstsName)) != 1 || resp.StatusCode < 400 {
-			t.Errorf("%s: %d %v", name, resp.StatusCode, resp.Header)
-		}
-		resp.Body.Close()
-		_ = conn.Close()
-	}
-}
-
-func TestPlainHTTPGetsNothing(t *testing.T) {
-	w := newWorld(t)
-	for _, addr := range []net.Addr{w.HTTPAddr(), w.GRPCAddr()} {
-		conn, err := net.Dial("tcp", addr.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		if _, err := conn.Write([]byte("GET /v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer all\r\n\r\n")); err != nil {
-			t.Fatal(err)
-		}
-		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-		answer, _ := io.ReadAll(conn)
-		want := ""
-		if addr == w.HTTPAddr() {
-			want = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-		}
-		if addr == w.HTTPAddr() && string(answer) != want || bytes.Contains(answer, []byte("messages")) || bytes.Contains(answer, []byte("Location")) {
-			t.Errorf("%s answers %q", addr, answer)
-		}
-	}
-}
-
-func TestTLSVersions(t *testing.T) {
-	w := newWorld(t)
-	for _, addr := range []net.Addr{w.HTTPAddr(), w.GRPCAddr()} {
-		for version, ok := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
-			config := w.tls()
-			config.MinVersion, config.MaxVersion, config.NextProtos = version, version, []string{"h2"}
-			conn, err := tls.Dial("tcp", addr.String(), config)
-			if (err == nil) != ok {
-				t.Errorf("%s, TLS %x: %v", addr, version, err)
-			}
-			if err == nil {
-				_ = conn.Close()
-			}
-		}
-	}
-}
-
-func TestJSONPath(t *testing.T) {
-	for in, want := range map[string]string{
-		"messages[3].entity_id": "messages[3].entityId", "to": "to", "idempotency-key": "idempotency-key",
-		"variables[0].name": "variables[0].name", "validity_period": "validityPeriod", "": "",
-	} {
-		if got := jsonPath(in); got != want {
-			t.Errorf("jsonPath(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
-func TestRequestID(t *testing.T) {
-	for _, proposed := range []string{"", "a b", "x\r\ny", strings.Repeat("x", 65), "ü"} {
-		if got := chooseRequestID(proposed); got == proposed || len(got) < 20 {
-			t.Errorf("%q gives %q", proposed, got)
-		}
-	}
-	if got := chooseRequestID("Req-1.a_b"); got != "Req-1.a_b" {
-		t.Errorf("a safe id became %q", got)
-	}
-}
-
-// Every reason a call can be refused for stands in the catalogue, once and in order, with the status the door answers.
-func TestCatalogue(t *testing.T) {
-	if !slices.IsSortedFunc(catalogue, func(a, b Reason) int { return strings.Compare(a.Reason, b.Reason) }) {
-		t.Error("the catalogue is not in order")
-	}
-	for code := range statuses {
-		reason := frameworkReason(code)
-		if !slices.ContainsFunc(catalogue, func(r Reason) bool { return r.Reason == reason }) {
-			t.Errorf("%s is not in the catalogue", reason)
-		}
-	}
 }

@@ -61,6 +61,7 @@ func (g *guard) beforeBody(next runtime.HandlerFunc) runtime.HandlerFunc {
 			problemOf(err).write(w, r)
 			return
 		}
+		w.Header().Set("Cache-Control", "no-store") // answers are of one tenant, and may hold a number
 		if r.Method == http.MethodPost {
 			if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 				newProblem(http.StatusUnsupportedMediaType, "CONTENT_TYPE", "the body must be application/json").write(w, r)

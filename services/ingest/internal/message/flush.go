@@ -176,7 +176,8 @@ func (a *Accepter) fill(ctx context.Context, f *Flush, batch []*submission) ([][
 					return nil, err
 				}
 				at = len(f.Parcels)
-				f.Parcels = append(f.Parcels, Parcel{ID: id, Tenant: s.tenant, Env: s.env, Trace: s.trace})
+				room := make([]Entry, 0, min(len(s.messages)-j, MaxParcel))
+				f.Parcels = append(f.Parcels, Parcel{ID: id, Tenant: s.tenant, Env: s.env, Trace: s.trace, Entries: room})
 				open[owner{s.tenant, s.env}] = at
 			}
 			receipt, err := a.put(ctx, &f.Parcels[at], &s.messages[j])

@@ -202,7 +202,7 @@ type parcelCols struct {
 }
 
 func messageColumns(f *message.Flush) *messageCols {
-	c := &messageCols{}
+	c := newMessageCols(f)
 	parcels := slices.SortedFunc(slices.Values(f.Parcels), func(a, b message.Parcel) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	refused := int16(message.StateRefused)
 	for i := range parcels {
@@ -226,6 +226,20 @@ func messageColumns(f *message.Flush) *messageCols {
 		}
 	}
 	return c
+}
+
+func newMessageCols(f *message.Flush) *messageCols {
+	n := 0
+	for i := range f.Parcels {
+		n += len(f.Parcels[i].Entries)
+	}
+	return &messageCols{
+		days: make([]time.Time, 0, n), accepts: make([]time.Time, 0, n),
+		tenants: make([]uuid.UUID, 0, n), ids: make([]uuid.UUID, 0, n),
+		rounds: make([]*int32, 0, n), states: make([]*int16, 0, n),
+		envs: make([]string, 0, n), lanes: make([]string, 0, n), headers: make([]string, 0, n),
+		templates: make([]string, 0, n), references: make([]string, 0, n),
+	}
 }
 
 func (c *messageCols) add(f *message.Flush, p *message.Parcel, e *message.Entry) {

@@ -2,6 +2,7 @@ package postgrestest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -148,8 +149,8 @@ func startOnce(ctx context.Context, dir string) error {
 		return err
 	}
 	defer log.Close()
-	_ = os.Remove(readyFile(dir)) // of a server that was killed
-	cmd := exec.Command("/proc/self/exe")
+	_ = os.Remove(readyFile(dir))                                            // of a server that was killed
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe") // it outlives this test
 	cmd.Env = append(os.Environ(), serveVariable+"="+dir)
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = log, log // not ours: go test waits for whoever holds its pipes
@@ -165,11 +166,10 @@ func startOnce(ctx context.Context, dir string) error {
 		}
 		select {
 		case err := <-ended:
-			return fmt.Errorf("the server did not start: %v\n%s", err, tail(log.Name()))
+			return fmt.Errorf("the server did not start: %w\n%s", cmp.Or(err, io.EOF), tail(log.Name()))
 		case <-ctx.Done():
 			_ = cmd.Process.Signal(syscall.SIGTERM) // it may just have ended
-			<-ended
-			return fmt.Errorf("the server did not start in time\n%s", tail(log.Name()))
+			return fmt.Errorf("the server did not start in time: %w\n%s", cmp.Or(<-ended, ctx.Err()), tail(log.Name()))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -210,7 +210,7 @@ func (s *server) exec(ctx context.Context, statements ...string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	for _, statement := range statements {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", strings.Fields(statement)[0], err)
@@ -225,7 +225,7 @@ func (s *server) locked(ctx context.Context, name string, fn func(*pgx.Conn) err
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) // frees the lock
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // frees the lock
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtext($1))", name); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func CheckTenancy(t testing.TB, d *Database) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	rows, err := conn.Query(ctx, tables)
 	if err != nil {
 		t.Fatal(err)
