@@ -15,6 +15,9 @@ type Caller struct {
 	Address   netip.Addr // of the client, as the door's rules on proxies tell it; invalid where there is none
 	Agent     string     // at most MaxAgent bytes, printable; may be empty
 	RequestID string     // X-Request-Id of the call
+	// Certificate is the SHA-256 of the client certificate (DER) it presented, hex; empty without one. Possession of the
+	// key was proven in the handshake, nothing else of the certificate was.
+	Certificate string
 }
 
 type contextKey struct{}
