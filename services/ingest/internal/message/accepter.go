@@ -70,7 +70,8 @@ func (e *KeyTakenError) Error() string {
 type Request struct {
 	Tenant         uuid.UUID
 	Env            string
-	Single         bool // SendMessage; else a batch
+	Single         bool   // SendMessage; else a batch
+	Lane           string // of a single message, whatever its template; empty to go by the template
 	Drafts         []Draft
 	IdempotencyKey string // empty for none
 	Digest         string // of the call and its arguments; only read beside an IdempotencyKey
@@ -118,7 +119,10 @@ func (a *Accepter) Accept(ctx context.Context, r Request) (Answer, error) {
 		return Answer{}, err
 	}
 	lane := LaneBulk
-	if r.Single {
+	switch {
+	case r.Single && r.Lane != "":
+		lane = r.Lane
+	case r.Single:
 		lane = a.Categories.Lane(ctx, r.Tenant, messages[0].TemplateID)
 	}
 	s := &submission{tenant: r.Tenant, env: r.Env, trace: r.Trace, messages: messages, done: make(chan struct{})}
