@@ -175,10 +175,13 @@ func TestVerify(t *testing.T) {
 	unknown.KID = strings.Repeat("0", kidLength)
 	otherEnv := k
 	otherEnv.Env = "test"
-	for name, bad := range map[string]Key{"secret": wrong, "kid": unknown, "environment": otherEnv} {
+	for name, bad := range map[string]Key{"secret": wrong, "kid": unknown} {
 		if _, err := v.Verify(t.Context(), bad.String()); reason(err) != "KEY_INVALID" {
 			t.Errorf("wrong %s: %v", name, err)
 		}
+	}
+	if _, err := v.Verify(t.Context(), otherEnv.String()); reason(err) != "KEY_WRONG_ENVIRONMENT" {
+		t.Errorf("the right secret under the other environment: %v", err)
 	}
 }
 
