@@ -17,6 +17,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/ingest/internal/door"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/message"
 	store "github.com/onlinesms/onlinesms/services/ingest/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/record"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/tenant"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/outbox"
@@ -84,6 +85,7 @@ type ingest struct {
 	publisher *eventbus.Publisher
 	relay     *outbox.Relay
 	store     *store.Store
+	records   *record.Writer
 	door      *door.Door
 	inner     *rpc.Server
 	confirmed atomic.Bool  // the bus was seen to be durable
@@ -159,12 +161,20 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 		Store: i.store, Vault: vault, Categories: message.NewCategories(registry{compliance}, i.now),
 		Backlog: i.backlog, IDs: message.NewIDs(i.now, rand.Reader), Now: i.now,
 	})
+	pins, err := i.pins(cfg.Door)
+	if err != nil {
+		return err
+	}
+	i.records = record.NewWriter(i.db.Worker, i.publisher, i.log, i.now)
 	server := api.NewMessageServer(accepter, i.store, vault, i.now)
 	i.door, err = door.New(door.Config{
 		HTTPAddr: cfg.PublicHTTPAddr, GRPCAddr: cfg.PublicGRPCAddr, TLS: public,
-		Verifier:   tenant.NewVerifier(i.store, peppers, i.now),
-		Register:   func(r grpc.ServiceRegistrar) { ingestv1.RegisterMessageServiceServer(r, server) },
-		Compliance: compliance, Audit: audit, OpenAPI: openapi.Document, Log: i.log,
+		Verifier: tenant.NewVerifier(i.store, peppers, i.now),
+		Register: func(r grpc.ServiceRegistrar) {
+			ingestv1.RegisterMessageServiceServer(r, server)
+			ingestv1.RegisterVerificationServiceServer(r, i.verifications(cfg.Verification, accepter, vault, peppers))
+		},
+		Records: i.records, Forward: forwards(compliance, audit), Pins: pins, OpenAPI: openapi.Document, Log: i.log,
 	})
 	return err
 }
