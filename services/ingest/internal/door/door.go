@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
 )
 
@@ -30,54 +31,64 @@ const drainLimit = 15 * time.Second
 type Config struct {
 	HTTPAddr, GRPCAddr string      // host:port; port 0 for a free one
 	TLS                *tls.Config // tlsconf.Public
+	Trust              caller.Trust
 	Verifier           Verifier
+	Revoker            Revoker // of keys seen in clear; nil: they are counted only
+	Records            Recorder
 	Register           func(grpc.ServiceRegistrar) // ingest's own services
-	Compliance, Audit  grpc.ClientConnInterface    // nil: not connected
-	OpenAPI            []byte                      // proto/openapi.Document
+	Forward            []Forward
+	Pins               *Pins  // nil: no pin set is published
+	OpenAPI            []byte // proto/openapi.Document
 	Log                *slog.Logger
 }
 
 // Door is the two public listeners.
 type Door struct {
 	grpc     *grpc.Server
+	offer    *offer
 	http     *http.Server
 	https    *splitter
 	grpcAddr net.Listener
+	plain    *plaintext
 	memory   memoryListener
 	conn     *grpc.ClientConn // to memory
 }
 
 // New listens on both ports; connections are taken once Run runs.
 func New(cfg Config) (*Door, error) {
-	g := &guard{verifier: cfg.Verifier, log: cfg.Log, metrics: newMetrics()}
+	g := &guard{verifier: cfg.Verifier, records: cfg.Records, trust: cfg.Trust, log: cfg.Log, metrics: newMetrics()}
 	d := &Door{memory: memoryListener{bufconn.Listen(memoryBuffer)}}
 	if err := d.prepare(cfg, g); err != nil {
 		return nil, errors.Join(err, d.memory.Close())
 	}
-	if err := d.listen(cfg, g); err != nil {
+	if err := d.listen(cfg); err != nil {
 		return nil, errors.Join(err, d.conn.Close(), d.memory.Close())
 	}
 	return d, nil
 }
 
 func (d *Door) prepare(cfg Config, g *guard) (err error) {
-	d.grpc = newGRPCServer(cfg, g)
+	d.plain = &plaintext{guard: g, revoker: cfg.Revoker, slots: make(chan struct{}, maxRevocations)}
+	d.grpc = newGRPCServer(cfg, g, d.plain.answer)
 	cfg.Register(d.grpc)
-	if err := forward(d.grpc, "onlinesms.compliance.v1.ComplianceService", cfg.Compliance); err != nil {
-		return err
-	}
-	if err := forward(d.grpc, "onlinesms.audit.v1.AuditService", cfg.Audit); err != nil {
-		return err
+	for _, f := range cfg.Forward {
+		if err := forward(d.grpc, f); err != nil {
+			return err
+		}
 	}
 	reflection.Register(d.grpc)
+	if g.offer, err = newOffer(d.grpc.GetServiceInfo()); err != nil {
+		return err
+	}
+	d.offer = g.offer
 	if d.conn, err = d.memory.dial(); err != nil {
 		return err
 	}
-	gateway, err := newGateway(context.Background(), d.conn, g, allowed)
+	gateway, err := newGateway(context.Background(), d.conn, g)
 	if err != nil {
 		return err
 	}
-	handler, err := newHandler(gateway, cfg.OpenAPI, cfg.Log)
+	handler, err := g.newHandler(gateway, &cfg)
 	if err != nil {
 		return err
 	}
@@ -85,16 +96,18 @@ func (d *Door) prepare(cfg Config, g *guard) (err error) {
 	return nil
 }
 
-func newGRPCServer(cfg Config, g *guard) *grpc.Server {
+func newGRPCServer(cfg Config, g *guard, plain func(*sniffed)) *grpc.Server {
 	tlsConfig := cfg.TLS.Clone()
 	tlsConfig.NextProtos = []string{"h2"}
-	unary := append([]grpc.UnaryServerInterceptor{identifyUnary}, rpc.Interceptors(cfg.Log)...)
-	stream := append([]grpc.StreamServerInterceptor{identifyStream}, rpc.StreamInterceptors(cfg.Log)...)
+	unary := append([]grpc.UnaryServerInterceptor{g.identifyUnary, g.recordUnary}, rpc.Interceptors(cfg.Log)...)
+	stream := append([]grpc.StreamServerInterceptor{g.identifyStream, g.recordStream}, rpc.StreamInterceptors(cfg.Log)...)
 	return grpc.NewServer(
-		grpc.Creds(serverCredentials{credentials.NewTLS(tlsConfig)}),
+		grpc.Creds(serverCredentials{credentials.NewTLS(tlsConfig), plain}),
 		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithPublicEndpoint())),
 		grpc.ChainUnaryInterceptor(append(unary, g.unary)...),
 		grpc.ChainStreamInterceptor(append(stream, g.stream)...),
+		// What is not there passes the interceptors too, and so is on record.
+		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return errNotOffered }),
 		grpc.MaxRecvMsgSize(maxBatchBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(1000),
@@ -108,7 +121,7 @@ func newGRPCServer(cfg Config, g *guard) *grpc.Server {
 	)
 }
 
-func (d *Door) listen(cfg Config, g *guard) error {
+func (d *Door) listen(cfg Config) error {
 	var lc net.ListenConfig
 	plain, err := lc.Listen(context.Background(), "tcp", cfg.HTTPAddr)
 	if err != nil {
@@ -119,7 +132,7 @@ func (d *Door) listen(cfg Config, g *guard) error {
 	}
 	tlsConfig := cfg.TLS.Clone()
 	tlsConfig.NextProtos = []string{"h2", "http/1.1"}
-	d.https = newSplitter(plain, tlsConfig, func() { g.metrics.plaintext.Add(context.Background(), 1) })
+	d.https = newSplitter(plain, tlsConfig, d.plain.answer)
 	return nil
 }
 

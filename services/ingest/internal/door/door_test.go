@@ -13,8 +13,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -23,6 +25,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
@@ -35,16 +38,31 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
 )
 
-// verifier knows two keys: "all" with every scope and "none" without.
+// allScopes are those of every RPC.
+var allScopes = func() (all []string) {
+	eachMethod(func(d protoreflect.MethodDescriptor) {
+		if scope := accessOf(d).GetScope(); scope != "" {
+			all = append(all, scope)
+		}
+	})
+	slices.Sort(all)
+	return slices.Compact(all)
+}()
+
+// verifier knows the keys "all" with every scope, "none" without, and "without-<scope>".
 type verifier struct{}
 
 func (verifier) Verify(_ context.Context, key string) (p principal.Principal, err error) {
 	p = principal.Principal{TenantID: uuid.MustParse("01930000-0000-7000-8000-00000000000a"), Env: "live", Actor: "key/" + key}
 	switch key {
 	case "all":
-		p.Scopes = []string{scopeSend, scopeRead, scopeDecisions, scopeAudit}
+		p.Scopes = slices.Clone(allScopes)
 	case "none":
 	default:
+		if scope, ok := strings.CutPrefix(key, "without-"); ok { // all but one
+			p.Scopes = slices.DeleteFunc(slices.Clone(allScopes), func(s string) bool { return s == scope })
+			return p, nil
+		}
 		return p, errs.E(errs.Unauthenticated, "KEY_INVALID", "the API key is not valid", nil)
 	}
 	return p, nil
@@ -102,10 +120,13 @@ func (decisions) GetDecision(ctx context.Context, req *compliancev1.GetDecisionR
 // world is a door on real sockets with a compliance behind it.
 type world struct {
 	*Door
-	roots *x509.CertPool
-	logs  *bytes.Buffer
-	stop  func()
-	slow  messages
+	dir     string // of the certificates
+	roots   *x509.CertPool
+	records *recorder
+	revoked []string // actors of keys withdrawn; guarded by records.mu
+	logs    *bytes.Buffer
+	stop    func()
+	slow    messages
 }
 
 func newWorld(t *testing.T) *world {
@@ -122,7 +143,7 @@ func newWorld(t *testing.T) *world {
 	files := func(name string) tlsconf.Files {
 		return tlsconf.Files{Cert: filepath.Join(dir, name+".pem"), Key: filepath.Join(dir, name+"-key.pem"), CA: filepath.Join(dir, "ca.pem")}
 	}
-	w := &world{roots: x509.NewCertPool(), logs: &bytes.Buffer{}, slow: messages{entered: make(chan struct{}), release: make(chan struct{})}}
+	w := &world{dir: dir, records: &recorder{}, roots: x509.NewCertPool(), logs: &bytes.Buffer{}, slow: messages{entered: make(chan struct{}), release: make(chan struct{})}}
 	ca, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -132,10 +153,18 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pins, err := OpenPins(w.pinsKey(t), filepath.Join(dir, "compliance.pem"), "", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.Door, err = New(Config{
 		HTTPAddr: "127.0.0.1:0", GRPCAddr: "127.0.0.1:0", TLS: public, Verifier: verifier{},
-		Register:   func(r grpc.ServiceRegistrar) { ingestv1.RegisterMessageServiceServer(r, w.slow) },
-		Compliance: startCompliance(t, files("compliance"), files("ingest")), OpenAPI: openapi.Document,
+		Register: w.register, Records: w.records, Revoker: w,
+		Forward: []Forward{
+			{"onlinesms.compliance.v1.ComplianceService", startCompliance(t, files("compliance"), files("ingest"))},
+			{"onlinesms.audit.v1.AuditService", nil},
+		},
+		OpenAPI: openapi.Document, Pins: pins,
 		Log: slog.New(slog.NewJSONHandler(w.logs, nil)),
 	})
 	if err != nil {

@@ -25,6 +25,9 @@ func Append(ctx context.Context, tx pgx.Tx) error {
 		return errs.E(errs.Internal, "", "a change without a record", nil)
 	}
 	c.Outcome, c.Reason = Success, ""
+	if c.ID == uuid.Nil {
+		c.ID = newID()
+	}
 	parcel, err := pack([]*Call{c})
 	if err != nil {
 		return err

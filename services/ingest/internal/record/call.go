@@ -26,7 +26,7 @@ var Platform = uuid.Nil
 
 // Call is the record of one call. It belongs to the goroutine that handles the call.
 type Call struct {
-	ID       uuid.UUID // UUIDv7; what X-Audit-Event names
+	ID       uuid.UUID // UUIDv7; what X-Audit-Event names; given by Append, Write and Later
 	Tenant   uuid.UUID // Platform for unknown callers
 	Env      string    // principal.Live or principal.Test
 	Action   string    // type.v1.Access.audit of the method, for example api_key.revoke
@@ -47,7 +47,7 @@ type Call struct {
 // committed; it must not block.
 func New(action string, from caller.Caller, publish func(...eventbus.Parcel), now time.Time) *Call {
 	return &Call{
-		ID: newID(), Tenant: Platform, Env: principal.Live, Action: action, Actor: Anonymous, Outcome: Success,
+		Tenant: Platform, Env: principal.Live, Action: action, Actor: Anonymous, Outcome: Success,
 		Time: now, Caller: from, publish: publish,
 	}
 }

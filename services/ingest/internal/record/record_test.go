@@ -124,12 +124,13 @@ func TestRolledBackChange(t *testing.T) {
 	start(t, w)
 	call := w.Begin("tenant.update", from)
 	call.Known(tenant)
-	ctx, first := record.NewContext(t.Context(), call), call.ID
+	ctx := record.NewContext(t.Context(), call)
 	broken := errors.New("after the append")
 	err := postgres.InTx(ctx, db.DB.Worker, func(tx pgx.Tx) error { return errors.Join(record.Append(ctx, tx), broken) })
 	if !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
+	first := call.ID
 	call.Outcome, call.Reason = record.Failure, "INTERNAL"
 	if err := w.Write(ctx, call); err != nil {
 		t.Fatal(err)

@@ -92,10 +92,10 @@ func unwritten(cause error) error {
 	return errs.E(errs.Unavailable, "SERVICE_UNAVAILABLE", "the call could not be recorded; try again", cause)
 }
 
-// renew gives a record whose appended transaction did not come back with a yes another id: it may have been committed
-// all the same, and what follows is another fact.
+// renew gives a record its id; another one where an appended transaction did not come back with a yes: it may have been
+// committed all the same, and what follows is another fact.
 func (c *Call) renew() {
-	if c.parcel.ID != uuid.Nil && !c.durable {
+	if c.ID == uuid.Nil || c.parcel.ID != uuid.Nil {
 		c.ID, c.parcel = newID(), eventbus.Parcel{}
 	}
 }
