@@ -75,7 +75,7 @@ func (c VerificationConfig) limits() verification.Limits {
 func (i *ingest) verifications(cfg VerificationConfig, accepter *message.Accepter, vault *content.Vault, peppers verification.Peppers) *api.VerificationServer {
 	return api.NewVerificationServer(verification.New(verification.Config{
 		Store: store.NewVerifications(i.db), Vault: vault, Accepter: accepter, Templates: accepter.Categories,
-		Peppers: peppers, Limits: cfg.limits(), Random: rand.Reader, Now: i.now,
+		Peppers: peppers, Limits: cfg.limits(), Random: rand.Reader, Now: i.now, Log: i.log,
 	}))
 }
 

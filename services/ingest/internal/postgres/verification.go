@@ -114,7 +114,7 @@ const relaxed = `SELECT set_config('synchronous_commit', 'off', true)`
 func (v *Verifications) Sent(ctx context.Context, at message.Place, sends int, carried uuid.UUID) error {
 	batch := &pgx.Batch{} // without a transaction of its own a batch is one
 	batch.Queue(relaxed)
-	batch.Queue(`UPDATE verifications SET message_id = $5, unsent = $5 IS NULL WHERE tenant_id = $1 AND env = $2 AND verification_id = $3 AND sends = $4`,
+	batch.Queue(`UPDATE verifications SET message_id = $5, unsent = $5::uuid IS NULL WHERE tenant_id = $1 AND env = $2 AND verification_id = $3 AND sends = $4`,
 		at.Tenant, at.Env, at.ID, sends, uuid.NullUUID{UUID: carried, Valid: carried != uuid.Nil})
 	return postgres.Map(v.db.Worker.SendBatch(ctx, batch).Close())
 }

@@ -3,6 +3,7 @@ package verification
 import (
 	"context"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -76,6 +77,7 @@ type Config struct {
 	Limits    Limits
 	Random    io.Reader // crypto/rand.Reader
 	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // Service starts, checks and ends sessions; see the package comment for what they promise.
@@ -133,7 +135,7 @@ func (v *Service) whyNot(ctx context.Context, at message.Place, err error) error
 // OTP_EXPIRED or OTP_CHECKS_EXHAUSTED for one that ended otherwise.
 func (v *Service) Cancel(ctx context.Context, at message.Place) (View, error) {
 	s, err := v.Store.Cancel(ctx, at)
-	if errs.KindOf(err) == errs.NotFound && err != nil {
+	if err != nil && errs.KindOf(err) == errs.NotFound {
 		if s, err = v.Store.Get(ctx, at); err == nil && s.State != StateCancelled {
 			err = s.over(v.Now())
 		}

@@ -2,6 +2,7 @@ package verification
 
 import (
 	"context"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -197,23 +198,28 @@ func faster(err error) error {
 	return exhausted("OTP_RESEND_TOO_SOON", "another code is just being sent to this number; nothing was sent", resendDelay[1])
 }
 
-// send hands the code to the otp lane and notes what became of it. Noting is not worth failing for: the code is on its
-// way, or its session can be asked for again.
+// send hands the code to the otp lane and notes what became of it.
 func (v *Service) send(ctx context.Context, a *start, s *Session, code string) error {
 	validity := max(message.MinValidity, s.Sent.Add(*a.Validity).Sub(v.Now())-validityMargin)
 	answer, err := v.Accepter.Accept(ctx, message.Request{
 		Tenant: a.Tenant, Env: a.Env, Single: true, Lane: message.LaneOTP, Trace: a.Trace,
 		Drafts: []message.Draft{a.draft(s.ID, code, validity)},
 	})
-	note, cancel := context.WithTimeout(context.WithoutCancel(ctx), notePatience)
-	defer cancel()
-	if err != nil {
-		if errs.KindOf(err) != errs.Unavailable { // then it is not known whether it was accepted
-			_ = v.Store.Sent(note, s.Place, s.Sends, uuid.Nil)
-		}
-		return err
+	if err == nil {
+		s.Message = answer.Receipts[0].ID
 	}
-	s.Message = answer.Receipts[0].ID
-	_ = v.Store.Sent(note, s.Place, s.Sends, s.Message)
-	return nil
+	if errs.KindOf(err) != errs.Unavailable { // else it is not known whether it was accepted
+		v.note(ctx, s)
+	}
+	return err
+}
+
+// note keeps the message of a send, or that there is none. It is not worth failing for: the code is on its way, or its
+// session can be asked for again after the delay.
+func (v *Service) note(ctx context.Context, s *Session) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), notePatience)
+	defer cancel()
+	if err := v.Store.Sent(ctx, s.Place, s.Sends, s.Message); err != nil {
+		v.Log.WarnContext(ctx, "message of a verification not noted", slog.String("error", err.Error()))
+	}
 }
