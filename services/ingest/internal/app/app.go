@@ -13,6 +13,7 @@ import (
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	"github.com/onlinesms/onlinesms/proto/openapi"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/api"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/content"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/door"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/message"
@@ -88,6 +89,7 @@ type ingest struct {
 	records   *record.Writer
 	door      *door.Door
 	inner     *rpc.Server
+	access    *access
 	confirmed atomic.Bool  // the bus was seen to be durable
 	unsent    atomic.Int64 // rows in the outbox, as last counted
 }
@@ -165,13 +167,17 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 	if err != nil {
 		return err
 	}
+	i.access = i.newAccess(cfg.Access, vault, peppers)
 	i.records = record.NewWriter(i.db.Worker, i.publisher, i.log, i.now)
 	server := api.NewMessageServer(accepter, i.store, vault, i.now)
 	i.door, err = door.New(door.Config{
 		HTTPAddr: cfg.PublicHTTPAddr, GRPCAddr: cfg.PublicGRPCAddr, TLS: public,
-		Verifier: tenant.NewVerifier(i.store, peppers, i.now),
+		Trust: caller.Trust{Hops: cfg.Access.TrustedHops}, Proxies: cfg.Access.TrustedProxies,
+		Verifier: i.access, Revoker: i.access,
+		Unary: []grpc.UnaryServerInterceptor{i.access.limits.Unary}, Stream: []grpc.StreamServerInterceptor{i.access.limits.Stream},
 		Register: func(r grpc.ServiceRegistrar) {
 			ingestv1.RegisterMessageServiceServer(r, server)
+			i.access.register(r)
 			ingestv1.RegisterVerificationServiceServer(r, i.verifications(cfg.Verification, accepter, vault, peppers))
 		},
 		Records: i.records, Forward: forwards(compliance, audit), Pins: pins, OpenAPI: openapi.Document, Log: i.log,

@@ -16,6 +16,7 @@ type Config struct {
 	TLS      tlsconf.Files
 	Secrets  SecretFiles
 	Door     DoorConfig
+	Access   AccessConfig
 	// Verification is the limits of OTP sessions.
 	Verification VerificationConfig
 	// GRPCAddr is where the inner gRPC server listens (ContentKeyService, mTLS), host:port.
@@ -48,7 +49,7 @@ type SecretFiles struct {
 
 // Validate tells what is missing to serve.
 func (c Config) Validate() error {
-	return errors.Join(c.Verification.Validate(), missing(map[string]string{
+	return errors.Join(c.Verification.Validate(), c.Access.Validate(), missing(map[string]string{
 		"POSTGRES_URL": c.Postgres.URL, "POSTGRES_TENANT_URL": c.Postgres.TenantURL, "NATS_URL": c.Bus.URL,
 		"NATS_MONITOR_URL": c.Bus.MonitorURL, "TLS_CERT_FILE": c.TLS.Cert, "TLS_KEY_FILE": c.TLS.Key, "TLS_CA_FILE": c.TLS.CA,
 		"KEK_FILE": c.Secrets.KEK, "KEYRING_FILE": c.Secrets.Keyring, "PEPPER_FILE": c.Secrets.Pepper,

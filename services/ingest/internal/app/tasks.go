@@ -46,6 +46,7 @@ func (i *ingest) tasks() []service.Task {
 			})
 		}
 	}
+	tasks = append(tasks, i.accessTasks()...)
 	return append(tasks, service.Task{Name: "door", Run: i.openTheDoor})
 }
 

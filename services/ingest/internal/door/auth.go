@@ -23,8 +23,10 @@ const callLimit = 30 * time.Second
 
 // Verifier tells whose an API key is.
 type Verifier interface {
-	// Verify answers the key's principal. Errors are Unauthenticated with KEY_INVALID, KEY_EXPIRED or KEY_REVOKED, or
-	// Unavailable when it cannot be told now.
+	// Verify answers the key's principal, when it may be used from where ctx's call comes from. Errors are
+	// Unauthenticated with KEY_INVALID, KEY_EXPIRED or KEY_REVOKED, Denied with ADDRESS_NOT_ALLOWED or
+	// KEY_WRONG_ENVIRONMENT, or Unavailable when it cannot be told now; beside an error the principal is set where the
+	// secret was right.
 	Verify(ctx context.Context, key string) (principal.Principal, error)
 }
 
@@ -69,11 +71,12 @@ func (g *guard) check(ctx context.Context, method string, authorization []string
 	if len(authorization) > 1 || !strings.EqualFold(scheme, "Bearer") {
 		return p, errKeyMissing
 	}
-	if p, err = g.verifier.Verify(ctx, key); err != nil {
-		return p, err
-	}
-	if call := record.From(ctx); call != nil {
+	p, err = g.verifier.Verify(ctx, key)
+	if call := record.From(ctx); call != nil && p.Actor != "" {
 		call.Known(p)
+	}
+	if err != nil {
+		return p, err
 	}
 	if scope := access.GetScope(); scope != "" && !p.Has(scope) {
 		return p, &errs.Error{

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
@@ -32,14 +34,19 @@ type Config struct {
 	HTTPAddr, GRPCAddr string      // host:port; port 0 for a free one
 	TLS                *tls.Config // tlsconf.Public
 	Trust              caller.Trust
-	Verifier           Verifier
-	Revoker            Revoker // of keys seen in clear; nil: they are counted only
-	Records            Recorder
-	Register           func(grpc.ServiceRegistrar) // ingest's own services
-	Forward            []Forward
-	Pins               *Pins  // nil: no pin set is published
-	OpenAPI            []byte // proto/openapi.Document
-	Log                *slog.Logger
+	Proxies            []netip.Prefix // whose PROXY headers are believed; must be sent from there
+	// Unary and Stream run behind the check of keys, before the handlers.
+	Unary  []grpc.UnaryServerInterceptor
+	Stream []grpc.StreamServerInterceptor
+
+	Verifier Verifier
+	Revoker  Revoker // of keys seen in clear; nil: they are counted only
+	Records  Recorder
+	Register func(grpc.ServiceRegistrar) // ingest's own services
+	Forward  []Forward
+	Pins     *Pins  // nil: no pin set is published
+	OpenAPI  []byte // proto/openapi.Document
+	Log      *slog.Logger
 }
 
 // Door is the two public listeners.
@@ -97,15 +104,14 @@ func (d *Door) prepare(cfg Config, g *guard) (err error) {
 }
 
 func newGRPCServer(cfg Config, g *guard, plain func(*sniffed)) *grpc.Server {
-	tlsConfig := cfg.TLS.Clone()
-	tlsConfig.NextProtos = []string{"h2"}
+	tlsConfig := publicTLS(cfg.TLS, "h2")
 	unary := append([]grpc.UnaryServerInterceptor{g.identifyUnary, g.recordUnary}, rpc.Interceptors(cfg.Log)...)
 	stream := append([]grpc.StreamServerInterceptor{g.identifyStream, g.recordStream}, rpc.StreamInterceptors(cfg.Log)...)
 	return grpc.NewServer(
 		grpc.Creds(serverCredentials{credentials.NewTLS(tlsConfig), plain}),
 		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithPublicEndpoint())),
-		grpc.ChainUnaryInterceptor(append(unary, g.unary)...),
-		grpc.ChainStreamInterceptor(append(stream, g.stream)...),
+		grpc.ChainUnaryInterceptor(slices.Concat(unary, []grpc.UnaryServerInterceptor{g.unary}, cfg.Unary)...),
+		grpc.ChainStreamInterceptor(slices.Concat(stream, []grpc.StreamServerInterceptor{g.stream}, cfg.Stream)...),
 		// What is not there passes the interceptors too, and so is on record.
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return errNotOffered }),
 		grpc.MaxRecvMsgSize(maxBatchBytes),
@@ -130,10 +136,17 @@ func (d *Door) listen(cfg Config) error {
 	if d.grpcAddr, err = lc.Listen(context.Background(), "tcp", cfg.GRPCAddr); err != nil {
 		return errors.Join(fmt.Errorf("gRPC port: %w", err), plain.Close())
 	}
-	tlsConfig := cfg.TLS.Clone()
-	tlsConfig.NextProtos = []string{"h2", "http/1.1"}
-	d.https = newSplitter(plain, tlsConfig, d.plain.answer)
+	plain, d.grpcAddr = behindProxies(plain, cfg.Proxies), behindProxies(d.grpcAddr, cfg.Proxies)
+	d.https = newSplitter(plain, publicTLS(cfg.TLS, "h2", "http/1.1"), d.plain.answer)
 	return nil
+}
+
+// publicTLS is TLS of a public port. A client may present a certificate: nobody vouches for it, and keys are bound to
+// its hash.
+func publicTLS(base *tls.Config, protocols ...string) *tls.Config {
+	c := base.Clone()
+	c.NextProtos, c.ClientAuth = protocols, tls.RequestClientCert
+	return c
 }
 
 // HTTPAddr is where HTTPS is served.

@@ -116,6 +116,13 @@ func incomingHeader(name string) (string, bool) {
 var outgoingHeaders = map[string]string{
 	"idempotent-replay": "Idempotent-Replay",
 	auditEventKey:       "X-Audit-Event",
+
+	"key-expires-in":      "Key-Expires-In",
+	"ratelimit":           "RateLimit",
+	"ratelimit-policy":    "RateLimit-Policy",
+	"ratelimit-limit":     "RateLimit-Limit",
+	"ratelimit-remaining": "RateLimit-Remaining",
+	"ratelimit-reset":     "RateLimit-Reset",
 }
 
 func outgoingHeader(name string) (string, bool) {

@@ -26,6 +26,7 @@ const (
 func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:                      handler,
+		ConnContext:                  withConn,
 		ReadHeaderTimeout:            headerLimit,
 		ReadTimeout:                  readLimit,
 		WriteTimeout:                 writeLimit,

@@ -9,7 +9,7 @@ import (
 )
 
 // metrics counts what did not get in.
-type metrics struct{ refused, plaintext metric.Int64Counter }
+type metrics struct{ refused, plaintext, forwarded metric.Int64Counter }
 
 func newMetrics() metrics {
 	meter := otel.Meter("github.com/onlinesms/onlinesms/services/ingest/internal/door")
@@ -23,6 +23,7 @@ func newMetrics() metrics {
 	return metrics{
 		refused:   counter("onlinesms.ingest.refused_calls", "Calls refused at the door, by reason"),
 		plaintext: counter("onlinesms.ingest.plaintext_attempts", "Plain HTTP sent to the HTTPS port"),
+		forwarded: counter("onlinesms.ingest.ignored_forwarded_headers", "Calls with a forwarded address that is not believed"),
 	}
 }
 

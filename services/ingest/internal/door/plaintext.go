@@ -10,6 +10,7 @@ import (
 
 	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/record"
+	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
 
@@ -129,9 +130,9 @@ func (p *plaintext) withdraw(key string, from caller.Caller) {
 	ctx, cancel := context.WithTimeout(context.Background(), revokeLimit)
 	defer cancel()
 	g := p.guard
-	who, err := g.verifier.Verify(ctx, key)
-	if err != nil {
-		return // no key of ours, or withdrawn already
+	who, err := g.verifier.Verify(caller.NewContext(ctx, from), key)
+	if who.Actor == "" || errs.KindOf(err) == errs.Unauthenticated && err != nil {
+		return // no key of ours, or withdrawn already; one that may not be used from there is
 	}
 	from.RequestID = chooseRequestID("")
 	call := g.records.Begin(exposedAction, from)

@@ -22,6 +22,8 @@ const requestIDKey = "x-request-id"
 const (
 	addressKey = "x-onlinesms-address"
 	agentKey   = "x-onlinesms-agent"
+
+	certificateKey = "x-onlinesms-certificate"
 )
 
 // requestID is the call's id; empty outside of a call.
@@ -60,10 +62,12 @@ func agentOf(header string) string {
 
 // originOf is where an HTTPS request comes from.
 func (g *guard) originOf(r *http.Request) caller.Caller {
+	g.countClaims(r.Context(), func(name string) bool { return r.Header.Get(name) != "" })
 	return caller.Caller{
-		Address:   g.trust.Address(r.RemoteAddr, r.Header.Values("X-Forwarded-For")),
-		Agent:     agentOf(r.UserAgent()),
-		RequestID: chooseRequestID(r.Header.Get("X-Request-Id")),
+		Certificate: certificateOfRequest(r),
+		Address:     g.trust.Address(r.RemoteAddr, r.Header.Values("X-Forwarded-For")),
+		Agent:       agentOf(r.UserAgent()),
+		RequestID:   chooseRequestID(r.Header.Get("X-Request-Id")),
 	}
 }
 
@@ -71,6 +75,9 @@ func (g *guard) originOf(r *http.Request) caller.Caller {
 func originMetadata(ctx context.Context, _ *http.Request) metadata.MD {
 	c := caller.From(ctx)
 	md := metadata.Pairs(requestIDKey, c.RequestID, agentKey, c.Agent)
+	if c.Certificate != "" {
+		md.Set(certificateKey, c.Certificate)
+	}
 	if c.Address.IsValid() {
 		md.Set(addressKey, c.Address.String())
 	}
@@ -92,8 +99,10 @@ func (g *guard) identify(ctx context.Context) (context.Context, string) {
 	}
 	if _, inMemory := p.AuthInfo.(memoryInfo); inMemory {
 		c.Address, _ = netip.ParseAddr(first(addressKey))
-		c.Agent = first(agentKey)
+		c.Agent, c.Certificate = first(agentKey), first(certificateKey)
 	} else {
+		g.countClaims(ctx, func(name string) bool { return len(md[name]) > 0 })
+		c.Certificate = certificateOf(p.AuthInfo)
 		c.Address, c.Agent = g.trust.Address(p.Addr.String(), md["x-forwarded-for"]), agentOf(first("user-agent"))
 	}
 	return caller.NewContext(ctx, c), c.RequestID

@@ -95,7 +95,7 @@ type Origin struct {
 }
 
 // Admit answers who holds key, when it may be used from there. Errors are those of Verify, and Denied with reason
-// ADDRESS_NOT_ALLOWED or CERTIFICATE_REQUIRED: they too are told only to who knows the secret. On an error the principal
+// ADDRESS_NOT_ALLOWED or Unauthenticated with CERTIFICATE_REQUIRED: they too are told only to who knows the secret. On an error the principal
 // is the key's all the same once the secret was right, for the audit log.
 func (v *Verifier) Admit(ctx context.Context, key string, from Origin) (principal.Principal, error) {
 	r, err := v.verify(ctx, key)
@@ -113,7 +113,7 @@ func (v *Verifier) Admit(ctx context.Context, key string, from Origin) (principa
 
 var (
 	errAddress     = errs.E(errs.Denied, "ADDRESS_NOT_ALLOWED", "this API key may not be used from this address; see the address rules of the key and of the tenant", nil)
-	errCertificate = errs.E(errs.Denied, "CERTIFICATE_REQUIRED", "this API key is bound to a client certificate that this connection did not present", nil)
+	errCertificate = errs.E(errs.Unauthenticated, "CERTIFICATE_REQUIRED", "this API key is bound to a client certificate that this connection did not present", nil)
 	errWrongEnv    = errs.E(errs.Denied, "KEY_WRONG_ENVIRONMENT", "this API key belongs to the other environment", nil)
 )
 
