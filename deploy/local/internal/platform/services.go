@@ -148,6 +148,9 @@ func (p *Platform) writeEnv() error {
 		"ONLINESMS_SMSC_ADDR":      loopback(p.at.smsc),
 		"ONLINESMS_SMSC_STATS_URL": p.simulatorURL() + "/stats",
 	}
+	if key := demo.Keys["restricted"]; key != "" {
+		values[restrictedKey] = key
+	}
 	for i, env := range feedEnvs {
 		suffix := "" // the first has the plain names
 		if i > 0 {
