@@ -98,13 +98,15 @@ type Config struct {
 type Accepter struct {
 	Config
 	lanes   map[string]*gatherer
+	shares  map[string]*shares
 	flights flights
 }
 
 // NewAccepter makes an Accepter. It needs no closing: a call returns when its flush has.
 func NewAccepter(cfg Config) *Accepter {
-	a := &Accepter{Config: cfg, lanes: map[string]*gatherer{}}
+	a := &Accepter{Config: cfg, lanes: map[string]*gatherer{}, shares: map[string]*shares{}}
 	for _, lane := range Lanes {
+		a.shares[lane] = &shares{}
 		a.lanes[lane] = &gatherer{flush: func(batch []*submission) { a.flush(lane, batch) }}
 	}
 	return a
@@ -183,7 +185,7 @@ func (a *Accepter) identify(r *Request, s *submission) error {
 
 // submit hands s to its lane and waits for the outcome.
 func (a *Accepter) submit(ctx context.Context, lane string, s *submission) (Answer, error) {
-	if err := a.Backlog.shed(lane); err != nil {
+	if err := a.shed(lane, s); err != nil {
 		return Answer{}, err
 	}
 	if err := a.Vault.Prepare(ctx, s.env, s.tenant); err != nil {
