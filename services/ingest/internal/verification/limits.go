@@ -17,21 +17,15 @@ const MaxSends = 4
 // resendDelay is how long after the n-th code of a session the next may be asked for.
 var resendDelay = [MaxSends]time.Duration{0, 30 * time.Second, 60 * time.Second, 120 * time.Second}
 
-// Limit is a rate by the generic cell rate algorithm (GCRA): Burst at once, then one more for each Period/Burst that
-// passes. It needs one instant of memory: when what was taken would be paid off (the theoretical arrival time).
+// Limit is a rate by the generic cell rate algorithm (GCRA): Burst at once, then one more for each Cost that passes. It
+// needs one instant of memory: until when what was taken is paid off.
 type Limit struct {
 	Burst  int
 	Period time.Duration
 }
 
-// Take gives the new instant, or, when the limit is reached, how long until one more may be taken.
-func (l Limit) Take(paid, now time.Time) (next time.Time, wait time.Duration) {
-	if paid.Before(now) {
-		paid = now
-	}
-	next = paid.Add(l.Period / time.Duration(l.Burst))
-	return next, max(0, next.Sub(now)-l.Period)
-}
+// Cost is the time one takes to be paid off.
+func (l Limit) Cost() time.Duration { return l.Period / time.Duration(l.Burst) }
 
 // Limits bound the codes sent, in each environment by itself. A zero field is its default.
 type Limits struct {

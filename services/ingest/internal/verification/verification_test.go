@@ -96,26 +96,6 @@ func TestItem22BoundsOfARequest(t *testing.T) {
 	}
 }
 
-func TestItem23GCRA(t *testing.T) {
-	limit, now := Limit{Burst: 5, Period: time.Hour}, time.Now()
-	var paid, next time.Time
-	var wait time.Duration
-	for i := range 5 {
-		if paid, wait = limit.Take(paid, now); wait != 0 {
-			t.Fatalf("take %d waits %v", i+1, wait)
-		}
-	}
-	if next, wait = limit.Take(paid, now); wait != 12*time.Minute {
-		t.Errorf("the sixth waits %v until %v", wait, next)
-	}
-	if _, wait = limit.Take(paid, now.Add(12*time.Minute)); wait != 0 {
-		t.Errorf("after that it still waits %v", wait)
-	}
-	if next, wait = limit.Take(paid, now.Add(48*time.Hour)); wait != 0 || !next.Equal(now.Add(48*time.Hour+12*time.Minute)) {
-		t.Error("time unused must not add up")
-	}
-}
-
 func TestBudget(t *testing.T) {
 	b := Limits{}.WithDefaults().Budget
 	for _, test := range []struct {
