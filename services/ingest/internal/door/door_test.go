@@ -57,13 +57,13 @@ func (verifier) Verify(_ context.Context, key string) (p principal.Principal, er
 	switch key {
 	case "all":
 		p.Scopes = slices.Clone(allScopes)
-	case "none":
+	case "none", clearKey:
 	default:
 		if scope, ok := strings.CutPrefix(key, "without-"); ok { // all but one
 			p.Scopes = slices.DeleteFunc(slices.Clone(allScopes), func(s string) bool { return s == scope })
 			return p, nil
 		}
-		return p, errs.E(errs.Unauthenticated, "KEY_INVALID", "the API key is not valid", nil)
+		return principal.Principal{}, errs.E(errs.Unauthenticated, "KEY_INVALID", "the API key is not valid", nil)
 	}
 	return p, nil
 }
@@ -88,6 +88,10 @@ func (m messages) SendMessage(ctx context.Context, req *ingestv1.SendMessageRequ
 		return nil, errs.E(errs.Unavailable, "SERVICE_UNAVAILABLE", "x", nil)
 	case "OVERLOADED":
 		return nil, &errs.Error{Kind: errs.Exhausted, Reason: "OVERLOADED", Message: "x", Metadata: map[string]string{"retry_after": "5s"}}
+	case "LIMITED":
+		return nil, errs.E(errs.Exhausted, "RATE_LIMITED", "x", nil)
+	case "ACCEPTED":
+		return &ingestv1.SendMessageResponse{MessageId: acceptedID}, nil
 	case "INTERNAL":
 		return nil, errors.New("secret cause")
 	case "FIELDS":
@@ -120,13 +124,15 @@ func (decisions) GetDecision(ctx context.Context, req *compliancev1.GetDecisionR
 // world is a door on real sockets with a compliance behind it.
 type world struct {
 	*Door
-	dir     string // of the certificates
-	roots   *x509.CertPool
-	records *recorder
-	revoked []string // actors of keys withdrawn; guarded by records.mu
-	logs    *bytes.Buffer
-	stop    func()
-	slow    messages
+	dir       string // of the certificates
+	roots     *x509.CertPool
+	records   *recorder
+	revoked   []string // actors of keys withdrawn; guarded by records.mu
+	logs      *bytes.Buffer
+	stop      func()
+	stopInner func()
+	echo      *echo
+	slow      messages
 }
 
 func newWorld(t *testing.T) *world {
@@ -143,7 +149,7 @@ func newWorld(t *testing.T) *world {
 	files := func(name string) tlsconf.Files {
 		return tlsconf.Files{Cert: filepath.Join(dir, name+".pem"), Key: filepath.Join(dir, name+"-key.pem"), CA: filepath.Join(dir, "ca.pem")}
 	}
-	w := &world{dir: dir, records: &recorder{}, roots: x509.NewCertPool(), logs: &bytes.Buffer{}, slow: messages{entered: make(chan struct{}), release: make(chan struct{})}}
+	w := &world{dir: dir, echo: &echo{gone: make(chan struct{})}, records: &recorder{}, roots: x509.NewCertPool(), logs: &bytes.Buffer{}, slow: messages{entered: make(chan struct{}), release: make(chan struct{})}}
 	ca, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -157,11 +163,12 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	inner := w.startCompliance(t, files("compliance"), files("ingest"))
 	w.Door, err = New(Config{
 		HTTPAddr: "127.0.0.1:0", GRPCAddr: "127.0.0.1:0", TLS: public, Verifier: verifier{},
 		Register: w.register, Records: w.records, Revoker: w,
 		Forward: []Forward{
-			{"onlinesms.compliance.v1.ComplianceService", startCompliance(t, files("compliance"), files("ingest"))},
+			{"onlinesms.compliance.v1.ComplianceService", inner}, {"doortest.v1.Echo", inner},
 			{"onlinesms.audit.v1.AuditService", nil},
 		},
 		OpenAPI: openapi.Document, Pins: pins,
@@ -193,7 +200,7 @@ func run(t *testing.T, task func(context.Context) error) (stop func()) {
 	return stop
 }
 
-func startCompliance(t *testing.T, server, client tlsconf.Files) grpc.ClientConnInterface {
+func (w *world) startCompliance(t *testing.T, server, client tlsconf.Files) grpc.ClientConnInterface {
 	t.Helper()
 	identity, err := tlsconf.Server(server)
 	if err != nil {
@@ -201,12 +208,18 @@ func startCompliance(t *testing.T, server, client tlsconf.Files) grpc.ClientConn
 	}
 	inner, err := rpc.NewServer(rpc.ServerConfig{
 		Addr: "127.0.0.1:0", TLS: identity, Log: slog.New(slog.DiscardHandler),
-		Callers: map[string][]string{compliancev1.ComplianceService_GetDecision_FullMethodName: {"ingest"}},
-	}, func(r grpc.ServiceRegistrar) { compliancev1.RegisterComplianceServiceServer(r, decisions{}) })
+		Callers: map[string][]string{
+			compliancev1.ComplianceService_GetDecision_FullMethodName: {"ingest"},
+			echoUnary: {"ingest"}, echoStream: {"ingest"},
+		},
+	}, func(r grpc.ServiceRegistrar) {
+		compliancev1.RegisterComplianceServiceServer(r, decisions{})
+		r.RegisterService(&echoDesc, w.echo)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, inner.Run)
+	w.stopInner = run(t, inner.Run)
 	if identity, err = tlsconf.Client(client, "compliance"); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -38,6 +39,7 @@ func (r *recorder) Begin(action string, from caller.Caller) *record.Call {
 func (r *recorder) Write(_ context.Context, c *record.Call) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	c.ID = uuid.Must(uuid.NewV7())
 	if r.fail == nil {
 		r.written = append(r.written, *c)
 	}
@@ -47,6 +49,7 @@ func (r *recorder) Write(_ context.Context, c *record.Call) error {
 func (r *recorder) Later(_ context.Context, c *record.Call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	c.ID = uuid.Must(uuid.NewV7())
 	r.later = append(r.later, *c)
 }
 
