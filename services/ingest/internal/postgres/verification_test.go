@@ -68,7 +68,10 @@ func (w *sessions) pass(d time.Duration) {
 }
 
 // countingPeppers counts what is compared.
-type countingPeppers struct{ compared atomic.Int64 }
+type countingPeppers struct {
+	compared atomic.Int64
+	before   func() // called before each comparison, if set
+}
 
 func (p *countingPeppers) Hash(secret string) ([]byte, int16) {
 	h := hmac.New(sha256.New, []byte("pepper"))
@@ -78,6 +81,9 @@ func (p *countingPeppers) Hash(secret string) ([]byte, int16) {
 
 func (p *countingPeppers) Matches(secret string, mac []byte, version int16) bool {
 	p.compared.Add(1)
+	if p.before != nil {
+		p.before()
+	}
 	again, current := p.Hash(secret)
 	return hmac.Equal(again, mac) && version == current
 }
@@ -229,6 +235,12 @@ func TestItem22SuccessConsumes(t *testing.T) {
 	w := newSessions(t)
 	s := w.start(t, ask(person))
 	code := w.phone.code(person)
+	var counted sync.WaitGroup // all three are counted before the first is compared
+	counted.Add(3)
+	w.peppers.before = func() {
+		counted.Done()
+		counted.Wait()
+	}
 	var valid atomic.Int64
 	var wg sync.WaitGroup
 	for range 3 {
