@@ -8,8 +8,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -178,5 +180,21 @@ func TestPinsKeysAndFiles(t *testing.T) {
 		if _, err := pinOfFile("backup", file); (err == nil) != ok {
 			t.Errorf("%s: %v", file, err)
 		}
+	}
+}
+
+func TestPinsKeyIsMadeOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pins-key")
+	if err := CreatePinsKey(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := CreatePinsKey(file); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("again: %v", err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if _, err := OpenPins(file, "", "", time.Now); err != nil {
+		t.Error(err)
 	}
 }

@@ -107,3 +107,28 @@ func docsPage(document []byte) (http.HandlerFunc, error) {
 	}
 	return static("text/html; charset=utf-8", docsPolicy, page.Bytes()), nil
 }
+
+// Undocumented tells which routes stand in document, an OpenAPI 3 document, or are offered, but not both.
+func (d *Door) Undocumented(document []byte) (differing []string) {
+	var api openAPI
+	if err := json.Unmarshal(document, &api); err != nil {
+		return []string{err.Error()}
+	}
+	documented := map[string]bool{}
+	for path, methods := range api.Paths {
+		for method := range methods {
+			documented[strings.ToUpper(method)+" "+path] = true
+		}
+	}
+	for _, r := range d.offer.routes {
+		if !documented[r.String()] {
+			differing = append(differing, r.String()+" is not documented")
+		}
+		delete(documented, r.String())
+	}
+	for route := range documented {
+		differing = append(differing, route+" is not offered")
+	}
+	slices.Sort(differing)
+	return differing
+}

@@ -2,6 +2,7 @@ package door
 
 import (
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -185,4 +186,21 @@ func pinOf(kind string, spki []byte, notAfter time.Time) pin {
 		p.NotAfter = &notAfter
 	}
 	return p
+}
+
+// CreatePinsKey makes a signing key for pin sets in a new file, mode 0600; fs.ErrExist where there is one.
+func CreatePinsKey(file string) error {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	encoded, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pem.Encode(f, &pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), f.Sync(), f.Close())
 }

@@ -1,15 +1,12 @@
 package door
 
 import (
-	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -70,23 +67,11 @@ func TestUndeclaredMethodsAreNotOffered(t *testing.T) {
 // The OpenAPI document tells exactly the routes there are.
 func TestItem16RoutesAreDocumented(t *testing.T) {
 	w := newWorld(t)
-	var doc openAPI
-	if err := json.Unmarshal(openapi.Document, &doc); err != nil {
-		t.Fatal(err)
+	if differing := w.Undocumented(openapi.Document); len(differing) > 0 {
+		t.Error(differing)
 	}
-	var documented, registered []string
-	for path, methods := range doc.Paths {
-		for method := range methods {
-			documented = append(documented, strings.ToUpper(method)+" "+path)
-		}
-	}
-	for _, r := range w.offer.routes {
-		registered = append(registered, r.String())
-	}
-	slices.Sort(documented)
-	slices.Sort(registered)
-	if diff := cmp.Diff(documented, registered); diff != "" {
-		t.Error(diff)
+	if none := w.Undocumented([]byte(`{"paths": {"/v1/x": {"get": {}}}}`)); len(none) != len(w.offer.routes)+1 {
+		t.Errorf("another document: %v", none)
 	}
 	eachMethod(func(d protoreflect.MethodDescriptor) {
 		full := "/" + string(d.Parent().FullName()) + "/" + string(d.Name())

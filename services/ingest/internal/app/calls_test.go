@@ -1,0 +1,129 @@
+package app
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
+	"github.com/onlinesms/onlinesms/proto/openapi"
+)
+
+// Item 35 of security.md section 10, the part of API calls: 1,000 mixed calls, read, changed, refused and unknown, are
+// 1,000 records in the outbox; a send that was accepted is on record as its MessagesAccepted alone.
+func TestItem35EveryCallIsOneRecord(t *testing.T) {
+	w := newWorld(t)
+	kinds := []struct{ method, path, body, key string }{
+		{"GET", "/v1/messages", "", w.test},
+		{"GET", "/v1/messages/01930000-0000-7000-8000-00000000a403", "", w.test},
+		{"GET", "/v1/messages", "", ""},
+		{"POST", "/v1/messages", "{", w.test},
+		{"POST", "/v1/messages", `{"to": "1"}`, w.test},
+		{"PUT", "/v1/tenant", "{}", w.test},
+		{"GET", "/v1/audit/events", "", w.test},
+		{"GET", "/v1/messages", "", "osms_test_nothing"},
+	}
+	const calls, callers = 1000, 8
+	ids := make([]map[string]bool, callers)
+	var all sync.WaitGroup
+	for n := range callers {
+		ids[n] = map[string]bool{}
+		all.Go(func() {
+			for i := n; i < calls; i += callers {
+				kind := kinds[(i/callers+n)%len(kinds)]
+				id := fmt.Sprintf("call-%d", i)
+				if err := w.numbered(kind.method, kind.path, kind.body, kind.key, id); err != nil {
+					t.Error(err)
+					return
+				}
+				ids[n][id] = true
+			}
+		})
+	}
+	all.Wait()
+	w.stopped() // what waits in memory is stored
+	recorded := map[string]int{}
+	for _, r := range w.callRecords(t) {
+		recorded[r.GetRequestId()]++
+		if r.GetAction() == "" || r.GetActor() == "" || r.GetAddress() == "" || r.GetTimeUs() == 0 || r.GetOutcome() != "success" && r.GetReason() == "" {
+			t.Errorf("an incomplete record: %v", r)
+		}
+	}
+	for _, own := range ids {
+		for id := range own {
+			if recorded[id] != 1 {
+				t.Errorf("%s has %d records", id, recorded[id])
+			}
+		}
+	}
+	if len(recorded) != calls {
+		t.Errorf("%d calls, %d records", calls, len(recorded))
+	}
+}
+
+func (w *world) numbered(method, path, body, key, id string) error {
+	req, err := http.NewRequest(method, "https://"+w.door.HTTPAddr().String()+path, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Request-Id", id)
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	resp, err := w.https.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var answer bytes.Buffer
+	if _, err := io.Copy(&answer, resp.Body); err != nil {
+		return err
+	}
+	if got := resp.Header.Get("X-Request-Id"); got != id {
+		return fmt.Errorf("%s %s: request id %q", method, path, got)
+	}
+	return nil
+}
+
+// callRecords reads the records of all parcels.
+func (w *world) callRecords(t *testing.T) (records []*ingestv1.CallRecord) {
+	t.Helper()
+	// The service is stopped and its pools are closed.
+	conn, err := pgx.Connect(t.Context(), w.db.Config.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context()) //nolint:errcheck // read only
+	rows, err := conn.Query(t.Context(), "select payload from parcels where subject like 'onlinesms.ingest.v1.CallsRecorded.%'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	payloads, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, payload := range payloads {
+		parcel := &ingestv1.CallParcel{}
+		if err := proto.Unmarshal(payload, parcel); err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, parcel.GetRecords()...)
+	}
+	return records
+}
+
+// All routes of the OpenAPI document are offered by the service as it is put together.
+func TestItem16TheServiceOffersWhatIsDocumented(t *testing.T) {
+	w := newWorld(t)
+	if missing := w.door.Undocumented(openapi.Document); len(missing) > 0 {
+		t.Errorf("routes and document differ: %v", missing)
+	}
+}
