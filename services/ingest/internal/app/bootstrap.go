@@ -175,8 +175,8 @@ func writeKeys(file string, keys map[string]string) error {
 	return os.Rename(f.Name(), file)
 }
 
-// InitSecrets makes those of the files KEK_FILE, KEYRING_FILE and PEPPER_FILE that are not there, mode 0600: for a first
-// start on one machine. What is there stays as it is.
+// InitSecrets makes those of the files KEK_FILE, KEYRING_FILE and PEPPER_FILE, and of PINS_KEY_FILE where it is set, that
+// are not there, mode 0600: for a first start on one machine. What is there stays as it is.
 func InitSecrets(ctx context.Context, _ []string) error {
 	files, err := service.LoadConfig[SecretFiles]()
 	if err != nil {
@@ -185,7 +185,10 @@ func InitSecrets(ctx context.Context, _ []string) error {
 	if err := missing(map[string]string{"KEK_FILE": files.KEK, "KEYRING_FILE": files.Keyring, "PEPPER_FILE": files.Pepper}); err != nil {
 		return err
 	}
-	return initSecrets(ctx, files)
+	if err := initSecrets(ctx, files); err != nil {
+		return err
+	}
+	return initPins()
 }
 
 func initSecrets(ctx context.Context, files SecretFiles) error {

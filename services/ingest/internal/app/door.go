@@ -1,9 +1,13 @@
 package app
 
 import (
+	"errors"
+	"io/fs"
+
 	"google.golang.org/grpc"
 
 	"github.com/onlinesms/onlinesms/services/ingest/internal/door"
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 // DoorConfig is the settings of the door beside its ports and certificate.
@@ -23,6 +27,18 @@ func (i *ingest) pins(cfg DoorConfig) (*door.Pins, error) {
 		return nil, nil
 	}
 	return door.OpenPins(cfg.PinsKey, cfg.PinsNext, cfg.PinsBackup, i.now)
+}
+
+// initPins makes the signing key of the pin set where one is asked for and not there.
+func initPins() error {
+	cfg, err := service.LoadConfig[DoorConfig]()
+	if err != nil || cfg.PinsKey == "" {
+		return err
+	}
+	if err := door.CreatePinsKey(cfg.PinsKey); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // forwards are the services behind the door that others of ours answer.
