@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
@@ -125,5 +129,50 @@ func TestItem16TheServiceOffersWhatIsDocumented(t *testing.T) {
 	w := newWorld(t)
 	if missing := w.door.Undocumented(openapi.Document); len(missing) > 0 {
 		t.Errorf("routes and document differ: %v", missing)
+	}
+}
+
+// Item 1 of security.md section 10: a key that was sent over plain HTTP is answered 400 without a redirect, is refused
+// over HTTPS within 5 s, and its withdrawal is on record and in the log, without the key.
+func TestItem1KeySentInClear(t *testing.T) {
+	w := newWorld(t)
+	conn, err := net.Dial("tcp", w.door.HTTPAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "GET /v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", w.test); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") || strings.Contains(string(answer), "Location") {
+		t.Errorf("%q, %v", answer, err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		_, err := w.client().ListMessages(as(t, w.test), &ingestv1.ListMessagesRequest{})
+		if status.Code(err) == codes.Unauthenticated {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the key still works: %v", err)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	if _, err := w.client().ListMessages(as(t, w.live), &ingestv1.ListMessagesRequest{}); err != nil {
+		t.Errorf("the other key: %v", err)
+	}
+	w.stopped()
+	exposed := 0
+	for _, r := range w.callRecords(t) {
+		if r.GetAction() == "api_key.expose" && r.GetOutcome() == "success" && r.GetActor() == "anonymous" && r.GetAddress() == "127.0.0.1" &&
+			strings.HasPrefix(r.GetResource(), "api_key/") && strings.Contains(strings.ToLower(r.GetAfter()), "revoked") {
+			exposed++
+		}
+	}
+	if exposed != 1 {
+		t.Errorf("%d records of the withdrawal: %v", exposed, w.callRecords(t))
+	}
+	if logs := w.logs.String(); strings.Contains(logs, w.test) || !strings.Contains(logs, "sent in clear and is withdrawn") {
+		t.Error("the log holds the key, or no alert")
 	}
 }

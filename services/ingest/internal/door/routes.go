@@ -65,10 +65,14 @@ func (r route) matches(path string) bool {
 			return false
 		}
 	}
-	segments := strings.Split(path, "/")
-	return slices.EqualFunc(r.path, segments, func(pattern, segment string) bool {
-		return pattern == segment || strings.HasPrefix(pattern, "{") && segment != ""
-	})
+	for i, pattern := range r.path {
+		segment, rest, more := strings.Cut(path, "/")
+		if pattern != segment && (!strings.HasPrefix(pattern, "{") || segment == "") || more != (i < len(r.path)-1) {
+			return false
+		}
+		path = rest
+	}
+	return true
 }
 
 // pages are the paths outside of the RPCs: what may be read without a key.

@@ -101,3 +101,14 @@ func TestItem16EveryRouteWantsItsScope(t *testing.T) {
 		}
 	}
 }
+
+func TestRoutesMatch(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/v1/api-keys/k:rotate": true, "/v1/api-keys/:rotate": false, "/v1/api-keys/k": false, "/v1/api-keys/k/x:rotate": false,
+		"/v1/api-keys:rotate": false, "v1/api-keys/k:rotate": false, "/v1/api-keys/k/:rotate": false,
+	} {
+		if got := newRoute("POST", "/v1/api-keys/{key_id}:rotate", "").matches(path); got != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+}
