@@ -196,6 +196,9 @@ func (p *pool) lease(ctx context.Context, l *Limiter, w Want) (wait time.Duratio
 	}
 	p.units += g.Units
 	p.until, p.dry = now.Add(leaseLife), time.Time{}
+	if g.Units < chunk { // the last there was; asking for each that comes would cost a query each
+		p.dry, p.needed = now.Add(time.Duration(chunk)*w.Rate.Every), 1
+	}
 	return 0
 }
 
