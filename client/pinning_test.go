@@ -170,7 +170,7 @@ func dial(s *httptest.Server, cfg *tls.Config) (resumed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // nothing is written on it
 	if _, err := fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
 		return false, err
 	}

@@ -86,7 +86,7 @@ func open(t *testing.T, d *door) (c *Client, waits *[]time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { _ = c.Close() })
 	return c, waits
 }
 

@@ -117,7 +117,7 @@ func shown(t *testing.T, w *world) *x509.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // nothing is written on it
 	return conn.ConnectionState().PeerCertificates[0]
 }
 

@@ -2,6 +2,7 @@ package door
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"slices"
@@ -67,7 +68,7 @@ func TestSlowClients(t *testing.T) {
 	}
 	defer silent.Close()
 	_ = silent.SetReadDeadline(time.Now().Add(handshakeLimit + 5*time.Second))
-	if _, err := silent.Read(make([]byte, 1)); err != io.EOF && !strings.Contains(err.Error(), "reset") {
+	if _, err := silent.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !strings.Contains(err.Error(), "reset") {
 		t.Errorf("a silent client: %v", err)
 	}
 }
