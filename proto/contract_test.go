@@ -22,7 +22,7 @@ func events(t *testing.T) []protoreflect.MessageDescriptor {
 	t.Helper()
 	var found []protoreflect.MessageDescriptor
 	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
-		if !strings.HasPrefix(string(file.Package()), "onlinesms.") || !strings.HasSuffix(file.Path(), "/events.proto") ||
+		if !strings.HasPrefix(string(file.Package()), "onlinesms.") || !strings.HasSuffix(file.Path(), "events.proto") ||
 			file.Package() == "onlinesms.feed.v1" {
 			return true
 		}
@@ -64,8 +64,8 @@ func TestEveryEventIsAPack(t *testing.T) {
 func TestEntriesCarryTheMessageIDFirst(t *testing.T) {
 	for _, event := range events(t) {
 		entries := event.Fields().ByNumber(2).Message().Fields().ByNumber(5)
-		if entries.Message() == nil {
-			continue // a control event
+		if entries.Message() == nil || entries.Message().FullName() == "onlinesms.ingest.v1.CallRecord" {
+			continue // control events speak of no message
 		}
 		id := entries.Message().Fields().ByNumber(1)
 		if !entries.IsList() || id.Name() != "message_id" || id.Kind() != protoreflect.BytesKind {

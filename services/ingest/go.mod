@@ -9,6 +9,7 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/onlinesms/onlinesms/proto v0.0.0
 	github.com/onlinesms/onlinesms/services/internal v0.0.0
+	github.com/pires/go-proxyproto v0.15.0
 	go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc v0.72.0
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/metric v1.47.0

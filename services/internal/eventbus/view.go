@@ -83,7 +83,7 @@ func viewParcel(data []byte) (view ParcelView, ok bool) {
 		}
 		copy(id[:], ids[i])
 	}
-	return view, view.ID != uuid.Nil && view.Tenant != uuid.Nil
+	return view, view.ID != uuid.Nil && len(ids[1]) == len(view.Tenant) // all zero is the platform's own tenant
 }
 
 // nextField splits off one field; value is nil when it is not length-delimited, and never nil when it is.

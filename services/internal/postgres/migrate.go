@@ -166,11 +166,13 @@ func load(sources []Source) ([]migration, error) {
 			return nil, err
 		}
 		slices.Sort(files)
-		for i, file := range files {
+		last := 0
+		for _, file := range files {
 			m, err := read(source, file)
-			if err == nil && m.version != i+1 {
-				err = fmt.Errorf("expected number %04d", i+1)
+			if err == nil && m.version <= last { // gaps are for branches that are merged later
+				err = fmt.Errorf("number %04d is taken", m.version)
 			}
+			last = m.version
 			if err != nil {
 				return nil, errs.E(errs.Invalid, "MIGRATION_INVALID", "Migration "+source.Name+"/"+file+" is not usable.", err)
 			}

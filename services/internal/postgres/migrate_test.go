@@ -48,7 +48,7 @@ func TestMigrateRefuses(t *testing.T) {
 		want  string
 	}{
 		"changed":   {map[string]string{"0001_one.sql": two}, "applied in another form"},
-		"gap":       {map[string]string{"0001_one.sql": one, "0003_x.sql": two}, "expected number 0002"},
+		"twice":     {map[string]string{"0001_one.sql": one, "0001_two.sql": two}, "number 0001 is taken"},
 		"bad name":  {map[string]string{"0001_one.sql": one, "2_x.sql": two}, "NNNN_name.sql"},
 		"no number": {map[string]string{"0001_one.sql": one, "x_y.sql": two}, "invalid syntax"},
 	} {

@@ -34,6 +34,11 @@ Send a message:
   . %s
   curl --cacert "$ONLINESMS_CA_FILE" -H "Authorization: Bearer $ONLINESMS_TEST_KEY" "$ONLINESMS_API_URL/v1/messages" \
     -H 'Content-Type: application/json' -d '%s'
+
+The live and test keys work from 127.0.0.1. One more test key has the address rule 127.0.0.2/32: from 127.0.0.1 it is
+refused (ADDRESS_NOT_ALLOWED), with --interface 127.0.0.2 it is taken:
+
+  curl --cacert "$ONLINESMS_CA_FILE" -H "Authorization: Bearer $ONLINESMS_RESTRICTED_KEY" "$ONLINESMS_API_URL/v1/messages"
 `, env["ONLINESMS_API_URL"], env["ONLINESMS_GRPC_ADDR"], env["ONLINESMS_NATS_URL"], data,
 		env["ONLINESMS_SMSC_ADDR"], env["ONLINESMS_SMSC_STATS_URL"], dir.Path("logs"), dir.Path("env"), dir.Path("env"), example)
 	return err

@@ -54,10 +54,17 @@ func (p *Platform) makeIdentities(ctx context.Context) error {
 	})
 }
 
+// nextPin and backupPin are the certificates whose keys the pin set announces beside that of the public door.
+const (
+	nextPin   = "public-next"
+	backupPin = "public-backup"
+)
+
 // makeCertificates makes the authority and the certificates; hosts are further names of the public door.
 func (p *Platform) makeCertificates(ctx context.Context, hosts []string) error {
 	_, err := p.tool(ctx, nil, "devca", "-dir", p.dir.Path("tls"),
-		"-service", strings.Join(services, ","), "-server", strings.Join(append([]string{"public"}, hosts...), "="))
+		"-service", strings.Join(services, ","),
+		"-server", strings.Join(append([]string{"public"}, hosts...), "=")+","+nextPin+","+backupPin)
 	return err
 }
 
@@ -73,6 +80,7 @@ func (p *Platform) makeSecretFiles(ctx context.Context) error {
 	for name, file := range p.secretFiles() {
 		env = append(env, name+"="+file)
 	}
+	env = append(env, "PINS_KEY_FILE="+p.dir.Path("keys", "pins"))
 	_, err := p.tool(ctx, env, "ingest", "init-secrets")
 	return err
 }

@@ -75,6 +75,9 @@ func layOut(dir rundir.Dir, o SecretsOptions) error {
 		{dir.Path("tls", "public.pem"), "ingest/public.pem"},
 		{dir.Path("tls", "public-key.pem"), "ingest/public-key.pem"},
 		{dir.Path("keys", "pepper"), "ingest/pepper"},
+		{dir.Path("keys", "pins"), "ingest/pins"},
+		{dir.Path("tls", nextPin+".pem"), "ingest/" + nextPin + ".pem"},
+		{dir.Path("tls", backupPin+".pem"), "ingest/" + backupPin + ".pem"},
 		{dir.Path("routes.yaml"), "dispatch/routes.yaml"},
 		{o.Demo, "demo.yaml"},
 	}

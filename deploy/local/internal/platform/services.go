@@ -47,6 +47,8 @@ func (p *Platform) environment(service string, index int) ([]string, error) {
 	if service == "ingest" {
 		vars["PUBLIC_HTTP_ADDR"], vars["PUBLIC_GRPC_ADDR"] = loopback(doors.https), loopback(doors.grpc)
 		vars["PUBLIC_CERT_FILE"], vars["PUBLIC_KEY_FILE"] = p.dir.Path("tls", "public.pem"), p.dir.Path("tls", "public-key.pem")
+		vars["PINS_KEY_FILE"] = p.dir.Path("keys", "pins")
+		vars["PINS_NEXT_FILE"], vars["PINS_BACKUP_FILE"] = p.dir.Path("tls", nextPin+".pem"), p.dir.Path("tls", backupPin+".pem")
 	}
 	if service == "dispatch" {
 		if vars["ROUTES_FILE"], err = p.routes(); err != nil {
@@ -138,6 +140,9 @@ func (p *Platform) writeEnv() error {
 		"ONLINESMS_TENANT_ID":      demo.ID,
 		"ONLINESMS_SMSC_ADDR":      loopback(p.at.smsc),
 		"ONLINESMS_SMSC_STATS_URL": p.simulatorURL() + "/stats",
+	}
+	if key := demo.Keys["restricted"]; key != "" {
+		values[restrictedKey] = key
 	}
 	for i, env := range feedEnvs {
 		suffix := "" // the first has the plain names

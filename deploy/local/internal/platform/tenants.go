@@ -11,7 +11,10 @@ import (
 	"github.com/onlinesms/onlinesms/deploy/local/internal/rundir"
 )
 
-// tenant is a loaded tenant with its keys by environment.
+// restrictedKey is the variable of the demo key that may be used from one address only.
+const restrictedKey = "ONLINESMS_RESTRICTED_KEY"
+
+// tenant is a loaded tenant with its keys by environment, and the one under "restricted" where there is one.
 type tenant struct {
 	ID   string            `json:"id"`
 	Keys map[string]string `json:"keys"`
@@ -68,5 +71,9 @@ func (p *Platform) bootstrap(ctx context.Context, demo string) (tenant, error) {
 	if err != nil {
 		return tenant{}, err
 	}
-	return tenant{ID: id, Keys: map[string]string{"live": keys["ONLINESMS_LIVE_KEY"], "test": keys["ONLINESMS_TEST_KEY"]}}, nil
+	one := tenant{ID: id, Keys: map[string]string{"live": keys["ONLINESMS_LIVE_KEY"], "test": keys["ONLINESMS_TEST_KEY"]}}
+	if key := keys[restrictedKey]; key != "" {
+		one.Keys["restricted"] = key
+	}
+	return one, nil
 }

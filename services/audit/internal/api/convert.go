@@ -22,7 +22,7 @@ const (
 // query decodes a request; errs.Invalid names every field that is wrong.
 func query(caller principal.Principal, req *auditv1.ListEventsRequest) (ledger.Query, error) {
 	q := ledger.Query{
-		Tenant: caller.TenantID, Env: caller.Env, After: -1, Limit: defaultPage, Action: req.GetAction(),
+		Tenant: caller.TenantID, Env: caller.Env, After: -1, Limit: defaultPage, Action: req.GetAction(), Actor: req.GetActor(), Outcome: req.GetOutcome(),
 		Start: instant(req.GetStartTime()), End: instant(req.GetEndTime()),
 	}
 	var wrong []errs.Violation
@@ -40,6 +40,9 @@ func query(caller principal.Principal, req *auditv1.ListEventsRequest) (ledger.Q
 			reject("pageToken", "is not a token of this list; start again without it")
 		}
 		q.After = after
+	}
+	if outcome := q.Outcome; outcome != "" && outcome != ledger.Success && outcome != ledger.Refused && outcome != ledger.Failure {
+		reject("outcome", "must be success, refused or failure")
 	}
 	var ok bool
 	if q.Parcel, ok = optionalID(req.GetParcelId()); !ok {
@@ -93,10 +96,19 @@ func event(s *ledger.Stored) *auditv1.Event {
 		Index: &s.Index, EventId: s.EventID.String(), Action: s.Action, Actor: s.Actor, Resource: s.Resource,
 		Outcome: s.Outcome, Env: s.Env, MessageCount: uint32(s.MessageCount),
 		OccurTime: timestamppb.New(s.OccurredAt), ReceiveTime: timestamppb.New(s.ReceivedAt),
-		LeafHash: s.Hash[:], CorrelationId: s.Correlation.String(),
+		LeafHash: s.Hash[:], CorrelationId: s.Correlation.String(), Reason: s.Reason, RequestId: s.RequestID,
 	}
 	if s.Causation != uuid.Nil {
 		e.CausationId = s.Causation.String()
 	}
 	return e
+}
+
+func committed(all []ledger.Field) []*auditv1.CommittedField {
+	fields := make([]*auditv1.CommittedField, len(all))
+	for i := range all {
+		f := &all[i]
+		fields[i] = &auditv1.CommittedField{Name: f.Name, Salt: f.Salt[:], Value: f.Value, Digest: f.Digest}
+	}
+	return fields
 }

@@ -66,7 +66,7 @@ func (s *Server) GetEvent(ctx context.Context, req *auditv1.GetEventRequest) (*a
 	if err != nil {
 		return nil, err
 	}
-	return &auditv1.GetEventResponse{Event: event(&found), Leaf: found.Leaf}, nil
+	return &auditv1.GetEventResponse{Event: event(&found), Leaf: found.Leaf, Fields: committed(found.Fields)}, nil
 }
 
 // reader is the caller, who must be known and allowed to read: the door has checked, this service checks again.

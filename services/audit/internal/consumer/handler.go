@@ -1,4 +1,5 @@
-// Package consumer turns every event of every service into entries of the ledger: one a parcel, whatever its type.
+// Package consumer turns every event of every service into entries of the ledger: one a parcel, whatever its type, and
+// one a record where the parcel is records of calls at the door.
 package consumer
 
 import (
@@ -32,7 +33,8 @@ func New(appender Appender, salts io.Reader, now func() time.Time) *Handler {
 	return &Handler{ledger: appender, salts: salts, now: now}
 }
 
-// Handle appends one entry a parcel. It knows no event type: what it needs stands in the fields all events share.
+// Handle appends one entry a parcel; what it needs stands in the fields all events share. Only the records of calls it
+// reads as what they are.
 func (h *Handler) Handle(ctx context.Context, batch []eventbus.Delivery) error {
 	var records []ledger.Record
 	received := h.now()
@@ -42,6 +44,12 @@ func (h *Handler) Handle(ctx context.Context, batch []eventbus.Delivery) error {
 			return err
 		}
 		for _, p := range parcels {
+			if d.Event == callsRecorded {
+				if records, err = h.appendCalls(records, d, p, received); err != nil {
+					return err
+				}
+				continue
+			}
 			record, err := h.record(d, p, received)
 			if err != nil {
 				return err
@@ -63,10 +71,8 @@ func (h *Handler) record(d eventbus.Delivery, p eventbus.ParcelView, received ti
 		{Name: ledger.FieldMessages, Value: ledger.AppendGroups(nil, groups)},
 		{Name: ledger.FieldParcel, Digest: digest[:]},
 	}
-	for i := range fields {
-		if _, err := io.ReadFull(h.salts, fields[i].Salt[:]); err != nil {
-			return ledger.Record{}, errs.E(errs.Unavailable, "NO_RANDOMNESS", "no random salt could be read", err)
-		}
+	if err := h.salt(fields); err != nil {
+		return ledger.Record{}, err
 	}
 	return ledger.NewRecord(ledger.Entry{
 		EventID: p.ID, Tenant: p.Tenant, Env: d.Env, Action: d.Event,
@@ -75,6 +81,16 @@ func (h *Handler) record(d eventbus.Delivery, p eventbus.ParcelView, received ti
 		OccurredAt: occurred(p.ID, d.Time), ReceivedAt: received,
 		Messages: groups, Fields: fields,
 	}), nil
+}
+
+// salt gives every field a salt of its own.
+func (h *Handler) salt(fields []ledger.Field) error {
+	for i := range fields {
+		if _, err := io.ReadFull(h.salts, fields[i].Salt[:]); err != nil {
+			return errs.E(errs.Unavailable, "NO_RANDOMNESS", "no random salt could be read", err)
+		}
+	}
+	return nil
 }
 
 // producer reads the service from onlinesms.<service>.v1.<Event>.

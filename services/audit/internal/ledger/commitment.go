@@ -11,6 +11,10 @@ import (
 const (
 	FieldMessages = "messages"
 	FieldParcel   = "parcel"
+	FieldAddress  = "address"    // of a call
+	FieldAfter    = "after"      // settings after a change, canonical JSON
+	FieldBefore   = "before"     // settings before it
+	FieldAgent    = "user_agent" // of a call
 )
 
 // SaltSize makes a guess at a committed phone number hopeless: without the salt every value is equally likely.

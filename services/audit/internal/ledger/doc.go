@@ -3,7 +3,8 @@
 //
 // # Entry, leaf, index
 //
-// Every parcel of every event becomes one Entry of its tenant's log; a tenant has a log an environment. An entry's
+// Every parcel of every event becomes one Entry of its tenant's log, but a parcel of call records (CallsRecorded) one
+// Entry a record; a tenant has a log an environment. An entry's
 // index is contiguous from 0 within the log, given in the transaction that stores it; so a range of indices proves that nothing was left out. Leaf gives
 // the canonical bytes (format audit-leaf/v1), LeafHash the RFC 6962 section 2.1 leaf hash over them. Step 6 builds the
 // Merkle trees over these hashes; the format is fixed now, because a leaf can never be changed.
@@ -17,6 +18,7 @@
 //
 //   - field "parcel" commits to the SHA-256 of the parcel as published (sealed content included); its value stays with
 //     the producer and is purged there;
+//   - fields "address", "user_agent", "before" and "after" hold what is personal or confidential of a call;
 //   - field "messages" commits to the ids of the messages the parcel speaks of.
 //
 // # Crashes

@@ -16,13 +16,15 @@ const (
 
 // Entry is one fact of a tenant's log, before it has an index.
 type Entry struct {
-	EventID     uuid.UUID // the parcel's id: the same fact never enters twice
+	EventID     uuid.UUID // the parcel's or the call's id: the same fact never enters twice
 	Tenant      uuid.UUID
 	Env         string // live or test
-	Action      string // full name of the event
-	Actor       string // service/<name>
-	Resource    string // parcel/<uuid>
+	Action      string // full name of the event, or a call's action (type.v1.Access.audit)
+	Actor       string // service/<name>; of a call key/<kid>, user/<id>, operator/<command> or anonymous
+	Resource    string // parcel/<uuid>; of a call for example api_key/<kid>, or nothing
 	Outcome     string // Success, Refused or Failure
+	Reason      string // of a call, canonical; empty for a success
+	RequestID   string // of a call
 	Correlation uuid.UUID
 	Causation   uuid.UUID // Nil at the beginning of a chain
 	OccurredAt  time.Time // by the producer's clock
@@ -47,7 +49,7 @@ var ist = time.FixedZone("IST", 5*3600+1800)
 const stamp = "2006-01-02T15:04:05.000000Z07:00"
 
 // Leaf is the canonical form of an entry: the line `audit-leaf/v1`, then one `name value` line a field in
-// fixed order, commitments last and sorted. The index is not in it: the leaf's place in the tree proves it. CERT-In (28 April 2022) wants times with their zone: UTC and IST are given.
+// fixed order, commitments last and sorted; reason and request_id only where there is one. The index is not in it: the leaf's place in the tree proves it. CERT-In (28 April 2022) wants times with their zone: UTC and IST are given.
 // At most 2 KiB for any entry made of an event.
 func Leaf(dst []byte, e *Entry) []byte {
 	line := func(name, value string) {
@@ -64,6 +66,12 @@ func Leaf(dst []byte, e *Entry) []byte {
 	line("actor", e.Actor)
 	line("resource", e.Resource)
 	line("outcome", e.Outcome)
+	if e.Reason != "" {
+		line("reason", e.Reason)
+	}
+	if e.RequestID != "" {
+		line("request_id", e.RequestID)
+	}
 	line("correlation", e.Correlation.String())
 	line("causation", e.Causation.String())
 	line("messages", strconv.Itoa(e.Count()))

@@ -53,6 +53,8 @@ func TestEveryFieldIsInTheLeaf(t *testing.T) {
 		"actor":       func(e *Entry) { e.Actor += "x" },
 		"resource":    func(e *Entry) { e.Resource += "\nactor x" },
 		"outcome":     func(e *Entry) { e.Outcome = Failure },
+		"reason":      func(e *Entry) { e.Reason = "X" },
+		"request id":  func(e *Entry) { e.RequestID = "x" },
 		"correlation": func(e *Entry) { e.Correlation[0]++ },
 		"causation":   func(e *Entry) { e.Causation[0]++ },
 		"occurred":    func(e *Entry) { e.OccurredAt = e.OccurredAt.Add(time.Microsecond) },

@@ -13,7 +13,9 @@ type Query struct {
 	After      int64 // only higher indices; -1 from the beginning
 	Limit      int
 	Start, End time.Time // of receipt, half-open; zero for open
-	Action     string    // an event's full name; empty for all
+	Action     string    // an event's full name or a call's action; empty for all
+	Actor      string    // empty for all
+	Outcome    string    // empty for all
 	Parcel     uuid.UUID // an accepted parcel; Nil for all
 	Index      *uint16   // one message of Parcel
 }

@@ -12,10 +12,10 @@ import (
 
 const insertEntriesSQL = `
 insert into entries (day, tenant_id, idx, event_id, env, action, actor, resource, outcome, correlation, causation,
-                     messages, occurred_at, received_at, leaf, leaf_hash)
+                     messages, occurred_at, received_at, leaf, leaf_hash, reason, request_id)
 select * from unnest($1::date[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[],
                      $9::text[], $10::uuid[], $11::uuid[], $12::int[], $13::timestamptz[], $14::timestamptz[],
-                     $15::bytea[], $16::bytea[])`
+                     $15::bytea[], $16::bytea[], $17::text[], $18::text[])`
 
 const insertFieldsSQL = `
 insert into entry_fields (day, tenant_id, env, idx, name, salt, value, digest)
@@ -42,6 +42,7 @@ func queueEntries(batch *pgx.Batch, records []ledger.Record, indexes []int64) {
 	days, tenants, events := make([]time.Time, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
 	envs, actions, actors := make([]string, n), make([]string, n), make([]string, n)
 	resources, outcomes := make([]string, n), make([]string, n)
+	reasons, requests := make([]string, n), make([]string, n)
 	correlations, causations := make([]uuid.UUID, n), make([]uuid.UUID, n)
 	counts := make([]int32, n)
 	occurred, received := make([]time.Time, n), make([]time.Time, n)
@@ -51,13 +52,14 @@ func queueEntries(batch *pgx.Batch, records []ledger.Record, indexes []int64) {
 		days[i], tenants[i], events[i] = day(r), r.Tenant, r.EventID
 		envs[i], actions[i], actors[i] = r.Env, r.Action, r.Actor
 		resources[i], outcomes[i] = r.Resource, r.Outcome
+		reasons[i], requests[i] = r.Reason, r.RequestID
 		correlations[i], causations[i] = r.Correlation, r.Causation
 		counts[i] = int32(r.Count())
 		occurred[i], received[i] = r.OccurredAt, r.ReceivedAt
 		leaves[i], hashes[i] = r.Leaf, r.Hash[:]
 	}
 	batch.Queue(insertEntriesSQL, days, tenants, indexes, events, envs, actions, actors, resources, outcomes,
-		correlations, causations, counts, occurred, received, leaves, hashes)
+		correlations, causations, counts, occurred, received, leaves, hashes, reasons, requests)
 }
 
 func queueFields(batch *pgx.Batch, records []ledger.Record, indexes []int64) {

@@ -27,7 +27,7 @@ func arrayLiteral(indexes []uint16) string {
 
 const selectEntry = `
 select e.idx, e.event_id, e.tenant_id, e.env, e.action, e.actor, e.resource, e.outcome, e.correlation, e.causation,
-       e.messages, e.occurred_at, e.received_at, e.leaf, e.leaf_hash
+       e.messages, e.occurred_at, e.received_at, e.leaf, e.leaf_hash, e.reason, e.request_id
 from entries e `
 
 // List answers up to limit entries of one tenant and environment after an index, lowest first.
@@ -60,8 +60,10 @@ func listSQL(q ledger.Query) (string, []any) {
 	if q.Index != nil {
 		where += " and " + arg(int16(*q.Index)) + " = any(p.indexes)"
 	}
-	if q.Action != "" {
-		where += " and e.action = " + arg(q.Action)
+	for column, value := range map[string]string{"action": q.Action, "actor": q.Actor, "outcome": q.Outcome} {
+		if value != "" {
+			where += " and e." + column + " = " + arg(value)
+		}
 	}
 	if !q.Start.IsZero() {
 		where += " and e.received_at >= " + arg(q.Start) + " and e.day >= " + arg(q.Start.UTC()) + "::date"
@@ -72,7 +74,7 @@ func listSQL(q ledger.Query) (string, []any) {
 	return selectEntry + join + where + " order by e.idx limit $4", args
 }
 
-// Get answers one entry; errs.NotFound when the tenant's log in that environment has none at the index.
+// Get answers one entry with its fields; errs.NotFound when the tenant's log in that environment has none at the index.
 func (s *Store) Get(ctx context.Context, tenant uuid.UUID, env string, index int64) (ledger.Stored, error) {
 	var found ledger.Stored
 	err := s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
@@ -80,7 +82,10 @@ func (s *Store) Get(ctx context.Context, tenant uuid.UUID, env string, index int
 		if err != nil {
 			return err
 		}
-		found, err = pgx.CollectExactlyOneRow(rows, scanStored)
+		if found, err = pgx.CollectExactlyOneRow(rows, scanStored); err != nil {
+			return err
+		}
+		found.Fields, err = fields(ctx, tx, &found)
 		return err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -89,11 +94,26 @@ func (s *Store) Get(ctx context.Context, tenant uuid.UUID, env string, index int
 	return found, err
 }
 
+// fields reads what an entry commits to, sorted by name.
+func fields(ctx context.Context, tx pgx.Tx, s *ledger.Stored) ([]ledger.Field, error) {
+	rows, err := tx.Query(ctx, `select name, salt, value, digest from entry_fields
+		where tenant_id = $1 and env = $2 and idx = $3 and day = $4 order by name`, s.Tenant, s.Env, s.Index, day(&s.Record))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (f ledger.Field, err error) {
+		var salt []byte
+		err = row.Scan(&f.Name, &salt, &f.Value, &f.Digest)
+		copy(f.Salt[:], salt)
+		return f, err
+	})
+}
+
 func scanStored(row pgx.CollectableRow) (ledger.Stored, error) {
 	var s ledger.Stored
 	var hash []byte
 	err := row.Scan(&s.Index, &s.EventID, &s.Tenant, &s.Env, &s.Action, &s.Actor, &s.Resource, &s.Outcome,
-		&s.Correlation, &s.Causation, &s.MessageCount, &s.OccurredAt, &s.ReceivedAt, &s.Leaf, &hash)
+		&s.Correlation, &s.Causation, &s.MessageCount, &s.OccurredAt, &s.ReceivedAt, &s.Leaf, &hash, &s.Reason, &s.RequestID)
 	copy(s.Hash[:], hash)
 	s.OccurredAt, s.ReceivedAt = s.OccurredAt.In(time.UTC), s.ReceivedAt.In(time.UTC)
 	return s, err

@@ -13,10 +13,12 @@ import (
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	"github.com/onlinesms/onlinesms/proto/openapi"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/api"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/content"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/door"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/message"
 	store "github.com/onlinesms/onlinesms/services/ingest/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/record"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/tenant"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/outbox"
@@ -84,8 +86,10 @@ type ingest struct {
 	publisher *eventbus.Publisher
 	relay     *outbox.Relay
 	store     *store.Store
+	records   *record.Writer
 	door      *door.Door
 	inner     *rpc.Server
+	access    *access
 	confirmed atomic.Bool  // the bus was seen to be durable
 	unsent    atomic.Int64 // rows in the outbox, as last counted
 }
@@ -159,12 +163,24 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 		Store: i.store, Vault: vault, Categories: message.NewCategories(registry{compliance}, i.now),
 		Backlog: i.backlog, IDs: message.NewIDs(i.now, rand.Reader), Now: i.now,
 	})
+	pins, err := i.pins(cfg.Door)
+	if err != nil {
+		return err
+	}
+	i.access = i.newAccess(cfg.Access, vault, peppers)
+	i.records = record.NewWriter(i.db.Worker, i.publisher, i.log, i.now)
 	server := api.NewMessageServer(accepter, i.store, vault, i.now)
 	i.door, err = door.New(door.Config{
 		HTTPAddr: cfg.PublicHTTPAddr, GRPCAddr: cfg.PublicGRPCAddr, TLS: public,
-		Verifier:   tenant.NewVerifier(i.store, peppers, i.now),
-		Register:   func(r grpc.ServiceRegistrar) { ingestv1.RegisterMessageServiceServer(r, server) },
-		Compliance: compliance, Audit: audit, OpenAPI: openapi.Document, Log: i.log,
+		Trust: caller.Trust{Hops: cfg.Access.TrustedHops}, Proxies: cfg.Access.TrustedProxies,
+		Verifier: i.access, Revoker: i.access,
+		Unary: []grpc.UnaryServerInterceptor{i.access.limits.Unary}, Stream: []grpc.StreamServerInterceptor{i.access.limits.Stream},
+		Register: func(r grpc.ServiceRegistrar) {
+			ingestv1.RegisterMessageServiceServer(r, server)
+			i.access.register(r)
+			ingestv1.RegisterVerificationServiceServer(r, i.verifications(cfg.Verification, accepter, vault, peppers))
+		},
+		Records: i.records, Forward: forwards(compliance, audit), Pins: pins, OpenAPI: openapi.Document, Log: i.log,
 		Traced: cfg.TraceEndpoint != "",
 	})
 	return err

@@ -39,13 +39,15 @@ type demoFile struct {
 		Name string `yaml:"name"`
 	} `yaml:"tenant"`
 	Keys []struct {
-		Env    string   `yaml:"env"`
-		Scopes []string `yaml:"scopes"`
+		Name      string   `yaml:"name"`
+		Env       string   `yaml:"env"`
+		Scopes    []string `yaml:"scopes"`
+		Addresses []string `yaml:"allowed_addresses"`
 	} `yaml:"keys"`
 }
 
 // Bootstrap makes the tenant and the API keys of a demo file: `bootstrap -file demo.yaml [-out env-file]`. With -out the
-// keys are written to that file only (mode 0600, ONLINESMS_LIVE_KEY and ONLINESMS_TEST_KEY), and keys that stand there
+// keys are written to that file only (mode 0600, ONLINESMS_LIVE_KEY, ONLINESMS_TEST_KEY, ONLINESMS_RESTRICTED_KEY), and keys that stand there
 // and still work are kept, so that running it again changes nothing. Without -out new keys are made and printed as JSON:
 // {"id": …, "keys": {"live": …, "test": …}}.
 func Bootstrap(ctx context.Context, args []string) error {
@@ -114,7 +116,11 @@ func readDemo(file string) (tenant.Tenant, []tenant.Wanted, error) {
 	}
 	var wanted []tenant.Wanted
 	for _, k := range demo.Keys {
-		wanted = append(wanted, tenant.Wanted{Env: k.Env, Scopes: k.Scopes})
+		rules, err := tenant.ParseAddresses(k.Addresses)
+		if err != nil {
+			return tenant.Tenant{}, nil, fmt.Errorf("%s: keys: %w", file, err)
+		}
+		wanted = append(wanted, tenant.Wanted{Name: k.Name, Env: k.Env, Scopes: k.Scopes, Addresses: rules})
 	}
 	return tenant.Tenant{ID: id, Name: demo.Tenant.Name}, wanted, nil
 }
@@ -124,8 +130,9 @@ func printKeys(w io.Writer, id uuid.UUID, keys map[string]string) error {
 }
 
 // keyVariables are the names of the keys in the shell file, in its order.
-var keyVariables = []struct{ env, variable string }{
+var keyVariables = []struct{ name, variable string }{
 	{principal.Live, "ONLINESMS_LIVE_KEY"}, {principal.Test, "ONLINESMS_TEST_KEY"},
+	{"restricted", "ONLINESMS_RESTRICTED_KEY"},
 }
 
 func readKeys(file string) (map[string]string, error) {
@@ -143,7 +150,7 @@ func readKeys(file string) (map[string]string, error) {
 		variable, value, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "export "), "=")
 		for _, v := range keyVariables {
 			if v.variable == variable {
-				held[v.env] = strings.Trim(value, `"'`)
+				held[v.name] = strings.Trim(value, `"'`)
 			}
 		}
 	}
@@ -158,7 +165,7 @@ func writeKeys(file string, keys map[string]string) error {
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // it is gone after the rename
 	for _, v := range keyVariables {
-		if key := keys[v.env]; key != "" {
+		if key := keys[v.name]; key != "" {
 			fmt.Fprintf(f, "%s=%s\n", v.variable, key)
 		}
 	}
@@ -168,8 +175,8 @@ func writeKeys(file string, keys map[string]string) error {
 	return os.Rename(f.Name(), file)
 }
 
-// InitSecrets makes those of the files KEK_FILE, KEYRING_FILE and PEPPER_FILE that are not there, mode 0600: for a first
-// start on one machine. What is there stays as it is.
+// InitSecrets makes those of the files KEK_FILE, KEYRING_FILE and PEPPER_FILE, and of PINS_KEY_FILE where it is set, that
+// are not there, mode 0600: for a first start on one machine. What is there stays as it is.
 func InitSecrets(ctx context.Context, _ []string) error {
 	files, err := service.LoadConfig[SecretFiles]()
 	if err != nil {
@@ -178,7 +185,10 @@ func InitSecrets(ctx context.Context, _ []string) error {
 	if err := missing(map[string]string{"KEK_FILE": files.KEK, "KEYRING_FILE": files.Keyring, "PEPPER_FILE": files.Pepper}); err != nil {
 		return err
 	}
-	return initSecrets(ctx, files)
+	if err := initSecrets(ctx, files); err != nil {
+		return err
+	}
+	return initPins()
 }
 
 func initSecrets(ctx context.Context, files SecretFiles) error {

@@ -15,6 +15,10 @@ type Config struct {
 	Bus      eventbus.Config
 	TLS      tlsconf.Files
 	Secrets  SecretFiles
+	Door     DoorConfig
+	Access   AccessConfig
+	// Verification is the limits of OTP sessions.
+	Verification VerificationConfig
 	// GRPCAddr is where the inner gRPC server listens (ContentKeyService, mTLS), host:port.
 	GRPCAddr string `env:"GRPC_ADDR" envDefault:"127.0.0.1:0"`
 	// AdminAddr is where /healthz, /readyz and /metrics are served, host:port; for the machine or the pod only.
@@ -47,12 +51,12 @@ type SecretFiles struct {
 
 // Validate tells what is missing to serve.
 func (c Config) Validate() error {
-	return missing(map[string]string{
+	return errors.Join(c.Verification.Validate(), c.Access.Validate(), missing(map[string]string{
 		"POSTGRES_URL": c.Postgres.URL, "POSTGRES_TENANT_URL": c.Postgres.TenantURL, "NATS_URL": c.Bus.URL,
 		"NATS_MONITOR_URL": c.Bus.MonitorURL, "TLS_CERT_FILE": c.TLS.Cert, "TLS_KEY_FILE": c.TLS.Key, "TLS_CA_FILE": c.TLS.CA,
 		"KEK_FILE": c.Secrets.KEK, "KEYRING_FILE": c.Secrets.Keyring, "PEPPER_FILE": c.Secrets.Pepper,
 		"PUBLIC_CERT_FILE": c.PublicCertFile, "PUBLIC_KEY_FILE": c.PublicKeyFile,
-	})
+	}))
 }
 
 // missing names the settings that are empty.

@@ -31,7 +31,9 @@ func (i *ingest) tasks() []service.Task {
 		{Name: "publisher", Run: i.publisher.Run},
 		{Name: "count outbox", Run: i.countOutbox},
 		{Name: "purge idempotency keys", Run: i.purgeKeys},
+		{Name: "purge verifications", Run: i.purgeVerifications},
 		{Name: "inner gRPC", Run: i.inner.Run},
+		{Name: "audit records", Run: i.records.Run},
 	}
 	handler, letters := consumer.NewHandler(i.store), outbox.NewDeadLetters(i.db.Worker)
 	for _, producer := range []string{"compliance", "dispatch"} {
@@ -46,6 +48,7 @@ func (i *ingest) tasks() []service.Task {
 			})
 		}
 	}
+	tasks = append(tasks, i.accessTasks()...)
 	return append(tasks, service.Task{Name: "door", Run: i.openTheDoor})
 }
 

@@ -35,8 +35,8 @@ import (
 const demoYAML = `
 tenant: {id: 01930000-0000-7000-8000-000000000001, name: Demo}
 keys:
-  - {env: live, scopes: ["messages:send", "messages:read"]}
-  - {env: test, scopes: ["messages:send", "messages:read", "content:read", "audit:read", "decisions:read"]}
+  - {env: live, scopes: ["messages:send", "messages:read", "otp:send", "otp:check", "otp:read"]}
+  - {env: test, scopes: ["messages:send", "messages:read", "content:read", "audit:read", "decisions:read", "otp:send", "otp:check", "otp:read"]}
 registry: {entities: []}
 `
 

@@ -8,8 +8,12 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
+	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/record"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
@@ -19,16 +23,23 @@ const callLimit = 30 * time.Second
 
 // Verifier tells whose an API key is.
 type Verifier interface {
-	// Verify answers the key's principal. Errors are Unauthenticated with KEY_INVALID, KEY_EXPIRED or KEY_REVOKED, or
-	// Unavailable when it cannot be told now.
+	// Verify answers the key's principal, when it may be used from where ctx's call comes from. Errors are
+	// Unauthenticated with KEY_INVALID, KEY_EXPIRED or KEY_REVOKED, Denied with ADDRESS_NOT_ALLOWED or
+	// KEY_WRONG_ENVIRONMENT, or Unavailable when it cannot be told now; beside an error the principal is set where the
+	// secret was right.
 	Verify(ctx context.Context, key string) (principal.Principal, error)
 }
 
 var errKeyMissing = errs.E(errs.Unauthenticated, "KEY_MISSING", "an API key is required: `Authorization: Bearer osms_…`", nil)
 
+var errNotOffered = status.Error(codes.Unimplemented, "this method is not offered here")
+
 // guard lets calls in.
 type guard struct {
 	verifier Verifier
+	records  Recorder
+	trust    caller.Trust
+	offer    *offer // set before the first call
 	log      *slog.Logger
 	metrics  metrics
 }
@@ -46,9 +57,12 @@ func (g *guard) admit(ctx context.Context, method string, authorization []string
 }
 
 func (g *guard) check(ctx context.Context, method string, authorization []string) (p principal.Principal, err error) {
-	scope, ok := rules[method]
+	access, ok := g.offer.rules[method]
 	if !ok {
-		return p, errs.E(errs.Denied, "METHOD_NOT_OFFERED", "this method is not offered here", nil)
+		return p, errNotOffered
+	}
+	if access.GetPublic() {
+		return p, nil
 	}
 	if len(authorization) == 0 {
 		return p, errKeyMissing
@@ -57,13 +71,17 @@ func (g *guard) check(ctx context.Context, method string, authorization []string
 	if len(authorization) > 1 || !strings.EqualFold(scheme, "Bearer") {
 		return p, errKeyMissing
 	}
-	if p, err = g.verifier.Verify(ctx, key); err != nil {
+	p, err = g.verifier.Verify(ctx, key)
+	if call := record.From(ctx); call != nil && p.Actor != "" {
+		call.Known(p)
+	}
+	if err != nil {
 		return p, err
 	}
-	if scope != anyKey && !p.Has(scope) {
+	if scope := access.GetScope(); scope != "" && !p.Has(scope) {
 		return p, &errs.Error{
-			Kind: errs.Denied, Reason: "SCOPE_MISSING", Message: fmt.Sprintf("this API key lacks the scope %s", scope),
-			Metadata: map[string]string{"scope": scope},
+			Kind: errs.Denied, Reason: "SCOPE_MISSING", Message: fmt.Sprintf("this API key lacks the scope %s", access.GetScope()),
+			Metadata: map[string]string{"scope": access.GetScope()},
 		}
 	}
 	return p, nil
@@ -75,7 +93,7 @@ func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(principal.NewContext(ctx, p), callLimit)
+	ctx, cancel := context.WithTimeout(withPrincipal(ctx, p), callLimit)
 	defer cancel()
 	return handle(ctx, req)
 }
@@ -87,7 +105,15 @@ func (g *guard) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 	if err != nil {
 		return err
 	}
-	return handle(srv, streamOf{stream, principal.NewContext(ctx, p)})
+	return handle(srv, streamOf{stream, withPrincipal(ctx, p)})
+}
+
+// withPrincipal attaches p, unless the method is public and nobody showed a key.
+func withPrincipal(ctx context.Context, p principal.Principal) context.Context {
+	if p.Actor == "" {
+		return ctx
+	}
+	return principal.NewContext(ctx, p)
 }
 
 // streamOf is a stream with another context.

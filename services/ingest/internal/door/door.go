@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
@@ -18,6 +20,7 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
 )
 
@@ -31,55 +34,70 @@ const drainLimit = 15 * time.Second
 type Config struct {
 	HTTPAddr, GRPCAddr string      // host:port; port 0 for a free one
 	TLS                *tls.Config // tlsconf.Public
-	Verifier           Verifier
-	Register           func(grpc.ServiceRegistrar) // ingest's own services
-	Compliance, Audit  grpc.ClientConnInterface    // nil: not connected
-	OpenAPI            []byte                      // proto/openapi.Document
-	Traced             bool                        // spans are exported; else none are made, which costs a send 10 % less
-	Log                *slog.Logger
+	Trust              caller.Trust
+	Proxies            []netip.Prefix // whose PROXY headers are believed; must be sent from there
+	// Unary and Stream run behind the check of keys, before the handlers.
+	Unary  []grpc.UnaryServerInterceptor
+	Stream []grpc.StreamServerInterceptor
+
+	Verifier Verifier
+	Revoker  Revoker // of keys seen in clear; nil: they are counted only
+	Records  Recorder
+	Register func(grpc.ServiceRegistrar) // ingest's own services
+	Forward  []Forward
+	Pins     *Pins  // nil: no pin set is published
+	OpenAPI  []byte // proto/openapi.Document
+	Traced   bool   // spans are exported; else none are made, which costs a send 10 % less
+	Log      *slog.Logger
 }
 
 // Door is the two public listeners.
 type Door struct {
 	grpc     *grpc.Server
+	offer    *offer
 	http     *http.Server
 	https    *splitter
 	grpcAddr net.Listener
+	plain    *plaintext
 	memory   memoryListener
 	conn     *grpc.ClientConn // to memory
 }
 
 // New listens on both ports; connections are taken once Run runs.
 func New(cfg Config) (*Door, error) {
-	g := &guard{verifier: cfg.Verifier, log: cfg.Log, metrics: newMetrics()}
+	g := &guard{verifier: cfg.Verifier, records: cfg.Records, trust: cfg.Trust, log: cfg.Log, metrics: newMetrics()}
 	d := &Door{memory: memoryListener{bufconn.Listen(memoryBuffer)}}
 	if err := d.prepare(cfg, g); err != nil {
 		return nil, errors.Join(err, d.memory.Close())
 	}
-	if err := d.listen(cfg, g); err != nil {
+	if err := d.listen(cfg); err != nil {
 		return nil, errors.Join(err, d.conn.Close(), d.memory.Close())
 	}
 	return d, nil
 }
 
 func (d *Door) prepare(cfg Config, g *guard) (err error) {
-	d.grpc = newGRPCServer(cfg, g)
+	d.plain = &plaintext{guard: g, revoker: cfg.Revoker, slots: make(chan struct{}, maxRevocations)}
+	d.grpc = newGRPCServer(cfg, g, d.plain.answer)
 	cfg.Register(d.grpc)
-	if err := forward(d.grpc, "onlinesms.compliance.v1.ComplianceService", cfg.Compliance); err != nil {
-		return err
-	}
-	if err := forward(d.grpc, "onlinesms.audit.v1.AuditService", cfg.Audit); err != nil {
-		return err
+	for _, f := range cfg.Forward {
+		if err := forward(d.grpc, f); err != nil {
+			return err
+		}
 	}
 	reflection.Register(d.grpc)
+	if g.offer, err = newOffer(d.grpc.GetServiceInfo()); err != nil {
+		return err
+	}
+	d.offer = g.offer
 	if d.conn, err = d.memory.dial(); err != nil {
 		return err
 	}
-	gateway, err := newGateway(context.Background(), d.conn, g, allowed)
+	gateway, err := newGateway(context.Background(), d.conn, g)
 	if err != nil {
 		return err
 	}
-	handler, err := newHandler(gateway, cfg.OpenAPI, cfg.Log)
+	handler, err := g.newHandler(gateway, &cfg)
 	if err != nil {
 		return err
 	}
@@ -87,15 +105,16 @@ func (d *Door) prepare(cfg Config, g *guard) (err error) {
 	return nil
 }
 
-func newGRPCServer(cfg Config, g *guard) *grpc.Server {
-	tlsConfig := cfg.TLS.Clone()
-	tlsConfig.NextProtos = []string{"h2"}
-	unary := append([]grpc.UnaryServerInterceptor{g.metrics.unary, identifyUnary}, rpc.Interceptors(cfg.Log)...)
-	stream := append([]grpc.StreamServerInterceptor{identifyStream}, rpc.StreamInterceptors(cfg.Log)...)
+func newGRPCServer(cfg Config, g *guard, plain func(*sniffed)) *grpc.Server {
+	tlsConfig := publicTLS(cfg.TLS, "h2")
+	unary := append([]grpc.UnaryServerInterceptor{g.metrics.unary, g.identifyUnary, g.recordUnary}, rpc.Interceptors(cfg.Log)...)
+	stream := append([]grpc.StreamServerInterceptor{g.identifyStream, g.recordStream}, rpc.StreamInterceptors(cfg.Log)...)
 	options := []grpc.ServerOption{
-		grpc.Creds(serverCredentials{credentials.NewTLS(tlsConfig)}),
-		grpc.ChainUnaryInterceptor(append(unary, g.unary)...),
-		grpc.ChainStreamInterceptor(append(stream, g.stream)...),
+		grpc.Creds(serverCredentials{credentials.NewTLS(tlsConfig), plain}),
+		grpc.ChainUnaryInterceptor(slices.Concat(unary, []grpc.UnaryServerInterceptor{g.unary}, cfg.Unary)...),
+		grpc.ChainStreamInterceptor(slices.Concat(stream, []grpc.StreamServerInterceptor{g.stream}, cfg.Stream)...),
+		// What is not there passes the interceptors too, and so is on record.
+		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return errNotOffered }),
 		grpc.MaxRecvMsgSize(maxBatchBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(1000),
@@ -114,7 +133,7 @@ func newGRPCServer(cfg Config, g *guard) *grpc.Server {
 	return grpc.NewServer(options...)
 }
 
-func (d *Door) listen(cfg Config, g *guard) error {
+func (d *Door) listen(cfg Config) error {
 	var lc net.ListenConfig
 	plain, err := lc.Listen(context.Background(), "tcp", cfg.HTTPAddr)
 	if err != nil {
@@ -123,10 +142,17 @@ func (d *Door) listen(cfg Config, g *guard) error {
 	if d.grpcAddr, err = lc.Listen(context.Background(), "tcp", cfg.GRPCAddr); err != nil {
 		return errors.Join(fmt.Errorf("gRPC port: %w", err), plain.Close())
 	}
-	tlsConfig := cfg.TLS.Clone()
-	tlsConfig.NextProtos = []string{"h2", "http/1.1"}
-	d.https = newSplitter(plain, tlsConfig, func() { g.metrics.plaintext.Add(context.Background(), 1) })
+	plain, d.grpcAddr = behindProxies(plain, cfg.Proxies), behindProxies(d.grpcAddr, cfg.Proxies)
+	d.https = newSplitter(plain, publicTLS(cfg.TLS, "h2", "http/1.1"), d.plain.answer)
 	return nil
+}
+
+// publicTLS is TLS of a public port. A client may present a certificate: nobody vouches for it, and keys are bound to
+// its hash.
+func publicTLS(base *tls.Config, protocols ...string) *tls.Config {
+	c := base.Clone()
+	c.NextProtos, c.ClientAuth = protocols, tls.RequestClientCert
+	return c
 }
 
 // HTTPAddr is where HTTPS is served.

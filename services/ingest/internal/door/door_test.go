@@ -13,12 +13,15 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
@@ -31,17 +34,32 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
 )
 
-// verifier knows two keys: "all" with every scope and "none" without.
+// allScopes are those of every RPC.
+var allScopes = func() (all []string) {
+	eachMethod(func(d protoreflect.MethodDescriptor) {
+		if scope := accessOf(d).GetScope(); scope != "" {
+			all = append(all, scope)
+		}
+	})
+	slices.Sort(all)
+	return slices.Compact(all)
+}()
+
+// verifier knows the keys "all" with every scope, "none" without, and "without-<scope>".
 type verifier struct{}
 
 func (verifier) Verify(_ context.Context, key string) (p principal.Principal, err error) {
 	p = principal.Principal{TenantID: uuid.MustParse("01930000-0000-7000-8000-00000000000a"), Env: "live", Actor: "key/" + key}
 	switch key {
 	case "all":
-		p.Scopes = []string{scopeSend, scopeRead, scopeDecisions, scopeAudit}
-	case "none":
+		p.Scopes = slices.Clone(allScopes)
+	case "none", clearKey:
 	default:
-		return p, errs.E(errs.Unauthenticated, "KEY_INVALID", "the API key is not valid", nil)
+		if scope, ok := strings.CutPrefix(key, "without-"); ok { // all but one
+			p.Scopes = slices.DeleteFunc(slices.Clone(allScopes), func(s string) bool { return s == scope })
+			return p, nil
+		}
+		return principal.Principal{}, errs.E(errs.Unauthenticated, "KEY_INVALID", "the API key is not valid", nil)
 	}
 	return p, nil
 }
@@ -66,6 +84,10 @@ func (m messages) SendMessage(ctx context.Context, req *ingestv1.SendMessageRequ
 		return nil, errs.E(errs.Unavailable, "SERVICE_UNAVAILABLE", "x", nil)
 	case "OVERLOADED":
 		return nil, &errs.Error{Kind: errs.Exhausted, Reason: "OVERLOADED", Message: "x", Metadata: map[string]string{"retry_after": "5s"}}
+	case "LIMITED":
+		return nil, errs.E(errs.Exhausted, "RATE_LIMITED", "x", nil)
+	case "ACCEPTED":
+		return &ingestv1.SendMessageResponse{MessageId: acceptedID}, nil
 	case "INTERNAL":
 		return nil, errors.New("secret cause")
 	case "FIELDS":
@@ -98,10 +120,15 @@ func (decisions) GetDecision(ctx context.Context, req *compliancev1.GetDecisionR
 // world is a door on real sockets with a compliance behind it.
 type world struct {
 	*Door
-	roots *x509.CertPool
-	logs  *bytes.Buffer
-	stop  func()
-	slow  messages
+	dir       string // of the certificates
+	roots     *x509.CertPool
+	records   *recorder
+	revoked   []string // actors of keys withdrawn; guarded by records.mu
+	logs      *bytes.Buffer
+	stop      func()
+	stopInner func()
+	echo      *echo
+	slow      messages
 }
 
 func newWorld(t *testing.T) *world {
@@ -118,7 +145,7 @@ func newWorld(t *testing.T) *world {
 	files := func(name string) tlsconf.Files {
 		return tlsconf.Files{Cert: filepath.Join(dir, name+".pem"), Key: filepath.Join(dir, name+"-key.pem"), CA: filepath.Join(dir, "ca.pem")}
 	}
-	w := &world{roots: x509.NewCertPool(), logs: &bytes.Buffer{}, slow: messages{entered: make(chan struct{}), release: make(chan struct{})}}
+	w := &world{dir: dir, echo: &echo{gone: make(chan struct{})}, records: &recorder{}, roots: x509.NewCertPool(), logs: &bytes.Buffer{}, slow: messages{entered: make(chan struct{}), release: make(chan struct{})}}
 	ca, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -128,10 +155,19 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pins, err := OpenPins(w.pinsKey(t), filepath.Join(dir, "compliance.pem"), "", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner := w.startCompliance(t, files("compliance"), files("ingest"))
 	w.Door, err = New(Config{
 		HTTPAddr: "127.0.0.1:0", GRPCAddr: "127.0.0.1:0", TLS: public, Verifier: verifier{},
-		Register:   func(r grpc.ServiceRegistrar) { ingestv1.RegisterMessageServiceServer(r, w.slow) },
-		Compliance: startCompliance(t, files("compliance"), files("ingest")), OpenAPI: openapi.Document,
+		Register: w.register, Records: w.records, Revoker: w,
+		Forward: []Forward{
+			{"onlinesms.compliance.v1.ComplianceService", inner}, {"doortest.v1.Echo", inner},
+			{"onlinesms.audit.v1.AuditService", nil},
+		},
+		OpenAPI: openapi.Document, Pins: pins,
 		Log: slog.New(slog.NewJSONHandler(w.logs, nil)),
 	})
 	if err != nil {
@@ -160,7 +196,7 @@ func run(t *testing.T, task func(context.Context) error) (stop func()) {
 	return stop
 }
 
-func startCompliance(t *testing.T, server, client tlsconf.Files) grpc.ClientConnInterface {
+func (w *world) startCompliance(t *testing.T, server, client tlsconf.Files) grpc.ClientConnInterface {
 	t.Helper()
 	identity, err := tlsconf.Server(server)
 	if err != nil {
@@ -168,12 +204,18 @@ func startCompliance(t *testing.T, server, client tlsconf.Files) grpc.ClientConn
 	}
 	inner, err := rpc.NewServer(rpc.ServerConfig{
 		Addr: "127.0.0.1:0", TLS: identity, Log: slog.New(slog.DiscardHandler),
-		Callers: map[string][]string{compliancev1.ComplianceService_GetDecision_FullMethodName: {"ingest"}},
-	}, func(r grpc.ServiceRegistrar) { compliancev1.RegisterComplianceServiceServer(r, decisions{}) })
+		Callers: map[string][]string{
+			compliancev1.ComplianceService_GetDecision_FullMethodName: {"ingest"},
+			echoUnary: {"ingest"}, echoStream: {"ingest"},
+		},
+	}, func(r grpc.ServiceRegistrar) {
+		compliancev1.RegisterComplianceServiceServer(r, decisions{})
+		r.RegisterService(&echoDesc, w.echo)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, inner.Run)
+	w.stopInner = run(t, inner.Run)
 	if identity, err = tlsconf.Client(client, "compliance"); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package door
 
 import (
 	"context"
+	"fmt"
 	"mime"
 	"net/http"
 	"strings"
@@ -22,30 +23,38 @@ const (
 	maxBatchBytes = 4 << 20
 )
 
-// newGateway is the JSON form of the RPCs behind conn.
-func newGateway(ctx context.Context, conn *grpc.ClientConn, g *guard, allow func(path string) string) (http.Handler, error) {
+// handlers are the JSON forms of services, by full name.
+var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
+	"onlinesms.ingest.v1.MessageService":        gwingestv1.RegisterMessageServiceHandler,
+	"onlinesms.ingest.v1.ApiKeyService":         gwingestv1.RegisterApiKeyServiceHandler,
+	"onlinesms.ingest.v1.TenantService":         gwingestv1.RegisterTenantServiceHandler,
+	"onlinesms.ingest.v1.VerificationService":   gwingestv1.RegisterVerificationServiceHandler,
+	"onlinesms.compliance.v1.ComplianceService": gwcompliancev1.RegisterComplianceServiceHandler,
+	"onlinesms.audit.v1.AuditService":           gwauditv1.RegisterAuditServiceHandler,
+}
+
+// newGateway is the JSON form of the offered RPCs, behind conn.
+func newGateway(ctx context.Context, conn *grpc.ClientConn, g *guard) (http.Handler, error) {
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newCodec()),
 		runtime.SetQueryParameterParser(&queryParser{}),
 		runtime.WithIncomingHeaderMatcher(incomingHeader),
 		runtime.WithOutgoingHeaderMatcher(outgoingHeader),
-		runtime.WithMetadata(func(ctx context.Context, _ *http.Request) metadata.MD {
-			return metadata.Pairs(requestIDKey, requestID(ctx))
-		}),
+		runtime.WithMetadata(originMetadata),
 		runtime.WithErrorHandler(writeError),
 		runtime.WithRoutingErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, status int) {
-			writeRoutingError(w, r, status, allow)
+			g.writeRoutingError(w, r, status)
 		}),
 		runtime.WithMiddlewares(g.beforeBody),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithWriteContentLength(),
 	)
-	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
-		gwingestv1.RegisterMessageServiceHandler,
-		gwcompliancev1.RegisterComplianceServiceHandler,
-		gwauditv1.RegisterAuditServiceHandler,
-	} {
+	for service := range g.offer.services() {
+		register, ok := handlers[service]
+		if !ok {
+			return nil, fmt.Errorf("%s has JSON routes and no handler for them", service)
+		}
 		if err := register(ctx, mux, conn); err != nil {
 			return nil, err
 		}
@@ -57,17 +66,20 @@ func newGateway(ctx context.Context, conn *grpc.ClientConn, g *guard, allow func
 // The interceptors of the gRPC server check the key again; from its cache that costs a microsecond.
 func (g *guard) beforeBody(next runtime.HandlerFunc) runtime.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
-		method := methodOf(r)
+		method, v := g.offer.methodOf(r), visitOf(r.Context())
 		if method == "" { // a path the gateway takes with an empty id in it
-			writeRoutingError(w, r, http.StatusNotFound, allowed)
+			g.writeRoutingError(w, r, http.StatusNotFound)
 			return
 		}
-		if _, err := g.admit(r.Context(), method, r.Header.Values("Authorization")); err != nil {
+		v.access = g.offer.rules[method]
+		p, err := g.admit(r.Context(), method, r.Header.Values("Authorization"))
+		v.caller = p
+		if err != nil {
 			problemOf(err).write(w, r)
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store") // answers are of one tenant, and may hold a number
-		if r.Method == http.MethodPost {
+		if r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch {
 			if !mayBeJSON(r.Header.Get("Content-Type")) {
 				newProblem(http.StatusUnsupportedMediaType, "CONTENT_TYPE", "the body must be application/json").write(w, r)
 				return
@@ -104,16 +116,6 @@ func tooLarge(limit int64) *problem {
 	return p
 }
 
-// methodOf is the RPC behind a request's route; empty when there is none.
-func methodOf(r *http.Request) string {
-	for _, route := range routes {
-		if route.method == r.Method && route.matches(r.URL.Path) {
-			return route.rpc
-		}
-	}
-	return ""
-}
-
 // incomingHeader says which headers become metadata; authorization always does.
 func incomingHeader(name string) (string, bool) {
 	switch name {
@@ -125,16 +127,35 @@ func incomingHeader(name string) (string, bool) {
 	return "", false
 }
 
-// outgoingHeader says which metadata become headers; the request id is set before.
+// outgoingHeaders are the metadata that become headers; the request id is set before.
+var outgoingHeaders = map[string]string{
+	"idempotent-replay": "Idempotent-Replay",
+	auditEventKey:       "X-Audit-Event",
+
+	"key-expires-in":      "Key-Expires-In",
+	"ratelimit":           "RateLimit",
+	"ratelimit-policy":    "RateLimit-Policy",
+	"ratelimit-limit":     "RateLimit-Limit",
+	"ratelimit-remaining": "RateLimit-Remaining",
+	"ratelimit-reset":     "RateLimit-Reset",
+}
+
 func outgoingHeader(name string) (string, bool) {
-	if name == "idempotent-replay" {
-		return "Idempotent-Replay", true
-	}
-	return "", false
+	header, ok := outgoingHeaders[name]
+	return header, ok
 }
 
 // writeError answers an error of the gateway or of the RPC.
-func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+func writeError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	if md, ok := runtime.ServerMetadataFromContext(ctx); ok {
+		for _, found := range []metadata.MD{md.HeaderMD, md.TrailerMD} {
+			for name, header := range outgoingHeaders {
+				if values := found.Get(name); len(values) > 0 {
+					w.Header().Set(header, values[0])
+				}
+			}
+		}
+	}
 	m, ok := misreadOf(status.Convert(err).Message())
 	switch {
 	case !ok:
@@ -148,8 +169,8 @@ func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w h
 }
 
 // writeRoutingError answers a request that matches no route: 404, or 405 with the methods that would do.
-func writeRoutingError(w http.ResponseWriter, r *http.Request, status int, allow func(path string) string) {
-	switch methods := allow(r.URL.Path); {
+func (g *guard) writeRoutingError(w http.ResponseWriter, r *http.Request, status int) {
+	switch methods := g.offer.allowed(r.URL.Path); {
 	case status == http.StatusMethodNotAllowed && methods != "":
 		w.Header().Set("Allow", methods)
 		newProblem(status, "METHOD_NOT_ALLOWED", "this path does not take this method").write(w, r)

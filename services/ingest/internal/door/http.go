@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
@@ -25,6 +26,7 @@ const (
 func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:                      handler,
+		ConnContext:                  withConn,
 		ReadHeaderTimeout:            headerLimit,
 		ReadTimeout:                  readLimit,
 		WriteTimeout:                 writeLimit,
@@ -46,13 +48,13 @@ func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 
 // outermost is what every HTTPS request passes first: HSTS, request id, a panic becomes a problem, too many header
 // bytes are refused.
-func outermost(next http.Handler, log *slog.Logger) http.Handler {
+func (g *guard) outermost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(hstsName, hstsValue)
-		id := chooseRequestID(r.Header.Get("X-Request-Id"))
-		w.Header().Set("X-Request-Id", id)
-		r = r.WithContext(withRequestID(r.Context(), id))
-		defer recovered(w, r, log)
+		from := g.originOf(r)
+		w.Header().Set("X-Request-Id", from.RequestID)
+		r = r.WithContext(caller.NewContext(r.Context(), from))
+		defer recovered(w, r, g.log)
 		if headerBytes(r) > maxHeaderBytes {
 			newProblem(http.StatusRequestHeaderFieldsTooLarge, "REQUEST_TOO_LARGE", "the header is larger than 16 KiB").write(w, r)
 			return
@@ -86,23 +88,27 @@ func headerBytes(r *http.Request) int {
 }
 
 // newHandler is all of HTTPS: the pages, and the gateway for the rest.
-func newHandler(gateway http.Handler, openAPI []byte, log *slog.Logger) (http.Handler, error) {
-	docs, err := docsPage(openAPI)
+func (g *guard) newHandler(gateway http.Handler, cfg *Config) (http.Handler, error) {
+	docs, err := docsPage(cfg.OpenAPI)
 	if err != nil {
 		return nil, err
 	}
 	byPath := map[string]http.Handler{
-		"/openapi.json": static("application/json", "", openAPI), "/docs": docs, "/v1/reasons": reasonsPage,
+		"/openapi.json": static("application/json", "", cfg.OpenAPI), "/docs": docs, "/v1/reasons": reasonsPage,
 	}
-	return outermost(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	if cfg.Pins != nil {
+		byPath[pinsPath] = cfg.Pins.page(cfg.TLS)
+	}
+	return g.outermost(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		page, ok := byPath[r.URL.Path]
 		switch {
 		case !ok:
-			gateway.ServeHTTP(w, r)
+			v := &visit{guard: g}
+			gateway.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitContext{}, v)))
 		case r.Method == http.MethodGet || r.Method == http.MethodHead:
 			page.ServeHTTP(w, r)
 		default:
-			writeRoutingError(w, r, http.StatusMethodNotAllowed, allowed)
+			g.writeRoutingError(w, r, http.StatusMethodNotAllowed)
 		}
-	}), log), nil
+	})), nil
 }

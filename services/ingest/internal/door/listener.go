@@ -24,18 +24,18 @@ const (
 // splitter accepts connections, does the TLS handshake itself and hands them out by protocol: HTTP/2 as *tls.Conn,
 // which net/http insists on, and HTTP/1 behind hstsConn, which it would not take for TLS if it were asked.
 type splitter struct {
-	inner     net.Listener
-	tls       *tls.Config
-	plaintext func() // somebody spoke HTTP without TLS
+	inner net.Listener
+	tls   *tls.Config
+	plain func(*sniffed) // answers who does not speak TLS
 
 	h1, h2 chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-func newSplitter(inner net.Listener, cfg *tls.Config, plaintext func()) *splitter {
+func newSplitter(inner net.Listener, cfg *tls.Config, plain func(*sniffed)) *splitter {
 	return &splitter{
-		inner: inner, tls: cfg, plaintext: plaintext,
+		inner: inner, tls: cfg, plain: plain,
 		h1: make(chan net.Conn), h2: make(chan net.Conn), closed: make(chan struct{}),
 	}
 }
@@ -66,9 +66,15 @@ func (s *splitter) run() error {
 func (s *splitter) handshake(raw net.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeLimit)
 	defer cancel()
-	conn := tls.Server(raw, s.tls)
+	deadline, _ := ctx.Deadline()
+	first, ok := sniff(raw, deadline)
+	if !ok {
+		s.plain(first)
+		raw.Close()
+		return
+	}
+	conn := tls.Server(first, s.tls)
 	if err := conn.HandshakeContext(ctx); err != nil {
-		s.refuse(raw, err)
 		raw.Close()
 		return
 	}
@@ -81,17 +87,6 @@ func (s *splitter) handshake(raw net.Conn) {
 	case <-s.closed:
 		_ = conn.Close()
 	}
-}
-
-// refuse answers plain HTTP with a bare 400 and nothing else: no redirect, nothing to learn.
-func (s *splitter) refuse(raw net.Conn, err error) {
-	record, ok := errors.AsType[tls.RecordHeaderError](err)
-	if !ok || !bytes.ContainsAny(record.RecordHeader[:1], "GPHDOCT") { // how HTTP's methods begin
-		return
-	}
-	s.plaintext()
-	_ = raw.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = raw.Write([]byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"))
 }
 
 // Close stops accepting.

@@ -2,7 +2,9 @@ package door
 
 import (
 	"context"
+	"errors"
 	"net"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -32,6 +34,7 @@ func (l memoryListener) Accept() (net.Conn, error) {
 func (l memoryListener) dial() (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///door",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }),
+		grpc.WithUnaryInterceptor(entering), grpc.WithStreamInterceptor(enteringStream),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxBatchBytes*2)),
 	)
@@ -40,19 +43,30 @@ func (l memoryListener) dial() (*grpc.ClientConn, error) {
 // serverCredentials are TLS, but for connections in memory.
 type serverCredentials struct {
 	credentials.TransportCredentials
+	plain func(*sniffed) // answers who does not speak TLS
 }
 
-// ServerHandshake does TLS's, unless raw never left the process.
+var errPlain = errors.New("not TLS")
+
+// ServerHandshake does TLS's, unless raw never left the process. grpc closes raw where it fails.
 func (c serverCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	if _, ok := raw.(memoryConn); ok {
 		return raw, memoryInfo{credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}}, nil
 	}
-	return c.TransportCredentials.ServerHandshake(raw)
+	conn, ok := sniff(raw, time.Now().Add(handshakeLimit))
+	if !ok {
+		c.plain(conn)
+		return nil, nil, errPlain
+	}
+	_ = raw.SetDeadline(time.Now().Add(handshakeLimit)) // grpc's own was ended by the sniffing
+	secure, info, err := c.TransportCredentials.ServerHandshake(conn)
+	_ = raw.SetDeadline(time.Time{})
+	return secure, info, err
 }
 
 // Clone is for grpc.
 func (c serverCredentials) Clone() credentials.TransportCredentials {
-	return serverCredentials{c.TransportCredentials.Clone()}
+	return serverCredentials{c.TransportCredentials.Clone(), c.plain}
 }
 
 // memoryInfo is the AuthInfo of connections in memory.

@@ -2,19 +2,14 @@ package door
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
-
-	"github.com/onlinesms/onlinesms/proto/openapi"
 )
 
 func checkReflection(t *testing.T, conn *grpc.ClientConn) {
@@ -39,53 +34,6 @@ func checkReflection(t *testing.T, conn *grpc.ClientConn) {
 	}
 	if err := ask(t.Context()); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("reflection without a key: %v", err)
-	}
-}
-
-// Every RPC the door offers has its rule, and every rule is of an RPC that is offered.
-func TestEveryRPCHasAScope(t *testing.T) {
-	w := newWorld(t)
-	offered := map[string]bool{}
-	for service, info := range w.grpc.GetServiceInfo() {
-		for _, m := range info.Methods {
-			offered[fmt.Sprintf("/%s/%s", service, m.Name)] = true
-		}
-	}
-	for method := range offered {
-		if _, ok := rules[method]; !ok {
-			t.Errorf("%s is offered without a declared scope", method)
-		}
-	}
-	for method := range rules {
-		if !offered[method] {
-			t.Errorf("%s has a rule and is not offered", method)
-		}
-	}
-}
-
-// The OpenAPI document tells exactly the routes there are.
-func TestRoutesAreDocumented(t *testing.T) {
-	var doc openAPI
-	if err := json.Unmarshal(openapi.Document, &doc); err != nil {
-		t.Fatal(err)
-	}
-	var documented, served []string
-	for path, methods := range doc.Paths {
-		for method := range methods {
-			documented = append(documented, strings.ToUpper(method)+" "+path)
-		}
-	}
-	for _, r := range routes {
-		path := strings.Join(r.path, "/")
-		if r.verb != "" {
-			path += ":" + r.verb
-		}
-		served = append(served, r.method+" "+path)
-	}
-	slices.Sort(documented)
-	slices.Sort(served)
-	if diff := cmp.Diff(documented, served); diff != "" {
-		t.Error(diff)
 	}
 }
 
@@ -126,18 +74,5 @@ func TestRequestID(t *testing.T) {
 	}
 	if got := chooseRequestID("Req-1.a_b"); got != "Req-1.a_b" {
 		t.Errorf("a safe id became %q", got)
-	}
-}
-
-// The catalogue is in order and has every reason of grpc itself.
-func TestCatalogue(t *testing.T) {
-	if !slices.IsSortedFunc(catalogue, func(a, b Reason) int { return strings.Compare(a.Reason, b.Reason) }) {
-		t.Error("the catalogue is not in order")
-	}
-	for code := range statuses {
-		reason := frameworkReason(code)
-		if !slices.ContainsFunc(catalogue, func(r Reason) bool { return r.Reason == reason }) {
-			t.Errorf("%s is not in the catalogue", reason)
-		}
 	}
 }

@@ -47,7 +47,10 @@ h2{margin-top:2.5rem}.m{display:inline-block;min-width:3.5em;font-weight:600}
 {{if .Fields}}<table><tr><th>Name</th><th>In</th><th>What it is</th></tr>
 {{range .Fields}}<tr><td><code>{{.Name}}</code>{{if .Required}} *{{end}}</td><td>{{.In}}</td><td>{{.Description}}</td></tr>
 {{end}}</table>{{end}}{{end}}
-</body></html>`))
+<h2 id="reasons">Reasons</h2><p>Version {{.Reasons.Version}}. The same word stands in gRPC (<code>ErrorInfo.reason</code>), in JSON and in the audit log.</p>
+<table><tr><th>Reason</th><th>Status</th><th>What mends it</th></tr>
+{{range .Reasons.Reasons}}<tr><td><code>{{.Reason}}</code></td><td>{{if .Status}}{{.Status}} {{.Code}}{{else}}{{.Scope}}{{end}}</td><td>{{.Title}}. {{.Remedy}}</td></tr>
+{{end}}</table></body></html>`))
 
 // operation is what the page shows of a method.
 type operation struct {
@@ -98,9 +101,34 @@ func docsPage(document []byte) (http.HandlerFunc, error) {
 		}
 	}
 	var page bytes.Buffer
-	err := docsTemplate.Execute(&page, map[string]any{"Title": api.Info.Title, "Description": api.Info.Description, "Operations": all})
+	err := docsTemplate.Execute(&page, map[string]any{"Title": api.Info.Title, "Description": api.Info.Description, "Operations": all, "Reasons": served})
 	if err != nil {
 		return nil, fmt.Errorf("docs page: %w", err)
 	}
 	return static("text/html; charset=utf-8", docsPolicy, page.Bytes()), nil
+}
+
+// Undocumented tells which routes stand in document, an OpenAPI 3 document, or are offered, but not both.
+func (d *Door) Undocumented(document []byte) (differing []string) {
+	var api openAPI
+	if err := json.Unmarshal(document, &api); err != nil {
+		return []string{err.Error()}
+	}
+	documented := map[string]bool{}
+	for path, methods := range api.Paths {
+		for method := range methods {
+			documented[strings.ToUpper(method)+" "+path] = true
+		}
+	}
+	for _, r := range d.offer.routes {
+		if !documented[r.String()] {
+			differing = append(differing, r.String()+" is not documented")
+		}
+		delete(documented, r.String())
+	}
+	for route := range documented {
+		differing = append(differing, route+" is not offered")
+	}
+	slices.Sort(differing)
+	return differing
 }

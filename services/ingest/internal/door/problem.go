@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"math"
@@ -60,7 +61,8 @@ func problemOf(err error) *problem {
 
 // write answers the request with p.
 func (p *problem) write(w http.ResponseWriter, r *http.Request) {
-	p.Type, p.Title, p.RequestID = "/v1/reasons#"+p.Reason, http.StatusText(p.Status), requestID(r.Context())
+	visitOf(r.Context()).refused(w, r, p)
+	p.Type, p.Title, p.RequestID = "/v1/reasons#"+p.Reason, cmp.Or(titles[p.Reason], http.StatusText(p.Status)), requestID(r.Context())
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // route is an RPC's JSON form, as its proto says.
@@ -20,28 +19,42 @@ type route struct {
 	rpc    string // full method
 }
 
-// routes are those of every RPC in rules.
-var routes = func() (all []route) {
-	for rpc := range rules {
-		name := strings.ReplaceAll(strings.TrimPrefix(rpc, "/"), "/", ".")
-		d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
-		if err != nil {
-			continue // reflection registers itself later and has no JSON form
-		}
-		rule, _ := proto.GetExtension(d.Options(), annotations.E_Http).(*annotations.HttpRule)
-		if pattern := rule.GetGet(); pattern != "" {
-			all = append(all, newRoute(http.MethodGet, pattern, rpc))
-		}
-		if pattern := rule.GetPost(); pattern != "" {
-			all = append(all, newRoute(http.MethodPost, pattern, rpc))
+func httpRule(d protoreflect.MethodDescriptor) *annotations.HttpRule {
+	rule, _ := proto.GetExtension(d.Options(), annotations.E_Http).(*annotations.HttpRule)
+	return rule
+}
+
+// routesOf are the JSON forms of an RPC; none where its proto declares none.
+func routesOf(d protoreflect.MethodDescriptor, rpc string) (all []route) {
+	main := httpRule(d)
+	if main == nil {
+		return nil
+	}
+	for _, rule := range append([]*annotations.HttpRule{main}, main.GetAdditionalBindings()...) {
+		for method, pattern := range map[string]string{
+			http.MethodGet: rule.GetGet(), http.MethodPost: rule.GetPost(), http.MethodPut: rule.GetPut(),
+			http.MethodDelete: rule.GetDelete(), http.MethodPatch: rule.GetPatch(),
+		} {
+			if pattern != "" {
+				all = append(all, newRoute(method, pattern, rpc))
+			}
 		}
 	}
 	return all
-}()
+}
 
 func newRoute(method, pattern, rpc string) route {
 	pattern, verb, _ := strings.Cut(pattern, ":")
 	return route{method, strings.Split(pattern, "/"), verb, rpc}
+}
+
+// String is the route as the OpenAPI document names it: `GET /v1/messages/{message_id}`.
+func (r route) String() string {
+	s := r.method + " " + strings.Join(r.path, "/")
+	if r.verb != "" {
+		s += ":" + r.verb
+	}
+	return s
 }
 
 // matches tells whether path is of this route. A segment in braces takes anything but nothing.
@@ -52,28 +65,45 @@ func (r route) matches(path string) bool {
 			return false
 		}
 	}
-	segments := strings.Split(path, "/")
-	return slices.EqualFunc(r.path, segments, func(pattern, segment string) bool {
-		return pattern == segment || strings.HasPrefix(pattern, "{") && segment != ""
-	})
+	for i, pattern := range r.path {
+		segment, rest, more := strings.Cut(path, "/")
+		if pattern != segment && (!strings.HasPrefix(pattern, "{") || segment == "") || more != (i < len(r.path)-1) {
+			return false
+		}
+		path = rest
+	}
+	return true
 }
 
 // pages are the paths outside of the RPCs: what may be read without a key.
-var pages = []string{"/openapi.json", "/docs", "/v1/reasons"}
+var pages = []string{"/openapi.json", "/docs", "/v1/reasons", pinsPath}
 
 // allowed lists the methods a path takes; empty when there is no such path.
-func allowed(path string) string {
+func (o *offer) allowed(path string) string {
 	var methods []string
 	if slices.Contains(pages, path) {
 		methods = []string{http.MethodGet, http.MethodHead}
 	}
-	for _, r := range routes {
+	for _, r := range o.routes {
 		if r.matches(path) {
 			methods = append(methods, r.method)
 		}
 	}
 	slices.Sort(methods)
 	return strings.Join(slices.Compact(methods), ", ")
+}
+
+// methodOf is the RPC behind a request; empty when there is none. A route with a verb wins over one whose last segment
+// would take it as part of an id.
+func (o *offer) methodOf(r *http.Request) (rpc string) {
+	for _, route := range o.routes {
+		if route.method == r.Method && route.matches(r.URL.Path) {
+			if rpc = route.rpc; route.verb != "" {
+				return rpc
+			}
+		}
+	}
+	return rpc
 }
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }

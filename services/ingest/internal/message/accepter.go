@@ -70,7 +70,8 @@ func (e *KeyTakenError) Error() string {
 type Request struct {
 	Tenant         uuid.UUID
 	Env            string
-	Single         bool // SendMessage; else a batch
+	Single         bool   // SendMessage; else a batch
+	Lane           string // of a single message, whatever its template; empty to go by the template
 	Drafts         []Draft
 	IdempotencyKey string // empty for none
 	Digest         string // of the call and its arguments; only read beside an IdempotencyKey
@@ -97,13 +98,15 @@ type Config struct {
 type Accepter struct {
 	Config
 	lanes   map[string]*gatherer
+	shares  map[string]*shares
 	flights flights
 }
 
 // NewAccepter makes an Accepter. It needs no closing: a call returns when its flush has.
 func NewAccepter(cfg Config) *Accepter {
-	a := &Accepter{Config: cfg, lanes: map[string]*gatherer{}}
+	a := &Accepter{Config: cfg, lanes: map[string]*gatherer{}, shares: map[string]*shares{}}
 	for _, lane := range Lanes {
+		a.shares[lane] = &shares{}
 		a.lanes[lane] = &gatherer{flush: func(batch []*submission) { a.flush(lane, batch) }}
 	}
 	return a
@@ -118,7 +121,10 @@ func (a *Accepter) Accept(ctx context.Context, r Request) (Answer, error) {
 		return Answer{}, err
 	}
 	lane := LaneBulk
-	if r.Single {
+	switch {
+	case r.Single && r.Lane != "":
+		lane = r.Lane
+	case r.Single:
 		lane = a.Categories.Lane(ctx, r.Tenant, messages[0].TemplateID)
 	}
 	s := &submission{tenant: r.Tenant, env: r.Env, trace: r.Trace, messages: messages, done: make(chan struct{})}
@@ -179,7 +185,7 @@ func (a *Accepter) identify(r *Request, s *submission) error {
 
 // submit hands s to its lane and waits for the outcome.
 func (a *Accepter) submit(ctx context.Context, lane string, s *submission) (Answer, error) {
-	if err := a.Backlog.shed(lane); err != nil {
+	if err := a.shed(lane, s); err != nil {
 		return Answer{}, err
 	}
 	if err := a.Vault.Prepare(ctx, s.env, s.tenant); err != nil {

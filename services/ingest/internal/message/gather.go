@@ -80,6 +80,13 @@ func (g *gatherer) add(s *submission) bool {
 	return true
 }
 
+// pressure is how full the line is.
+func (g *gatherer) pressure() float64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return float64(g.messages) / laneMessages
+}
+
 // run flushes while it may. What it leaves waiting is for the flush that is under way beside it.
 func (g *gatherer) run() {
 	for batch := g.next(); batch != nil; batch = g.next() {

@@ -48,6 +48,7 @@ type template struct {
 
 type category struct {
 	transactional bool
+	sure          bool // it was answered once
 	until         time.Time
 	asking        bool
 }
@@ -96,6 +97,22 @@ func (c *Categories) ask(ctx context.Context, t template, known *category) bool 
 		known.until = c.now().Add(categoryRetry)
 		return known.transactional
 	}
-	known.transactional, known.until = transactional, c.now().Add(categoryTTL)
+	known.transactional, known.sure, known.until = transactional, true, c.now().Add(categoryTTL)
 	return transactional
+}
+
+// Transactional tells whether the template is transactional, for those who must know: the registry is asked when there is
+// no answer to believe, and its error is the answer then.
+func (c *Categories) Transactional(ctx context.Context, tenant uuid.UUID, templateID string) (bool, error) {
+	t := template{tenant, templateID}
+	c.transactional(ctx, t)
+	c.mu.Lock()
+	known, ok := c.known[t]
+	sure := ok && known.sure
+	transactional := sure && known.transactional
+	c.mu.Unlock()
+	if sure {
+		return transactional, nil
+	}
+	return c.registry.Transactional(ctx, tenant, templateID)
 }

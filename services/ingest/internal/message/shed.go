@@ -18,14 +18,23 @@ const (
 
 var shedFactor = map[string]int{LaneBulk: 1, LaneInteractive: 2, LaneOTP: 4}
 
-// shed refuses with OVERLOADED when lane is past its bound.
-func (b Backlog) shed(lane string) error {
+// pressure is how near lane is to its bound, which is 1.
+func (b Backlog) pressure(lane string) float64 {
 	parcels, oldest := b()
-	factor := shedFactor[lane]
-	if parcels <= shedParcels*factor && oldest <= shedAge*time.Duration(factor) {
-		return nil
+	factor := float64(shedFactor[lane])
+	return max(float64(parcels)/(shedParcels*factor), float64(oldest)/(float64(shedAge)*factor))
+}
+
+// shed refuses with OVERLOADED when s's lane is past its bound; before that, those tenants that take more of it than
+// their fair share.
+func (a *Accepter) shed(lane string, s *submission) error {
+	now, sent := a.Now(), a.shares[lane]
+	pressure := max(a.Backlog.pressure(lane), a.lanes[lane].pressure())
+	if pressure > 1 || pressure > sharePressure && sent.above(s.tenant, now) {
+		return overloaded()
 	}
-	return overloaded()
+	sent.note(s.tenant, len(s.messages), now)
+	return nil
 }
 
 func overloaded() error {

@@ -17,10 +17,16 @@ import (
 
 // Key answers the record of a kid; see tenant.Records. It runs as worker: the tenant is not known before.
 func (s *Store) Key(ctx context.Context, kid string) (r tenant.Record, err error) {
+	l := &r.Limits
 	err = s.db.Worker.QueryRow(ctx, `SELECT k.kid, k.tenant_id, t.status, k.env, k.pepper_version, k.secret_mac, k.scopes,
-			k.status, k.expire_time
-		FROM api_keys k JOIN tenants t USING (tenant_id) WHERE k.kid = $1`, kid).Scan(
-		&r.KID, &r.Tenant, &r.TenantStatus, &r.Env, &r.PepperVersion, &r.MAC, &r.Scopes, &r.Status, &r.Expire)
+			k.status, k.expire_time, k.allowed_addresses, k.certificate_sha256, coalesce(s.allowed_addresses, '{}'),
+			coalesce(s.requests_per_second, 0), coalesce(s.request_burst, 0), coalesce(s.messages_per_second, 0),
+			coalesce(s.message_burst, 0), coalesce(s.recipient_per_hour, 0), coalesce(s.template_per_second, 0)
+		FROM api_keys k JOIN tenants t USING (tenant_id)
+			LEFT JOIN tenant_settings s ON s.tenant_id = k.tenant_id AND s.env = k.env WHERE k.kid = $1`, kid).Scan(
+		&r.KID, &r.Tenant, &r.TenantStatus, &r.Env, &r.PepperVersion, &r.MAC, &r.Scopes, &r.Status, &r.Expire,
+		&r.Addresses, &r.Certificate, &r.TenantRules, &l.RequestsPerSecond, &l.RequestBurst, &l.MessagesPerSecond,
+		&l.MessageBurst, &l.RecipientPerHour, &l.TemplatePerSecond)
 	return r, postgres.Map(err)
 }
 
@@ -32,8 +38,10 @@ func (s *Store) EnsureTenant(ctx context.Context, t tenant.Tenant) error {
 
 // InsertKey stores a key; errs.Exists when the kid is taken.
 func (s *Store) InsertKey(ctx context.Context, r tenant.Record) error {
-	_, err := s.db.Worker.Exec(ctx, `INSERT INTO api_keys (kid, tenant_id, env, pepper_version, secret_mac, scopes, status, expire_time)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, r.KID, r.Tenant, r.Env, r.PepperVersion, r.MAC, r.Scopes, r.Status, r.Expire)
+	_, err := s.db.Worker.Exec(ctx, `INSERT INTO api_keys (kid, tenant_id, env, pepper_version, secret_mac, scopes, status, expire_time,
+			allowed_addresses)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, r.KID, r.Tenant, r.Env, r.PepperVersion, r.MAC, r.Scopes, r.Status, r.Expire,
+		rules(r.Addresses))
 	return postgres.Map(err)
 }
 

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -19,11 +20,15 @@ type Tenant struct {
 	Name string
 }
 
-// Wanted is a key to make: environment and what it may do.
+// Wanted is a key to make: environment and what it may do from where.
 type Wanted struct {
-	Env    string
-	Scopes []string
+	Name      string // of the key in the answer; empty: its environment
+	Env       string
+	Scopes    []string
+	Addresses Addresses // none: from everywhere
 }
+
+func (w *Wanted) name() string { return cmp.Or(w.Name, w.Env) }
 
 // Directory is where tenants and keys are kept.
 type Directory interface {
@@ -42,8 +47,8 @@ type Bootstrap struct {
 	Random    io.Reader
 }
 
-// Run creates t when absent, and a key for each of wanted unless held has a key for that environment that verifies with
-// at least those scopes. It answers all keys by environment, old and new; only the caller ever sees the secrets.
+// Run creates t when absent, and a key for each of wanted unless held has a key of that name that verifies with at least
+// those scopes. It answers all keys by name, old and new; only the caller ever sees the secrets.
 func (b *Bootstrap) Run(ctx context.Context, t Tenant, wanted []Wanted, held map[string]string) (map[string]string, error) {
 	if err := b.Directory.EnsureTenant(ctx, t); err != nil {
 		return nil, err
@@ -54,12 +59,12 @@ func (b *Bootstrap) Run(ctx context.Context, t Tenant, wanted []Wanted, held map
 		if w.Env != principal.Live && w.Env != principal.Test {
 			return nil, errs.E(errs.Invalid, "", fmt.Sprintf("a key's env is %q, not live or test", w.Env), nil)
 		}
-		ok, err := holds(ctx, verifier, held[w.Env], t, w)
+		ok, err := holds(ctx, verifier, held[w.name()], t, w)
 		if err != nil {
 			return nil, err
 		}
-		if keys[w.Env] = held[w.Env]; !ok {
-			if keys[w.Env], err = b.makeKey(ctx, t, w); err != nil {
+		if keys[w.name()] = held[w.name()]; !ok {
+			if keys[w.name()], err = b.makeKey(ctx, t, w); err != nil {
 				return nil, err
 			}
 		}
@@ -86,6 +91,7 @@ func (b *Bootstrap) makeKey(ctx context.Context, t Tenant, w Wanted) (string, er
 	err = b.Directory.InsertKey(ctx, Record{
 		KID: key.KID, Tenant: t.ID, Env: w.Env, PepperVersion: version, MAC: mac,
 		Scopes: slices.Sorted(slices.Values(w.Scopes)), Status: StatusActive, Expire: b.Now().Add(KeyLifetime),
+		Addresses: w.Addresses,
 	})
 	return key.String(), err
 }

@@ -7,6 +7,7 @@
 package auditv1
 
 import (
+	_ "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -34,12 +35,17 @@ type ListEventsRequest struct {
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// Before this time; default: now.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// Only this action: an event's full name, for example onlinesms.ingest.v1.MessagesAccepted.
+	// Only this action: an event's full name, for example onlinesms.ingest.v1.MessagesAccepted, or a call's action, for
+	// example api_key.revoke.
 	Action string `protobuf:"bytes,5,opt,name=action,proto3" json:"action,omitempty"`
 	// Only entries of the parcel with this UUID, or of parcels made from it.
 	ParcelId string `protobuf:"bytes,6,opt,name=parcel_id,json=parcelId,proto3" json:"parcel_id,omitempty"`
 	// Only entries whose parcel holds this message.
-	MessageId     string `protobuf:"bytes,7,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	MessageId string `protobuf:"bytes,7,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// Only entries of this actor: `key/<kid>`, `user/<id>`, `anonymous` or `service/<name>`.
+	Actor string `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Only entries with this outcome: success, refused or failure.
+	Outcome       string `protobuf:"bytes,9,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -119,6 +125,20 @@ func (x *ListEventsRequest) GetParcelId() string {
 func (x *ListEventsRequest) GetMessageId() string {
 	if x != nil {
 		return x.MessageId
+	}
+	return ""
+}
+
+func (x *ListEventsRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *ListEventsRequest) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
 	}
 	return ""
 }
@@ -230,7 +250,9 @@ type GetEventResponse struct {
 	// The entry.
 	Event *Event `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
 	// Canonical bytes of the leaf (audit-leaf/v1).
-	Leaf          []byte `protobuf:"bytes,2,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	Leaf []byte `protobuf:"bytes,2,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	// What the leaf commits to, sorted by name; an erased one has neither salt nor value.
+	Fields        []*CommittedField `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -279,18 +301,98 @@ func (x *GetEventResponse) GetLeaf() []byte {
 	return nil
 }
 
+func (x *GetEventResponse) GetFields() []*CommittedField {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+// CommittedField is a value behind a commitment of the leaf, SHA-256(0x02 || salt || name || 0x00 || value).
+type CommittedField struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For example address, user_agent, before, after, parcel.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// 32 random bytes.
+	Salt []byte `protobuf:"bytes,2,opt,name=salt,proto3" json:"salt,omitempty"`
+	// The value; of text fields UTF-8.
+	Value []byte `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	// What stands for the value where it is kept by another service; the commitment is then over it.
+	Digest        []byte `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommittedField) Reset() {
+	*x = CommittedField{}
+	mi := &file_onlinesms_audit_v1_audit_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommittedField) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommittedField) ProtoMessage() {}
+
+func (x *CommittedField) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_audit_v1_audit_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommittedField.ProtoReflect.Descriptor instead.
+func (*CommittedField) Descriptor() ([]byte, []int) {
+	return file_onlinesms_audit_v1_audit_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CommittedField) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CommittedField) GetSalt() []byte {
+	if x != nil {
+		return x.Salt
+	}
+	return nil
+}
+
+func (x *CommittedField) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *CommittedField) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
 // Event is one entry of a tenant's log.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Index in the tenant's log, contiguous from 0.
 	Index *int64 `protobuf:"varint,1,opt,name=index,proto3,oneof" json:"index,omitempty"`
-	// UUID of the parcel the entry speaks of.
+	// UUID of the parcel or of the call the entry speaks of.
 	EventId string `protobuf:"bytes,2,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// What happened: an event's full name.
+	// What happened: an event's full name, or a call's action.
 	Action string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
-	// Who: `service/<name>`, later also `key/<id>` and `user/<id>`.
+	// Who: `service/<name>`, `key/<kid>`, `user/<id>`, `operator/<command>` or `anonymous`.
 	Actor string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
-	// On what: `parcel/<uuid>`.
+	// On what: `parcel/<uuid>`, or of a call for example `api_key/<kid>`; empty for lists.
 	Resource string `protobuf:"bytes,5,opt,name=resource,proto3" json:"resource,omitempty"`
 	// success, refused or failure.
 	Outcome string `protobuf:"bytes,6,opt,name=outcome,proto3" json:"outcome,omitempty"`
@@ -308,13 +410,17 @@ type Event struct {
 	CausationId string `protobuf:"bytes,12,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
 	// UUID of the request or receipt that started it all.
 	CorrelationId string `protobuf:"bytes,13,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
+	// Canonical reason of a call that was refused or failed.
+	Reason string `protobuf:"bytes,14,opt,name=reason,proto3" json:"reason,omitempty"`
+	// X-Request-Id of a call.
+	RequestId     string `protobuf:"bytes,15,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_onlinesms_audit_v1_audit_service_proto_msgTypes[4]
+	mi := &file_onlinesms_audit_v1_audit_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -326,7 +432,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_audit_v1_audit_service_proto_msgTypes[4]
+	mi := &file_onlinesms_audit_v1_audit_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -339,7 +445,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_onlinesms_audit_v1_audit_service_proto_rawDescGZIP(), []int{4}
+	return file_onlinesms_audit_v1_audit_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Event) GetIndex() int64 {
@@ -433,11 +539,25 @@ func (x *Event) GetCorrelationId() string {
 	return ""
 }
 
+func (x *Event) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Event) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 var File_onlinesms_audit_v1_audit_service_proto protoreflect.FileDescriptor
 
 const file_onlinesms_audit_v1_audit_service_proto_rawDesc = "" +
 	"\n" +
-	"&onlinesms/audit/v1/audit_service.proto\x12\x12onlinesms.audit.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x02\n" +
+	"&onlinesms/audit/v1/audit_service.proto\x12\x12onlinesms.audit.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eonlinesms/type/v1/access.proto\"\xc5\x02\n" +
 	"\x11ListEventsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -448,15 +568,23 @@ const file_onlinesms_audit_v1_audit_service_proto_rawDesc = "" +
 	"\x06action\x18\x05 \x01(\tR\x06action\x12\x1b\n" +
 	"\tparcel_id\x18\x06 \x01(\tR\bparcelId\x12\x1d\n" +
 	"\n" +
-	"message_id\x18\a \x01(\tR\tmessageId\"o\n" +
+	"message_id\x18\a \x01(\tR\tmessageId\x12\x14\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor\x12\x18\n" +
+	"\aoutcome\x18\t \x01(\tR\aoutcome\"o\n" +
 	"\x12ListEventsResponse\x121\n" +
 	"\x06events\x18\x01 \x03(\v2\x19.onlinesms.audit.v1.EventR\x06events\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\",\n" +
 	"\x0fGetEventRequest\x12\x19\n" +
-	"\x05index\x18\x01 \x01(\x03B\x03\xe0A\x02R\x05index\"W\n" +
+	"\x05index\x18\x01 \x01(\x03B\x03\xe0A\x02R\x05index\"\x93\x01\n" +
 	"\x10GetEventResponse\x12/\n" +
 	"\x05event\x18\x01 \x01(\v2\x19.onlinesms.audit.v1.EventR\x05event\x12\x12\n" +
-	"\x04leaf\x18\x02 \x01(\fR\x04leaf\"\xc3\x03\n" +
+	"\x04leaf\x18\x02 \x01(\fR\x04leaf\x12:\n" +
+	"\x06fields\x18\x03 \x03(\v2\".onlinesms.audit.v1.CommittedFieldR\x06fields\"f\n" +
+	"\x0eCommittedField\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04salt\x18\x02 \x01(\fR\x04salt\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\fR\x06digest\"\xfa\x03\n" +
 	"\x05Event\x12\x19\n" +
 	"\x05index\x18\x01 \x01(\x03H\x00R\x05index\x88\x01\x01\x12\x19\n" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12\x16\n" +
@@ -472,12 +600,20 @@ const file_onlinesms_audit_v1_audit_service_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12\x1b\n" +
 	"\tleaf_hash\x18\v \x01(\fR\bleafHash\x12!\n" +
 	"\fcausation_id\x18\f \x01(\tR\vcausationId\x12%\n" +
-	"\x0ecorrelation_id\x18\r \x01(\tR\rcorrelationIdB\b\n" +
-	"\x06_index2\xfe\x01\n" +
-	"\fAuditService\x12u\n" +
+	"\x0ecorrelation_id\x18\r \x01(\tR\rcorrelationId\x12\x16\n" +
+	"\x06reason\x18\x0e \x01(\tR\x06reason\x12\x1d\n" +
 	"\n" +
-	"ListEvents\x12%.onlinesms.audit.v1.ListEventsRequest\x1a&.onlinesms.audit.v1.ListEventsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit/events\x12w\n" +
-	"\bGetEvent\x12#.onlinesms.audit.v1.GetEventRequest\x1a$.onlinesms.audit.v1.GetEventResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/audit/events/{index}BEZCgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/audit/v1;auditv1b\x06proto3"
+	"request_id\x18\x0f \x01(\tR\trequestIdB\b\n" +
+	"\x06_index2\xb7\x02\n" +
+	"\fAuditService\x12\x91\x01\n" +
+	"\n" +
+	"ListEvents\x12%.onlinesms.audit.v1.ListEventsRequest\x1a&.onlinesms.audit.v1.ListEventsResponse\"4\xa2\xbb\x18\x18\n" +
+	"\n" +
+	"audit:read\x12\n" +
+	"audit.list\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit/events\x12\x92\x01\n" +
+	"\bGetEvent\x12#.onlinesms.audit.v1.GetEventRequest\x1a$.onlinesms.audit.v1.GetEventResponse\";\xa2\xbb\x18\x17\n" +
+	"\n" +
+	"audit:read\x12\taudit.get\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/audit/events/{index}BEZCgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/audit/v1;auditv1b\x06proto3"
 
 var (
 	file_onlinesms_audit_v1_audit_service_proto_rawDescOnce sync.Once
@@ -491,31 +627,33 @@ func file_onlinesms_audit_v1_audit_service_proto_rawDescGZIP() []byte {
 	return file_onlinesms_audit_v1_audit_service_proto_rawDescData
 }
 
-var file_onlinesms_audit_v1_audit_service_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_onlinesms_audit_v1_audit_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_onlinesms_audit_v1_audit_service_proto_goTypes = []any{
 	(*ListEventsRequest)(nil),     // 0: onlinesms.audit.v1.ListEventsRequest
 	(*ListEventsResponse)(nil),    // 1: onlinesms.audit.v1.ListEventsResponse
 	(*GetEventRequest)(nil),       // 2: onlinesms.audit.v1.GetEventRequest
 	(*GetEventResponse)(nil),      // 3: onlinesms.audit.v1.GetEventResponse
-	(*Event)(nil),                 // 4: onlinesms.audit.v1.Event
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*CommittedField)(nil),        // 4: onlinesms.audit.v1.CommittedField
+	(*Event)(nil),                 // 5: onlinesms.audit.v1.Event
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_onlinesms_audit_v1_audit_service_proto_depIdxs = []int32{
-	5, // 0: onlinesms.audit.v1.ListEventsRequest.start_time:type_name -> google.protobuf.Timestamp
-	5, // 1: onlinesms.audit.v1.ListEventsRequest.end_time:type_name -> google.protobuf.Timestamp
-	4, // 2: onlinesms.audit.v1.ListEventsResponse.events:type_name -> onlinesms.audit.v1.Event
-	4, // 3: onlinesms.audit.v1.GetEventResponse.event:type_name -> onlinesms.audit.v1.Event
-	5, // 4: onlinesms.audit.v1.Event.occur_time:type_name -> google.protobuf.Timestamp
-	5, // 5: onlinesms.audit.v1.Event.receive_time:type_name -> google.protobuf.Timestamp
-	0, // 6: onlinesms.audit.v1.AuditService.ListEvents:input_type -> onlinesms.audit.v1.ListEventsRequest
-	2, // 7: onlinesms.audit.v1.AuditService.GetEvent:input_type -> onlinesms.audit.v1.GetEventRequest
-	1, // 8: onlinesms.audit.v1.AuditService.ListEvents:output_type -> onlinesms.audit.v1.ListEventsResponse
-	3, // 9: onlinesms.audit.v1.AuditService.GetEvent:output_type -> onlinesms.audit.v1.GetEventResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	6, // 0: onlinesms.audit.v1.ListEventsRequest.start_time:type_name -> google.protobuf.Timestamp
+	6, // 1: onlinesms.audit.v1.ListEventsRequest.end_time:type_name -> google.protobuf.Timestamp
+	5, // 2: onlinesms.audit.v1.ListEventsResponse.events:type_name -> onlinesms.audit.v1.Event
+	5, // 3: onlinesms.audit.v1.GetEventResponse.event:type_name -> onlinesms.audit.v1.Event
+	4, // 4: onlinesms.audit.v1.GetEventResponse.fields:type_name -> onlinesms.audit.v1.CommittedField
+	6, // 5: onlinesms.audit.v1.Event.occur_time:type_name -> google.protobuf.Timestamp
+	6, // 6: onlinesms.audit.v1.Event.receive_time:type_name -> google.protobuf.Timestamp
+	0, // 7: onlinesms.audit.v1.AuditService.ListEvents:input_type -> onlinesms.audit.v1.ListEventsRequest
+	2, // 8: onlinesms.audit.v1.AuditService.GetEvent:input_type -> onlinesms.audit.v1.GetEventRequest
+	1, // 9: onlinesms.audit.v1.AuditService.ListEvents:output_type -> onlinesms.audit.v1.ListEventsResponse
+	3, // 10: onlinesms.audit.v1.AuditService.GetEvent:output_type -> onlinesms.audit.v1.GetEventResponse
+	9, // [9:11] is the sub-list for method output_type
+	7, // [7:9] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_audit_v1_audit_service_proto_init() }
@@ -523,14 +661,14 @@ func file_onlinesms_audit_v1_audit_service_proto_init() {
 	if File_onlinesms_audit_v1_audit_service_proto != nil {
 		return
 	}
-	file_onlinesms_audit_v1_audit_service_proto_msgTypes[4].OneofWrappers = []any{}
+	file_onlinesms_audit_v1_audit_service_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_audit_v1_audit_service_proto_rawDesc), len(file_onlinesms_audit_v1_audit_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

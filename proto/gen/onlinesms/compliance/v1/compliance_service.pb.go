@@ -330,7 +330,7 @@ var File_onlinesms_compliance_v1_compliance_service_proto protoreflect.FileDescr
 
 const file_onlinesms_compliance_v1_compliance_service_proto_rawDesc = "" +
 	"\n" +
-	"0onlinesms/compliance/v1/compliance_service.proto\x12\x17onlinesms.compliance.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a onlinesms/type/v1/category.proto\x1a\x1eonlinesms/type/v1/reason.proto\"8\n" +
+	"0onlinesms/compliance/v1/compliance_service.proto\x12\x17onlinesms.compliance.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eonlinesms/type/v1/access.proto\x1a onlinesms/type/v1/category.proto\x1a\x1eonlinesms/type/v1/reason.proto\"8\n" +
 	"\x12GetDecisionRequest\x12\"\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tB\x03\xe0A\x02R\tmessageId\"V\n" +
@@ -352,10 +352,11 @@ const file_onlinesms_compliance_v1_compliance_service_proto_rawDesc = "" +
 	"\vtemplate_id\x18\x02 \x01(\tB\x03\xe0A\x02R\n" +
 	"templateId\"V\n" +
 	"\x1bGetTemplateCategoryResponse\x127\n" +
-	"\bcategory\x18\x01 \x01(\x0e2\x1b.onlinesms.type.v1.CategoryR\bcategory2\xad\x02\n" +
-	"\x11ComplianceService\x12\x94\x01\n" +
-	"\vGetDecision\x12+.onlinesms.compliance.v1.GetDecisionRequest\x1a,.onlinesms.compliance.v1.GetDecisionResponse\"*\x82\xd3\xe4\x93\x02$\x12\"/v1/messages/{message_id}/decision\x12\x80\x01\n" +
-	"\x13GetTemplateCategory\x123.onlinesms.compliance.v1.GetTemplateCategoryRequest\x1a4.onlinesms.compliance.v1.GetTemplateCategoryResponseBOZMgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1;compliancev1b\x06proto3"
+	"\bcategory\x18\x01 \x01(\x0e2\x1b.onlinesms.type.v1.CategoryR\bcategory2\xea\x02\n" +
+	"\x11ComplianceService\x12\xb6\x01\n" +
+	"\vGetDecision\x12+.onlinesms.compliance.v1.GetDecisionRequest\x1a,.onlinesms.compliance.v1.GetDecisionResponse\"L\xa2\xbb\x18\x1e\n" +
+	"\x0edecisions:read\x12\fdecision.get\x82\xd3\xe4\x93\x02$\x12\"/v1/messages/{message_id}/decision\x12\x9b\x01\n" +
+	"\x13GetTemplateCategory\x123.onlinesms.compliance.v1.GetTemplateCategoryRequest\x1a4.onlinesms.compliance.v1.GetTemplateCategoryResponse\"\x19\xa2\xbb\x18\x15\x12\x11template.category \x01BOZMgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1;compliancev1b\x06proto3"
 
 var (
 	file_onlinesms_compliance_v1_compliance_service_proto_rawDescOnce sync.Once

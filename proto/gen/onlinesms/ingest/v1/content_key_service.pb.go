@@ -7,6 +7,7 @@
 package ingestv1
 
 import (
+	_ "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -117,14 +118,14 @@ var File_onlinesms_ingest_v1_content_key_service_proto protoreflect.FileDescript
 
 const file_onlinesms_ingest_v1_content_key_service_proto_rawDesc = "" +
 	"\n" +
-	"-onlinesms/ingest/v1/content_key_service.proto\x12\x13onlinesms.ingest.v1\"-\n" +
+	"-onlinesms/ingest/v1/content_key_service.proto\x12\x13onlinesms.ingest.v1\x1a\x1eonlinesms/type/v1/access.proto\"-\n" +
 	"\x14GetContentKeyRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\x06R\x05keyId\"8\n" +
 	"\x15GetContentKeyResponse\x12\x1f\n" +
 	"\vwrapped_key\x18\x01 \x01(\fR\n" +
-	"wrappedKey2{\n" +
-	"\x11ContentKeyService\x12f\n" +
-	"\rGetContentKey\x12).onlinesms.ingest.v1.GetContentKeyRequest\x1a*.onlinesms.ingest.v1.GetContentKeyResponseBGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
+	"wrappedKey2\x94\x01\n" +
+	"\x11ContentKeyService\x12\x7f\n" +
+	"\rGetContentKey\x12).onlinesms.ingest.v1.GetContentKeyRequest\x1a*.onlinesms.ingest.v1.GetContentKeyResponse\"\x17\xa2\xbb\x18\x13\x12\x0fcontent_key.get \x01BGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
 
 var (
 	file_onlinesms_ingest_v1_content_key_service_proto_rawDescOnce sync.Once

@@ -989,7 +989,7 @@ var File_onlinesms_ingest_v1_message_service_proto protoreflect.FileDescriptor
 
 const file_onlinesms_ingest_v1_message_service_proto_rawDesc = "" +
 	"\n" +
-	")onlinesms/ingest/v1/message_service.proto\x12\x13onlinesms.ingest.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!onlinesms/ingest/v1/content.proto\x1a%onlinesms/type/v1/message_state.proto\x1a\x1eonlinesms/type/v1/reason.proto\"\x8c\x03\n" +
+	")onlinesms/ingest/v1/message_service.proto\x12\x13onlinesms.ingest.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!onlinesms/ingest/v1/content.proto\x1a\x1eonlinesms/type/v1/access.proto\x1a%onlinesms/type/v1/message_state.proto\x1a\x1eonlinesms/type/v1/reason.proto\"\x8c\x03\n" +
 	"\x0fOutgoingMessage\x12\x13\n" +
 	"\x02to\x18\x01 \x01(\tB\x03\xe0A\x02R\x02to\x12 \n" +
 	"\tentity_id\x18\x02 \x01(\tB\x03\xe0A\x02R\bentityId\x12\x1b\n" +
@@ -1075,13 +1075,17 @@ const file_onlinesms_ingest_v1_message_service_proto_rawDesc = "" +
 	"templateId\x12\x16\n" +
 	"\x06header\x18\x05 \x01(\tR\x06header\x12;\n" +
 	"\vaccept_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"acceptTime2\x9d\x04\n" +
-	"\x0eMessageService\x12y\n" +
-	"\vSendMessage\x12'.onlinesms.ingest.v1.SendMessageRequest\x1a(.onlinesms.ingest.v1.SendMessageResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/messages\x12\x91\x01\n" +
-	"\x11BatchSendMessages\x12-.onlinesms.ingest.v1.BatchSendMessagesRequest\x1a..onlinesms.ingest.v1.BatchSendMessagesResponse\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/messages:batch\x12\x80\x01\n" +
+	"acceptTime2\xac\x05\n" +
+	"\x0eMessageService\x12\x9c\x01\n" +
+	"\vSendMessage\x12'.onlinesms.ingest.v1.SendMessageRequest\x1a(.onlinesms.ingest.v1.SendMessageResponse\":\xa2\xbb\x18\x1f\n" +
+	"\rmessages:send\x12\fmessage.send(\x01\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/messages\x12\xba\x01\n" +
+	"\x11BatchSendMessages\x12-.onlinesms.ingest.v1.BatchSendMessagesRequest\x1a..onlinesms.ingest.v1.BatchSendMessagesResponse\"F\xa2\xbb\x18%\n" +
+	"\rmessages:send\x12\x12message.batch_send(\x01\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/messages:batch\x12\xa0\x01\n" +
 	"\n" +
-	"GetMessage\x12&.onlinesms.ingest.v1.GetMessageRequest\x1a'.onlinesms.ingest.v1.GetMessageResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/messages/{message_id}\x12y\n" +
-	"\fListMessages\x12(.onlinesms.ingest.v1.ListMessagesRequest\x1a).onlinesms.ingest.v1.ListMessagesResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/messagesBGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
+	"GetMessage\x12&.onlinesms.ingest.v1.GetMessageRequest\x1a'.onlinesms.ingest.v1.GetMessageResponse\"A\xa2\xbb\x18\x1c\n" +
+	"\rmessages:read\x12\vmessage.get\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/messages/{message_id}\x12\x9a\x01\n" +
+	"\fListMessages\x12(.onlinesms.ingest.v1.ListMessagesRequest\x1a).onlinesms.ingest.v1.ListMessagesResponse\"5\xa2\xbb\x18\x1d\n" +
+	"\rmessages:read\x12\fmessage.list\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/messagesBGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
 
 var (
 	file_onlinesms_ingest_v1_message_service_proto_rawDescOnce sync.Once

@@ -74,6 +74,9 @@ func matches(e *ledger.Stored, q ledger.Query) bool {
 	if e.Index <= q.After || q.Action != "" && e.Action != q.Action {
 		return false
 	}
+	if q.Actor != "" && e.Actor != q.Actor || q.Outcome != "" && e.Outcome != q.Outcome {
+		return false
+	}
 	if !q.Start.IsZero() && e.ReceivedAt.Before(q.Start) || !q.End.IsZero() && !e.ReceivedAt.Before(q.End) {
 		return false
 	}

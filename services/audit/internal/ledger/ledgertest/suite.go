@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/uuid"
 
 	"github.com/onlinesms/onlinesms/services/audit/internal/ledger"
@@ -73,6 +75,7 @@ func RunStoreTests(t *testing.T, open func(t *testing.T) Subject) {
 	t.Run("the same parcel enters once", func(t *testing.T) { testOnce(t, open(t)) })
 	t.Run("writers of many tenants at once", func(t *testing.T) { testConcurrent(t, open(t)) })
 	t.Run("another tenant and environment see nothing", func(t *testing.T) { testIsolation(t, open(t)) })
+	t.Run("calls", func(t *testing.T) { testCalls(t, open(t)) })
 	t.Run("queries filter", func(t *testing.T) { testQueries(t, open(t)) })
 }
 
@@ -142,6 +145,29 @@ func testIsolation(t *testing.T, store Subject) {
 	}
 }
 
+// testCalls stores a refused call of the platform's own tenant and reads all of it back.
+func testCalls(t *testing.T, store Subject) {
+	id, now := uuid.Must(uuid.NewV7()), time.Now().UTC()
+	want := ledger.NewRecord(ledger.Entry{
+		EventID: id, Tenant: uuid.Nil, Env: "live", Action: "message.send", Actor: "anonymous", Outcome: ledger.Refused,
+		Reason: "KEY_INVALID", RequestID: "req-1", Correlation: id, OccurredAt: now, ReceivedAt: now,
+		Fields: []ledger.Field{{Name: ledger.FieldAddress, Salt: [ledger.SaltSize]byte{7}, Value: []byte("192.0.2.7")}},
+	})
+	if err := store.Append(t.Context(), []ledger.Record{want}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := store.Get(t.Context(), uuid.Nil, "live", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got.Record, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("(-stored +read):\n%s", diff)
+	}
+	if again := ledger.NewRecord(got.Entry); again.Hash != want.Hash {
+		t.Error("the leaf does not follow from what was read")
+	}
+}
+
 func testQueries(t *testing.T, store Subject) {
 	tenant := uuid.New()
 	records := Records(tenant, "test", 4)
@@ -167,6 +193,9 @@ func testQueries(t *testing.T, store Subject) {
 		{"all", ledger.Query{}, 4},
 		{"action", ledger.Query{Action: records[0].Action}, 4},
 		{"another action", ledger.Query{Action: "onlinesms.ingest.v1.Other"}, 0},
+		{"actor", ledger.Query{Actor: "service/ingest", Outcome: ledger.Success}, 4},
+		{"another actor", ledger.Query{Actor: "key/k1"}, 0},
+		{"another outcome", ledger.Query{Outcome: ledger.Failure}, 0},
 		{"message", ledger.Query{Parcel: accepted, Index: &there}, 1},
 		{"message that is not in the parcel", ledger.Query{Parcel: accepted, Index: &absent}, 0},
 		{"received until now", ledger.Query{Start: time.Now().Add(-time.Hour), End: time.Now().Add(time.Hour)}, 4},
