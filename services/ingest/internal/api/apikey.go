@@ -32,7 +32,7 @@ type ApiKeyServer struct { //nolint:revive // the service's name
 }
 
 // NewApiKeyServer joins the service to its room.
-func NewApiKeyServer(keys *tenant.Keys) *ApiKeyServer { return &ApiKeyServer{keys: keys} } //nolint:revive // the service's name
+func NewApiKeyServer(keys *tenant.Keys) *ApiKeyServer { return &ApiKeyServer{keys: keys} }
 
 // Scopes are all a key may have: those that an RPC of the platform asks for, and content:read. The RPCs of every service
 // whose contract is linked into the program count.

@@ -221,7 +221,7 @@ func TestItem14Revocation(t *testing.T) {
 	w := newWorld(t)
 	manager := w.key(t, "live", nil, "keys:write", "keys:read", "messages:read")
 	second := w.replica(t)
-	eventually(t, "the bus", func() bool { return w.ready() == nil })
+	eventually(t, "both replicas to listen", func() bool { return w.heard(t, manager, second) })
 	for range 5 {
 		made, err := w.keys().CreateApiKey(as(t, manager), &ingestv1.CreateApiKeyRequest{Name: "doomed", Scopes: []string{"messages:read"}})
 		if err != nil {
@@ -262,6 +262,32 @@ func TestItem14Revocation(t *testing.T) {
 			t.Errorf("still taken %v after the answer", after)
 		}
 	}
+}
+
+// heard tells whether the replica behind conn hears of a revocation within half a second: a replica that has just
+// started does not listen yet, and finds out by itself within 30 s.
+func (w *world) heard(t *testing.T, manager string, conn *grpc.ClientConn) bool {
+	t.Helper()
+	made, err := w.keys().CreateApiKey(as(t, manager), &ingestv1.CreateApiKeyRequest{Name: "probe", Scopes: []string{"messages:read"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := func() error {
+		_, err := ingestv1.NewMessageServiceClient(conn).ListMessages(as(t, made.GetSecret()), &ingestv1.ListMessagesRequest{})
+		return err
+	}
+	if err := use(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.keys().RevokeApiKey(as(t, manager), &ingestv1.RevokeApiKeyRequest{KeyId: made.GetApiKey().GetKeyId()}); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); {
+		if use() != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // from is an HTTPS client that connects from an address of this host; wrap may change its connections.
