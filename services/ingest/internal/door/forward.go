@@ -7,7 +7,9 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -94,7 +96,7 @@ func (f *forwarded) call(ctx context.Context, req proto.Message) (proto.Message,
 	}
 	resp := f.response.New().Interface()
 	if err := f.conn.Invoke(outgoing(ctx), f.method, req, resp); err != nil {
-		return nil, unforwarded(rpc.FromStatus(err))
+		return nil, unforwarded(err)
 	}
 	return resp, nil
 }
@@ -113,10 +115,10 @@ func (f *forwarded) stream(_ any, stream grpc.ServerStream) error {
 	defer cancel()
 	source, err := f.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, f.method)
 	if err != nil {
-		return unforwarded(rpc.FromStatus(err))
+		return unforwarded(err)
 	}
 	if err := errors.Join(source.SendMsg(req), source.CloseSend()); err != nil && !errors.Is(err, io.EOF) { // EOF: RecvMsg has the reason
-		return unforwarded(rpc.FromStatus(err))
+		return unforwarded(err)
 	}
 	for {
 		resp := f.response.New().Interface()
@@ -124,7 +126,7 @@ func (f *forwarded) stream(_ any, stream grpc.ServerStream) error {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
-			return unforwarded(rpc.FromStatus(err))
+			return unforwarded(err)
 		}
 		if err := stream.SendMsg(resp); err != nil {
 			return err
@@ -139,9 +141,16 @@ func outgoing(ctx context.Context) context.Context {
 
 var errNotConnected = errs.E(errs.Unavailable, "SERVICE_UNAVAILABLE", "this part of the platform is not connected", nil)
 
-// unforwarded keeps the transport's own words (addresses, certificates) inside: only what has a reason comes from the
-// other service itself.
+// unforwarded is what a caller is told of a forwarded call's failure. A deadline or cancellation is the caller's own.
+// Else the transport's words (addresses, certificates) stay inside: only what has a reason comes from the other service.
 func unforwarded(err error) error {
+	switch status.Code(err) {
+	case codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	case codes.Canceled:
+		return context.Canceled
+	}
+	err = rpc.FromStatus(err)
 	e, ok := errors.AsType[*errs.Error](err)
 	if !ok || e.Reason != "" || e.Kind != errs.Unavailable {
 		return err
