@@ -65,6 +65,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 		Postgres: w.db.Config, Bus: w.bus, TLS: w.identity("ingest"), Secrets: w.secrets(),
 		GRPCAddr: "127.0.0.1:0", PublicHTTPAddr: "127.0.0.1:0", PublicGRPCAddr: "127.0.0.1:0",
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
+		Access: AccessConfig{RevokeInClear: true},
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -313,6 +314,7 @@ func (w *world) replica(t testing.TB) *grpc.ClientConn {
 		Postgres: w.db.Config, Bus: w.bus, TLS: w.identity("ingest"), Secrets: w.secrets(),
 		GRPCAddr: "127.0.0.1:0", PublicHTTPAddr: "127.0.0.1:0", PublicGRPCAddr: "127.0.0.1:0",
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
+		Access: AccessConfig{RevokeInClear: true},
 	}
 	log := slog.New(slog.DiscardHandler)
 	i, err := open(t.Context(), cfg, log, time.Now)

@@ -3,6 +3,7 @@ package verification
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -83,7 +84,7 @@ func TestItem22BoundsOfARequest(t *testing.T) {
 			test.change(&r)
 			_, err := r.normal(time.Now())
 			got := ""
-			if e, ok := err.(*errs.Error); ok && len(e.Violations) == 1 {
+			if e, ok := errors.AsType[*errs.Error](err); ok && len(e.Violations) == 1 {
 				got = e.Violations[0].Field + " " + e.Violations[0].Reason
 			}
 			if got != test.want || (err == nil) != (test.want == "") {
