@@ -110,7 +110,7 @@ func pinned(t *testing.T, cfg *tls.Config, pins ...SPKI) *http.Client {
 	return c
 }
 
-// Item 5 of security.md section 10: right pins connect, wrong ones do not, one retired and one live pin connect.
+// Item 5 of the acceptance list: right pins connect, wrong ones do not, one retired and one live pin connect.
 func TestItem5Pins(t *testing.T) {
 	a := newAuthority(t)
 	other := newAuthority(t)

@@ -13,7 +13,7 @@ import (
 )
 
 // confirmSync asks the server's monitoring (/jsz, field config.sync_always) whether every write is flushed before it
-// is acknowledged. With the default of two minutes a power cut lost whole streams (reference/events.md 2.g).
+// is acknowledged. With the default of two minutes a power cut lost whole streams.
 func (b *Bus) confirmSync(ctx context.Context) error {
 	always, err := syncAlways(ctx, b.cfg.MonitorURL)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Packing (design decision 2, reference/events.md 3.5).
+// Packing (design decision 2).
 const (
 	maxPackEntries    = 500       // messages an event
 	maxPackEntriesOTP = 50        // small, so that one slow event delays few codes

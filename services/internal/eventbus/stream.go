@@ -14,7 +14,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
-// Limits of streams and durables (design section 5, reference/events.md 3.2 and 3.3).
+// Limits of streams and durables (design section 5).
 const (
 	maxAge          = 72 * time.Hour
 	duplicateWindow = 2 * time.Minute
@@ -159,7 +159,7 @@ func (b *Bus) streamConfig(s Stream) jetstream.StreamConfig {
 		Name:        s.Name,
 		Subjects:    s.Subjects,
 		Storage:     jetstream.FileStorage,
-		Retention:   jetstream.LimitsPolicy, // WorkQueue costs an fsync per ack (reference/events.md 2.b)
+		Retention:   jetstream.LimitsPolicy, // WorkQueue costs an fsync per ack
 		Discard:     discard,
 		MaxAge:      maxAge,
 		MaxBytes:    max(minStreamBytes, int64(float64(budget)*s.Share)),

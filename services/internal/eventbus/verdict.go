@@ -28,7 +28,7 @@ type verdict struct {
 	delay  time.Duration // of actRetry
 }
 
-// judge turns a handler's error into the verdict on one delivery: the table of style.md C6. delivered is how often the
+// judge turns a handler's error into the verdict on one delivery. delivered is how often the
 // server has delivered it, failures how often it has failed with NotFound or Internal, this time included; outages do
 // not count as failures, so an event that waited for PostgreSQL a hundred times is not poison.
 func judge(err error, delivered, failures int) verdict {

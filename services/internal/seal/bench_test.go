@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// The message of reference/security.md's measurements.
+// The message of the measurements before the design.
 var message = []byte(strings.Repeat("x", 320))
 
 func BenchmarkSeal(b *testing.B) {

@@ -89,7 +89,7 @@ func (c *cluster) server(port int) *exec.Cmd {
 }
 
 // settings are given on the command line: a change of them needs no new cluster. Durable as decided in design §2.1,
-// and silent about parameters, which may be content (reference/security.md 3.2).
+// and silent about parameters, which may be content.
 func (c *cluster) settings(port int) []string {
 	settings := []string{
 		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(port), "unix_socket_directories=",

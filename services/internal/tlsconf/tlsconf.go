@@ -1,5 +1,5 @@
 // Package tlsconf makes TLS configurations from files that may be replaced at any time: inner mTLS between services,
-// each named by a SPIFFE id in its certificate, and the public listeners. See reference/security.md 4.2.
+// each named by a SPIFFE id in its certificate, and the public listeners.
 package tlsconf
 
 import (

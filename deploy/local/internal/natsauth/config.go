@@ -17,7 +17,7 @@ type Config struct {
 }
 
 // String is the text of nats.conf. sync_interval: always, since an acknowledged publish must survive a power cut
-// (design.md decision 1); the resolver holds the few tokens in memory.
+// (design decision 1); the resolver holds the few tokens in memory.
 func (c Config) String() string {
 	var text strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }

@@ -14,7 +14,7 @@ import (
 	"github.com/onlinesms/onlinesms/deploy/local/internal/natsauth"
 )
 
-// storeCeiling and storeShare bound what NATS may store: min(20 GB, a quarter of the free disk) (design.md section 5).
+// storeCeiling and storeShare bound what NATS may store: min(20 GB, a quarter of the free disk) (design section 5).
 const (
 	storeCeiling = 20_000_000_000
 	storeShare   = 4

@@ -15,7 +15,7 @@ import (
 	"github.com/onlinesms/onlinesms/deploy/local/internal/supervise"
 )
 
-// A service drains for up to 30 s (design.md invariant 8); then it is killed.
+// A service drains for up to 30 s (design invariant 8); then it is killed.
 const serviceGrace = 35 * time.Second
 
 // environment is what one replica of a service is told: the same variables as in the images.
@@ -121,7 +121,7 @@ func (p *Platform) startService(service string, index int) (*supervise.Child, er
 	})
 }
 
-// writeEnv writes what stands outside may rely on (design.md section 7).
+// writeEnv writes what stands outside may rely on (design section 7).
 func (p *Platform) writeEnv() error {
 	if len(p.tenants) == 0 {
 		return errors.New("no tenant was loaded")

@@ -1,6 +1,6 @@
 // Package provision makes a database and three roles for each service: what a database administrator does once, before
 // the service's own migrations. The owner migrates, the worker reads and writes across tenants, the tenant role sees
-// the rows of one tenant; none of them is a superuser or passes row-level security by (design.md section 6).
+// the rows of one tenant; none of them is a superuser or passes row-level security by (design section 6).
 package provision
 
 import (

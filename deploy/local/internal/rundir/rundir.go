@@ -1,5 +1,5 @@
 // Package rundir knows the layout of `.run`, the directory that holds all state of one local platform: programs, data,
-// keys, logs, pid files, and the shell file `env` by which tests and people find them (design.md section 7).
+// keys, logs, pid files, and the shell file `env` by which tests and people find them (design section 7).
 package rundir
 
 import (

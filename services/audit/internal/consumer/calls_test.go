@@ -19,7 +19,7 @@ import (
 
 func idOf() []byte { id := uuid.Must(uuid.NewV7()); return id[:] }
 
-// Item 35 of security.md section 10, the part of API calls: 1,000 mixed calls, known and unknown, are 1,000 entries,
+// Item 35 of the acceptance list, the part of API calls: 1,000 mixed calls, known and unknown, are 1,000 entries,
 // however often their event comes.
 func TestItem35EveryCallIsOneEntry(t *testing.T) {
 	store := ledgertest.NewStore()

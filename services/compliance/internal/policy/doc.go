@@ -2,7 +2,7 @@
 // decision (design decision 5).
 //
 // Facts say what is known of one message: statuses in the registry, what the text's comparison found, times. Packs
-// are the rules as dated data. The checks run in the order of reference dlt.md 11; every reason is listed, the first
+// are the rules as dated data. The checks run in the order of DLT rules 11; every reason is listed, the first
 // one decides. Refusal wins over waiting: only a message without any denial is held, for its schedule or for the
 // promotional time band.
 //

@@ -30,7 +30,7 @@ func header(d []Reason, pack *Pack, f *Facts) []Reason {
 	return d
 }
 
-// headerForm judges the form of a header as sent (dlt.md 1.3, H01-H12): the bare core, 3-6 ASCII letters and digits, or
+// headerForm judges the form of a header as sent (DLT rules 1.3, H01-H12): the bare core, 3-6 ASCII letters and digits, or
 // exactly six digits. An operator's prefix (VM-) and a category suffix (-S) are named as such.
 func headerForm(d []Reason, pack *Pack, text string) []Reason {
 	before := len(d)

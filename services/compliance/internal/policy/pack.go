@@ -16,7 +16,7 @@ import (
 //go:embed packs/*.yaml
 var packFiles embed.FS
 
-// IST is Indian Standard Time: one zone, no summer time, no dependence on tzdata (dlt.md 1.5).
+// IST is Indian Standard Time: one zone, no summer time, no dependence on tzdata (DLT rules 1.5).
 var IST = time.FixedZone("IST", 5*60*60+30*60)
 
 // Pack is a set of rules that is in force from a date on. Law changes by adding one.

@@ -2,7 +2,7 @@ package policy
 
 import "strconv"
 
-// Canonical reasons (dlt.md 9): the same words in gRPC, JSON, webhook, console and audit.
+// Canonical reasons (DLT rules 9): the same words in gRPC, JSON, webhook, console and audit.
 const (
 	ContentUnreadable         = "CONTENT_UNREADABLE"
 	RecipientInvalid          = "RECIPIENT_INVALID"

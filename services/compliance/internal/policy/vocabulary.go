@@ -5,7 +5,7 @@ import "fmt"
 // Category of a content template; the numbers are those of type.v1.Category.
 type Category uint8
 
-// The categories (dlt.md 1.4). A template without one is refused.
+// The categories (DLT rules 1.4). A template without one is refused.
 const (
 	NoCategory Category = iota
 	Promotional
@@ -37,7 +37,7 @@ func (c Category) String() string {
 // Status of a registered object. The zero value says that there is none.
 type Status uint8
 
-// The statuses (dlt.md 1.1, 2.1). Suspended stands for suspensions by validity, usage and customer alike.
+// The statuses (DLT rules 1.1, 2.1). Suspended stands for suspensions by validity, usage and customer alike.
 const (
 	Unknown Status = iota
 	Active
@@ -63,7 +63,7 @@ func ParseStatus(s string) (Status, error) {
 	}
 }
 
-// Kind of a header (dlt.md 1.3).
+// Kind of a header (DLT rules 1.3).
 type Kind uint8
 
 // The kinds: Other has 3-6 letters and digits, PromotionalHeader six digits of which the first names the category of
@@ -85,7 +85,7 @@ func ParseKind(s string) (Kind, error) {
 	}
 }
 
-// IsID tells whether s has the form of a DLT id: 19 digits, kept as a string since 2^53 has 16 (dlt.md 1.2).
+// IsID tells whether s has the form of a DLT id: 19 digits, kept as a string since 2^53 has 16 (DLT rules 1.2).
 func IsID(s string) bool {
 	if len(s) != 19 {
 		return false
@@ -99,7 +99,7 @@ func IsID(s string) bool {
 }
 
 // IsMobile tells whether s is an Indian mobile number in E.164: +91, then ten digits of which the first is 6-9
-// (dlt.md 6.4). ingest normalises; here the form is verified only.
+// (DLT rules 6.4). ingest normalises; here the form is verified only.
 func IsMobile(s string) bool {
 	if len(s) != 13 || s[:3] != "+91" || s[3] < '6' {
 		return false

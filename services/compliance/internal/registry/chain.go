@@ -10,7 +10,7 @@ import (
 )
 
 // ChainHash is SHA-256 over the ids joined by commas, the entity first and the delivering telemarketer (TM-DF) last;
-// TLV 0x1402 carries it as 64 lower-case hex digits (dlt.md 3.2). It fails without a telemarketer (C11) and on anything
+// TLV 0x1402 carries it as 64 lower-case hex digits (DLT rules 3.2). It fails without a telemarketer (C11) and on anything
 // that is not an id, so that no stray space, newline or %2C can enter the hash.
 func ChainHash(entity string, telemarketers []string) ([32]byte, error) {
 	if len(telemarketers) == 0 {

@@ -12,7 +12,7 @@ type Rows struct {
 	Templates     []TemplateRow
 }
 
-// TelemarketerRow is a registered intermediary (dlt.md 1.1).
+// TelemarketerRow is a registered intermediary (DLT rules 1.1).
 type TelemarketerRow struct {
 	ID     string // 19 digits
 	Name   string
@@ -56,7 +56,7 @@ type TemplateRow struct {
 	Variables []string // names for rendering by name; empty for var1, var2, …
 	Overrides []string // untyped_allowed
 	MaxLength int      // with untyped_allowed: UTF-16 units an untyped variable may have
-	Goods     *int     // category of goods 0-8 (dlt.md 1.3), when registered
+	Goods     *int     // category of goods 0-8 (DLT rules 1.3), when registered
 }
 
 // UntypedAllowed is the override that lets untyped variables take any text in environment test.

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// CTAKind is how a call to action is registered (dlt.md 2.4).
+// CTAKind is how a call to action is registered (DLT rules 2.4).
 type CTAKind string
 
 // The kinds of calls to action, as they stand in registry files.

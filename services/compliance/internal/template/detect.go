@@ -110,7 +110,7 @@ func widen(piece string, start, end int) found {
 }
 
 // numberIn finds a run of digits that can be called in India: ten digits from 6-9 with or without +91, 91 or 0, and
-// toll-free numbers from 1800 and 1860 (dlt.md 2.4).
+// toll-free numbers from 1800 and 1860 (DLT rules 2.4).
 func numberIn(piece string) (found, bool) {
 	for i := 0; i < len(piece); {
 		if !digit(piece[i]) {

@@ -1,5 +1,5 @@
 // Package template decides whether a text is what was registered: fixed parts equal to the letter, variables of their
-// type and within their length, calls to action whitelisted (reference dlt.md 2, 6 and 7.3).
+// type and within their length, calls to action whitelisted (DLT rules 2, 6 and 7.3).
 //
 // The strict profile is the gate. A match costs one greedy pass (about 100 ns). Only when that fails, a complete
 // dynamic program over (element, position) decides; it visits each pair once, so no input costs more than

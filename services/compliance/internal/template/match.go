@@ -2,7 +2,7 @@ package template
 
 import "strings"
 
-// Canonical reasons a text is refused for (dlt.md 9 and 10.1).
+// Canonical reasons a text is refused for (DLT rules 9 and 10.1).
 const (
 	NotMatched        = "TEMPLATE_NOT_MATCHED"
 	VariableTooLong   = "TEMPLATE_VARIABLE_TOO_LONG"

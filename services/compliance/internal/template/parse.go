@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Kind is what an element of a template is: fixed text, or a variable of a type (dlt.md 2.2).
+// Kind is what an element of a template is: fixed text, or a variable of a type (DLT rules 2.2).
 type Kind uint8
 
 // The kinds. Untyped is the legacy {#var#}.
@@ -36,7 +36,7 @@ type tag struct {
 }
 
 // tags lists the spellings the portals write, case-sensitive: anything else between {# and #} is fixed text
-// (T17). Limits: 30 for the legacy tag and for digits, 40 for alphanumeric (dlt.md 2.2). No limit is published for
+// (T17). Limits: 30 for the legacy tag and for digits, 40 for alphanumeric (DLT rules 2.2). No limit is published for
 // links and addresses; theirs are those of RFC 7230 practice and RFC 5321, and 15 digits of E.164 with a plus.
 var tags = []tag{
 	{"{#var#}", Untyped, 30},

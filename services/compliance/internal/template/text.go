@@ -9,7 +9,7 @@ import (
 )
 
 // Normalise gives text in NFC with CRLF and CR as LF, the form in which templates and texts are compared and sent
-// (dlt.md 7.3). Nothing is trimmed; bytes that are not UTF-8 become U+FFFD. changed tells whether the text was in another form.
+// (DLT rules 7.3). Nothing is trimmed; bytes that are not UTF-8 become U+FFFD. changed tells whether the text was in another form.
 func Normalise(text string) (normal string, changed bool) {
 	plain := true
 	for i := range len(text) {
@@ -34,7 +34,7 @@ func Normalise(text string) (normal string, changed bool) {
 }
 
 // invisible finds the first character that a reader cannot see or that turns the text around: C0 and C1 controls but
-// LF, bidi controls, zero-width characters, tags (dlt.md 7.3, T43). The joiners U+200C and U+200D are allowed between
+// LF, bidi controls, zero-width characters, tags (DLT rules 7.3, T43). The joiners U+200C and U+200D are allowed between
 // Indic letters, whose conjuncts need them. It answers the byte offset, -1 when there is none.
 func invisible(text string) int {
 	before := rune(0)
@@ -74,7 +74,7 @@ func indic(r rune) bool {
 	return r >= 0x0900 && r <= 0x0dff && (unicode.IsLetter(r) || unicode.IsMark(r))
 }
 
-// units counts the UTF-16 code units of a rune: the unit of all limits, stricter than runes for emoji (dlt.md 2.2).
+// units counts the UTF-16 code units of a rune: the unit of all limits, stricter than runes for emoji (DLT rules 2.2).
 func units(r rune) int {
 	if r >= 0x10000 {
 		return 2

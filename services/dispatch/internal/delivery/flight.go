@@ -8,10 +8,10 @@ import (
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/smpp"
 )
 
-// maxAttempts bounds submits of a message that the operator refuses for a passing reason (dlt.md 8.3: retry 3 times).
+// maxAttempts bounds submits of a message that the operator refuses for a passing reason (DLT rules 8.3: retry 3 times).
 const maxAttempts = 4
 
-// retryDelays are the waits before the second, third and fourth submit (dlt.md 8.3).
+// retryDelays are the waits before the second, third and fourth submit (DLT rules 8.3).
 var retryDelays = [maxAttempts - 1]time.Duration{30 * time.Second, 2 * time.Minute, 10 * time.Minute}
 
 // answerKind is what is known about one segment.

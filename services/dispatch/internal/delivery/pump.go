@@ -11,14 +11,14 @@ import (
 const (
 	maxCommits  = 4           // intents of one bind on their way at once: commit latency does not bound the rate
 	maxUnsaid   = 500         // answers not yet written down, beyond which nothing is submitted: a crash makes them UNKNOWN
-	floorShare  = 5           // one in five segments is bulk's while it waits (dlt.md 8.1)
+	floorShare  = 5           // one in five segments is bulk's while it waits (DLT rules 8.1)
 	floorBatch  = 5           // segments bulk gets at a time by it
 	bulkGather  = 10          // tokens bulk waits for, so that a small rate does not make an intent a message
 	staleIntent = time.Second // a commit that took longer: time band and expiry are checked anew
 	idle        = time.Minute
 )
 
-// batchLimits bound the messages of an intent: small ones bound the doubt after a crash (events.md 2.i).
+// batchLimits bound the messages of an intent: small ones bound the doubt after a crash.
 var batchLimits = [lanes]int{OTP: 20, Interactive: 50, Bulk: 50}
 
 // reserves are the parts of window and burst, in percent, that a lane leaves to those before it.

@@ -89,7 +89,7 @@ func (b *bind) retreat(s *smpp.Session, flights []*flight, slots int, intended b
 	b.lanes.unpop(messages)
 }
 
-// submit makes one segment's PDU with the route's parameters on it (dlt.md 3.3: on every segment).
+// submit makes one segment's PDU with the route's parameters on it (DLT rules 3.3: on every segment).
 func (b *bind) submit(m *Message, segment int, now time.Time) smpp.SubmitSM {
 	pdu := smpp.SubmitSM{
 		Source:             smpp.Address{TON: b.route.Source.TON, NPI: b.route.Source.NPI, Digits: m.Header},

@@ -13,7 +13,7 @@ import (
 )
 
 // testCase is one entry of testdata/cases; the E files are the vectors of
-// dlt.md 10.8.
+// DLT rules 10.8.
 type testCase struct {
 	Description string
 	Text        []struct {

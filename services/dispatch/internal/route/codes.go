@@ -7,7 +7,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Class says what to do after a refusal (dlt.md 8.3).
+// Class says what to do after a refusal (DLT rules 8.3).
 type Class string
 
 // The classes.
@@ -20,7 +20,7 @@ const (
 
 // Meaning is what a code says.
 type Meaning struct {
-	Reason string // canonical reason of the catalogue (dlt.md 9)
+	Reason string // canonical reason of the catalogue (DLT rules 9)
 	Class  Class
 	Known  bool // false: nobody has mapped this code; it counts as permanent
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Notation is how an operator writes message ids. Some answer submits in decimal and write receipts in hex
-// (dlt.md 8.2), so both are brought to one form before they are compared.
+// (DLT rules 8.2), so both are brought to one form before they are compared.
 type Notation string
 
 // The notations. The empty one is AsIs.

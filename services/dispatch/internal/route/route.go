@@ -19,7 +19,7 @@ const (
 	Test = "test"
 )
 
-// IST is the zone Indian operators write receipts' dates in (dlt.md 8.2); there is no daylight saving.
+// IST is the zone Indian operators write receipts' dates in (DLT rules 8.2); there is no daylight saving.
 var IST = time.FixedZone("IST", 19800)
 
 // Route is one account at one operator's SMSC. See the package comment for what each setting means.
@@ -55,7 +55,7 @@ type TLS struct {
 	ServerName string `yaml:"server_name"`
 }
 
-// Tags are the optional parameters an Indian operator wants on every segment (dlt.md 3.3); zero leaves one out.
+// Tags are the optional parameters an Indian operator wants on every segment (DLT rules 3.3); zero leaves one out.
 type Tags struct {
 	Entity   uint16 `yaml:"entity"`
 	Template uint16 `yaml:"template"`
@@ -80,7 +80,7 @@ func (r *Route) Zone() *time.Location {
 }
 
 // Meaning says what a code of this operator means: the route's own table first, then the shared one. A code that
-// nobody knows is permanent (dlt.md 8.3).
+// nobody knows is permanent (DLT rules 8.3).
 func (r *Route) Meaning(code string) Meaning {
 	if reason, ok := r.Codes[code]; ok {
 		return Meaning{Reason: reason, Class: Permanent, Known: true}

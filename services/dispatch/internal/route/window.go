@@ -2,7 +2,7 @@ package route
 
 import "time"
 
-// PromoOpen tells whether promotional messages may be submitted now: [10:00:00, 21:00:00) IST (dlt.md 1.5). The window
+// PromoOpen tells whether promotional messages may be submitted now: [10:00:00, 21:00:00) IST (DLT rules 1.5). The window
 // applies at the attempt, so it is asked at submit again.
 func PromoOpen(now time.Time) bool {
 	h := now.In(IST).Hour()

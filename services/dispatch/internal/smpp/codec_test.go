@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// testSM carries the entity and hash of dlt.md C01 and its TLV bytes.
+// testSM carries the entity and hash of DLT rules C01 and its TLV bytes.
 func testSM() *SubmitSM {
 	tlvs := AppendTLV(nil, TagEntityID, "1101172974420810001")
 	tlvs = AppendTLV(tlvs, TagTemplateID, "1107177661081979501")
@@ -34,7 +34,7 @@ func mustAppend(t testing.TB, b []byte, err error) []byte {
 	return b
 }
 
-// The octets are written out from the tables of §4.4.1 and dlt.md 10.6.
+// The octets are written out from the tables of §4.4.1 and DLT rules 10.6.
 func TestSubmitSMOnTheWire(t *testing.T) {
 	frame, err := testSM().AppendTo(nil, 0x01020304)
 	want := "0000" + "00c7" + "00000004" + "00000000" + "01020304" + // header

@@ -19,7 +19,7 @@ type PacerConfig struct {
 }
 
 // Pacer is a token bucket whose rate falls by half when the operator throttles
-// and rises slowly when it does not (AIMD; dlt.md 8.3). It has no clock: times
+// and rises slowly when it does not (AIMD; DLT rules 8.3). It has no clock: times
 // come in as values and must not go back. Safe for concurrent use.
 type Pacer struct {
 	cfg PacerConfig

@@ -32,7 +32,7 @@ func TestPacerRate(t *testing.T) {
 	}
 }
 
-// X01 of dlt.md 10.9: throttled means back off and half the rate.
+// X01 of DLT rules 10.9: throttled means back off and half the rate.
 func TestPacerThrottled(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	p := NewPacer(PacerConfig{Rate: 100, Burst: 20, Step: 2}, now)

@@ -14,7 +14,7 @@ func receiptSM(text string, tlvs TLVs) *DeliverSM {
 }
 
 func TestParseReceipt(t *testing.T) {
-	// X11 of dlt.md 10.9: done date 2610121005 is 10:05 IST, 04:35Z.
+	// X11 of DLT rules 10.9: done date 2610121005 is 10:05 IST, 04:35Z.
 	done := time.Date(2026, 10, 12, 4, 35, 0, 0, time.UTC)
 	const full = "id:0123456789 sub:001 dlvrd:001 submit date:2610121004 done date:2610121005 stat:DELIVRD err:000 text:Your OTP stat:X"
 	state := AppendTLV(nil, TagMessageState, []byte{5})

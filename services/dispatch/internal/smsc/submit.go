@@ -95,7 +95,7 @@ func (s *Server) ruledOut(sm *smpp.SubmitSM, rule *Rule) bool {
 	return s.attempts[sm.Destination.Digits] <= rule.Attempts
 }
 
-// checkTLVs demands the three DLT parameters (dlt.md 3.3, 8.3).
+// checkTLVs demands the three DLT parameters (DLT rules 3.3, 8.3).
 func (s *Server) checkTLVs(t smpp.TLVs) smpp.Status {
 	entity, hasEntity := t.Get(smpp.TagEntityID)
 	template, hasTemplate := t.Get(smpp.TagTemplateID)

@@ -66,7 +66,7 @@ func (w *world) setKey(t testing.TB, key, change string) {
 
 func (w *world) keys() ingestv1.ApiKeyServiceClient { return ingestv1.NewApiKeyServiceClient(w.grpc) }
 
-// Item 9 of security.md section 10: every way a key can be wrong has its status and its reason, by JSON and by gRPC.
+// Item 9 of the acceptance list: every way a key can be wrong has its status and its reason, by JSON and by gRPC.
 func TestItem9KeyReasons(t *testing.T) {
 	w := newWorld(t)
 	unknown, err := tenant.NewKey("live", rand.Reader)

@@ -20,7 +20,7 @@ import (
 	"github.com/onlinesms/onlinesms/proto/openapi"
 )
 
-// Item 35 of security.md section 10, the part of API calls: 1,000 mixed calls, read, changed, refused and unknown, are
+// Item 35 of the acceptance list, the part of API calls: 1,000 mixed calls, read, changed, refused and unknown, are
 // 1,000 records in the outbox; a send that was accepted is on record as its MessagesAccepted alone.
 func TestItem35EveryCallIsOneRecord(t *testing.T) {
 	w := newWorld(t)
@@ -132,7 +132,7 @@ func TestItem16TheServiceOffersWhatIsDocumented(t *testing.T) {
 	}
 }
 
-// Item 1 of security.md section 10: a key that was sent over plain HTTP is answered 400 without a redirect, is refused
+// Item 1 of the acceptance list: a key that was sent over plain HTTP is answered 400 without a redirect, is refused
 // over HTTPS within 5 s, and its withdrawal is on record and in the log, without the key.
 func TestItem1KeySentInClear(t *testing.T) {
 	w := newWorld(t)

@@ -143,7 +143,7 @@ func (w *world) dump(t testing.TB) string {
 }
 
 // A code goes out in the otp lane with less time than it has itself, is checked over HTTPS, works once, and is in no
-// answer, log or table (items 12 and 22 of security.md section 10).
+// answer, log or table (items 12 and 22 of the acceptance list).
 func TestItem22LifeOfAVerification(t *testing.T) {
 	w := newVerifyingWorld(t)
 	const start = `{"to": "09876543210", "entityId": "1701158019811140068", "header": "ABCBNK", "templateId": "` + transactional + `",

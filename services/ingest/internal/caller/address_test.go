@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Item 15 of security.md section 10: only the configured hop is believed, whatever stands to its left.
+// Item 15 of the acceptance list: only the configured hop is believed, whatever stands to its left.
 func TestItem15ForwardedAddress(t *testing.T) {
 	tests := map[string]struct {
 		hops      int

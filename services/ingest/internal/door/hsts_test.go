@@ -23,7 +23,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
 )
 
-// Item 4 of security.md section 10: HSTS on every answer.
+// Item 4 of the acceptance list: HSTS on every answer.
 func TestItem4HSTSOnEveryAnswer(t *testing.T) {
 	w := newWorld(t)
 	for _, c := range []struct {

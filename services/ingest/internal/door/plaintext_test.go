@@ -14,7 +14,7 @@ import (
 // clearKey is a key the verifier of these tests knows, in the form keys have.
 const clearKey = "osms_live_abcdefghijkl_0123456789"
 
-// Items 1 and 3 of security.md section 10: plain HTTP on a TLS port gets a bare 400 and no redirect, and a key that
+// Items 1 and 3 of the acceptance list: plain HTTP on a TLS port gets a bare 400 and no redirect, and a key that
 // came with it is withdrawn; what nobody knows as a key is not.
 func TestItem1And3PlainHTTP(t *testing.T) {
 	w := newWorld(t)

@@ -74,7 +74,7 @@ func TestHSTSWithoutAHandler(t *testing.T) {
 	}
 }
 
-// Item 2 of security.md section 10: TLS 1.2 and 1.3 only.
+// Item 2 of the acceptance list: TLS 1.2 and 1.3 only.
 func TestItem2TLSVersions(t *testing.T) {
 	w := newWorld(t)
 	for _, addr := range []net.Addr{w.HTTPAddr(), w.GRPCAddr()} {

@@ -10,7 +10,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
 
-// Item 17 of security.md section 10: burst and sustained rate are those configured, within 2 %, for any rate, burst and
+// Item 17 of the acceptance list: burst and sustained rate are those configured, within 2 %, for any rate, burst and
 // pattern of costs.
 func TestItem17BurstAndRate(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))

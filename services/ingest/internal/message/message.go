@@ -23,7 +23,7 @@ const (
 	maxRecipientBytes  = 64 // longer is no number in any notation
 	maxHeaderBytes     = 32 // headers have 3 to 9 characters; room for the prefix and suffix that compliance explains
 	maxVariableName    = 64
-	dltIDDigits        = 19 // dlt.md 1.2
+	dltIDDigits        = 19 // DLT rules 1.2
 	maxViolations      = 100
 	reasonRecipient    = "RECIPIENT_INVALID"
 	recipientExplained = "the recipient is not an Indian mobile number: 10 digits, the first 6 to 9, with +91 before them"

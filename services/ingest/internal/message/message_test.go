@@ -18,7 +18,7 @@ func draft() Draft {
 	}
 }
 
-// The vectors M01 to M06 are those of dlt.md 10.7.
+// The vectors M01 to M06 are those of DLT rules 10.7.
 func TestNormalizeNumber(t *testing.T) {
 	accept := map[string][]string{
 		"+919876543210": {

@@ -8,7 +8,7 @@ var indicZeros = [...]rune{
 	0x0660, 0x06F0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66,
 }
 
-// NormalizeNumber gives the E.164 form of an Indian mobile number (+91 and 10 digits, the first 6 to 9; dlt.md 6.4).
+// NormalizeNumber gives the E.164 form of an Indian mobile number (+91 and 10 digits, the first 6 to 9; DLT rules 6.4).
 // It takes 10 digits with no prefix, 0, 91, +91 or 0091, in any Indian digit set, with the usual separators. A prefix
 // is taken off only where the count of digits says it is one: 9198765432 is a subscriber of its own. ok is false for
 // everything else: 140/160 series, toll-free, landlines, M2M, numbers of other countries.

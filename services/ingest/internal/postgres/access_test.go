@@ -55,7 +55,7 @@ func refusal(v *tenant.Verifier, key string) string {
 	return ""
 }
 
-// Item 13 of security.md section 10, with the clock put forward: 89 days work, 90 days and a second do not, though no job
+// Item 13 of the acceptance list, with the clock put forward: 89 days work, 90 days and a second do not, though no job
 // ran; a reminder at each threshold, once; with a rotation both keys work, and then only the new one.
 func TestItem13KeyExpiry(t *testing.T) {
 	w := newWorld(t)

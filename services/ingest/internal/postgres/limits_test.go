@@ -10,7 +10,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/ingest/internal/limit"
 )
 
-// Item 17 of security.md section 10: two replicas that both want all of a limit stay within 5 % of it together, and get
+// Item 17 of the acceptance list: two replicas that both want all of a limit stay within 5 % of it together, and get
 // what it allows.
 func TestItem17TwoReplicas(t *testing.T) {
 	w := newWorld(t)

@@ -18,7 +18,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
 
-// Item 9 of security.md section 10: an unknown key and a wrong secret take the same steps, the first time and later.
+// Item 9 of the acceptance list: an unknown key and a wrong secret take the same steps, the first time and later.
 func TestItem9SameStepsForUnknownAndWrongSecret(t *testing.T) {
 	d, v, key, _ := world(t)
 	_, _ = v.Verify(t.Context(), key)

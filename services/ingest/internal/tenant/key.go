@@ -12,7 +12,7 @@ import (
 )
 
 // A key is osms_<live|test>_<kid>_<secret><crc>: the kid names it in public, the secret is 32 random bytes, and the CRC
-// lets anyone refuse a mistyped or invented key without asking the database (security.md 2.2). All parts are base62, so
+// lets anyone refuse a mistyped or invented key without asking the database. All parts are base62, so
 // that a double click selects the whole.
 const (
 	keyPrefix   = "osms_"

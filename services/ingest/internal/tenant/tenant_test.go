@@ -185,7 +185,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// Item 10 of security.md section 10.
+// Item 10 of the acceptance list.
 func TestItem10MalformedKeysCostNoQuery(t *testing.T) {
 	d, v, key, _ := world(t)
 	for i := range 100_000 {

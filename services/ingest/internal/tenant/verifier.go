@@ -150,7 +150,7 @@ func (v *Verifier) verify(ctx context.Context, key string) (Record, error) {
 
 // doubt is for keys that are not remembered, or not with this secret. An unknown kid and a wrong secret take the same
 // steps (a look into the memory of refused keys, one comparison, one query), so that from outside they cannot be told
-// apart (security.md section 10, item 9): for a wrong secret the query asks for a kid that cannot be.
+// apart (the acceptance list, item 9): for a wrong secret the query asks for a kid that cannot be.
 func (v *Verifier) doubt(ctx context.Context, key string, k Key, known bool) (Record, error) {
 	hash, kid := sha256.Sum256([]byte(key)), k.KID
 	if known {

@@ -143,7 +143,7 @@ func mayResend(s *Session, now time.Time) error {
 }
 
 // network is what of an address is counted: all of IPv4, the first 48 bits of IPv6, of which a subscriber has a whole
-// network (security.md 2.2).
+// network.
 func network(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
 	bits := 48

@@ -63,7 +63,7 @@ func (v *Service) Start(ctx context.Context, r Request) (View, error) {
 	return View{Session: *s, Status: s.Status(v.Now()), To: message.MaskNumber(r.To)}, nil
 }
 
-// checkTemplate wants a transactional template: codes go out by no other (dlt.md 4), and only those have the otp lane.
+// checkTemplate wants a transactional template: codes go out by no other (DLT rules 4), and only those have the otp lane.
 func (v *Service) checkTemplate(ctx context.Context, r *Request) error {
 	transactional, err := v.Templates.Transactional(ctx, r.Tenant, r.TemplateID)
 	if err != nil {
