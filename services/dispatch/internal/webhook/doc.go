@@ -1,4 +1,4 @@
-// Package webhook tells tenants what became of their messages. For now that is stream FEED; signed webhooks follow.
+// Package webhook tells tenants what became of their messages. Stream FEED carries the news to consumers of NATS.
 //
 // FEED repeats the events of all services for consumers outside, one tenant an event and masked: no text, no number, no
 // internal id. Its subject is `onlinesms.feed.v1.<Event>.<env>.<tenant>`, so that a grant names a tenant.
