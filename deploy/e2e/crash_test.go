@@ -282,6 +282,10 @@ func settled(state typev1.MessageState) bool {
 	return false
 }
 
+// mostInDoubt is how many of a tenant's messages may end UNKNOWN: a dispatcher that dies leaves at most 500 results that
+// are not written down. A fifth, where a short run gives a tenant few messages.
+const mostInDoubt = 500
+
 // checkStates: every accepted message is there, settled, and there is none that was not accepted.
 func checkStates(t *testing.T, s sender, accepted []string, existing map[string]typev1.MessageState) {
 	t.Helper()
@@ -307,7 +311,7 @@ func checkStates(t *testing.T, s sender, accepted []string, existing map[string]
 		return open == 0
 	})
 	t.Logf("tenant %s: %v", s.tenant, counts)
-	if counts["DELIVERED"] < len(accepted)*8/10 {
+	if doubt := len(accepted) - counts["DELIVERED"]; doubt > min(mostInDoubt, len(accepted)/5) {
 		t.Errorf("tenant %s: only %d of %d are DELIVERED", s.tenant, counts["DELIVERED"], len(accepted))
 	}
 }
