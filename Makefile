@@ -22,7 +22,7 @@ PROGRAMS := ./services/ingest/cmd/ingest ./services/compliance/cmd/compliance ./
 # Time for each fuzz target, as go test -fuzztime takes it.
 FUZZTIME ?= 20s
 
-.PHONY: help generate lint test e2e bench fuzz build up down reset
+.PHONY: help generate lint test e2e bench fuzz build up keys down reset
 
 help: ## print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ build: ## the production programs, static, into bin/
 
 up: $(LOCAL) ## start everything here and send one message (DETACH=1, SMSC=host:port, POSTGRES_URL=url, REPLICAS=2)
 	@exec $(LOCAL) up
+
+keys: $(LOCAL) ## replace those demo keys of the running platform that no longer work (one sent over plain HTTP is revoked)
+	@exec $(LOCAL) keys
 
 down: $(LOCAL) ## stop everything, leave no process
 	@exec $(LOCAL) down

@@ -46,6 +46,7 @@ var demoTenant = uuid.MustParse("01930000-0000-7000-8000-000000000001")
 type world struct {
 	*ingest
 	db      *postgrestest.Database
+	nats    *eventbustest.Server
 	bus     eventbus.Config
 	dir     string // certificates and secrets
 	live    string // keys of the demo tenant
@@ -59,13 +60,13 @@ type world struct {
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
 	t.Helper()
-	w := &world{db: postgrestest.New(t, "ingest", sources...), bus: eventbustest.Run(t), dir: t.TempDir(), logs: &lockedBuffer{}}
+	w := &world{db: postgrestest.New(t, "ingest", sources...), nats: eventbustest.Start(t, nil), dir: t.TempDir(), logs: &lockedBuffer{}}
+	w.bus = w.nats.Config
 	w.certify(t)
 	cfg := Config{
 		Postgres: w.db.Config, Bus: w.bus, TLS: w.identity("ingest"), Secrets: w.secrets(),
 		GRPCAddr: "127.0.0.1:0", PublicHTTPAddr: "127.0.0.1:0", PublicGRPCAddr: "127.0.0.1:0",
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
-		Access: AccessConfig{RevokeInClear: true},
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -314,7 +315,6 @@ func (w *world) replica(t testing.TB) *grpc.ClientConn {
 		Postgres: w.db.Config, Bus: w.bus, TLS: w.identity("ingest"), Secrets: w.secrets(),
 		GRPCAddr: "127.0.0.1:0", PublicHTTPAddr: "127.0.0.1:0", PublicGRPCAddr: "127.0.0.1:0",
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
-		Access: AccessConfig{RevokeInClear: true},
 	}
 	log := slog.New(slog.DiscardHandler)
 	i, err := open(t.Context(), cfg, log, time.Now)

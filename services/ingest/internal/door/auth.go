@@ -24,8 +24,8 @@ const callLimit = 30 * time.Second
 // Verifier tells whose an API key is.
 type Verifier interface {
 	// Verify answers the key's principal, when it may be used from where ctx's call comes from. Errors are
-	// Unauthenticated with KEY_INVALID, KEY_EXPIRED or KEY_REVOKED, Denied with ADDRESS_NOT_ALLOWED or
-	// KEY_WRONG_ENVIRONMENT, or Unavailable when it cannot be told now; beside an error the principal is set where the
+	// Unauthenticated with KEY_MALFORMED, KEY_CHECKSUM, KEY_INVALID, KEY_EXPIRED or KEY_REVOKED, Denied with
+	// ADDRESS_NOT_ALLOWED or KEY_WRONG_ENVIRONMENT, or Unavailable when it cannot be told now; beside an error the principal is set where the
 	// secret was right.
 	Verify(ctx context.Context, key string) (principal.Principal, error)
 }

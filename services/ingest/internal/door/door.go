@@ -41,7 +41,7 @@ type Config struct {
 	Stream []grpc.StreamServerInterceptor
 
 	Verifier Verifier
-	Revoker  Revoker // of keys seen in clear; nil: they are counted only
+	Revoker  Revoker // of keys seen in clear
 	Records  Recorder
 	Register func(grpc.ServiceRegistrar) // ingest's own services
 	Forward  []Forward

@@ -15,9 +15,9 @@ import (
 
 // metrics counts what did not get in and times what did.
 type metrics struct {
-	refused, plaintext, forwarded metric.Int64Counter
-	duration                      metric.Float64Histogram
-	outcomes                      *sync.Map // outcome -> []metric.RecordOption: making one costs more than the rest
+	refused, plaintext, forwarded, exposed metric.Int64Counter
+	duration                               metric.Float64Histogram
+	outcomes                               *sync.Map // outcome -> []metric.RecordOption: making one costs more than the rest
 }
 
 // outcome of a call.
@@ -45,6 +45,7 @@ func newMetrics() metrics {
 		duration: duration, outcomes: &sync.Map{},
 		refused:   counter("onlinesms.ingest.refused_calls", "Calls refused at the door, by reason"),
 		plaintext: counter("onlinesms.ingest.plaintext_attempts", "Plain HTTP sent to the HTTPS port"),
+		exposed:   counter("onlinesms.ingest.exposed_keys", "API keys revoked because they were sent in clear"),
 		forwarded: counter("onlinesms.ingest.ignored_forwarded_headers", "Calls with a forwarded address that is not believed"),
 	}
 }

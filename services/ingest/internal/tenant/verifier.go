@@ -118,8 +118,9 @@ var (
 )
 
 // Verify answers who holds key, wherever it is used from. A malformed key costs no query, a cached one neither. Errors
-// are Unauthenticated with reason KEY_INVALID, KEY_EXPIRED or KEY_REVOKED, Denied with KEY_WRONG_ENVIRONMENT (the latter
-// three only to who knows the secret), or Unavailable when the database does not answer.
+// are Unauthenticated with reason KEY_MALFORMED, KEY_CHECKSUM, KEY_INVALID, KEY_EXPIRED or KEY_REVOKED, Denied with
+// KEY_WRONG_ENVIRONMENT (the latter three only to who knows the secret), or Unavailable when the database does not
+// answer.
 func (v *Verifier) Verify(ctx context.Context, key string) (principal.Principal, error) {
 	r, err := v.verify(ctx, key)
 	if err != nil {
