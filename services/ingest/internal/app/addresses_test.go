@@ -98,7 +98,32 @@ func TestItem15AddressRules(t *testing.T) {
 	if code, body := w.get(t, inside, w.test); code != 200 {
 		t.Errorf("the other environment has its own rules: %d %s", code, body)
 	}
-	eventually(t, "the refusals on record", func() bool { return strings.Contains(w.logs.String(), "ADDRESS_NOT_ALLOWED") })
+	w.stopped()
+	refused := 0
+	for _, r := range w.callRecords(t) {
+		if r.GetReason() == "ADDRESS_NOT_ALLOWED" && r.GetOutcome() == "refused" && r.GetAddress() != "" && strings.HasPrefix(r.GetActor(), "key/") {
+			refused++
+		}
+	}
+	if refused != 8+3+1 {
+		t.Errorf("%d refusals of 12 are on record", refused)
+	}
+}
+
+// proxyHeader writes a PROXY header on a new connection: it is for source.
+func proxyHeader(version byte, source string) func(net.Conn) error {
+	return func(conn net.Conn) error {
+		protocol, destination := proxyproto.TCPv4, "192.0.2.1"
+		if strings.Contains(source, ":") {
+			protocol, destination = proxyproto.TCPv6, "2001:db8::1"
+		}
+		h := proxyproto.Header{
+			Version: version, Command: proxyproto.PROXY, TransportProtocol: protocol,
+			SourceAddr: &net.TCPAddr{IP: net.ParseIP(source), Port: 4000}, DestinationAddr: &net.TCPAddr{IP: net.ParseIP(destination), Port: 443},
+		}
+		_, err := h.WriteTo(conn)
+		return err
+	}
 }
 
 // Item 15: the PROXY header of a trusted range counts, version 2 only; anybody else's breaks his own connection.
@@ -109,25 +134,15 @@ func TestItem15ProxyProtocol(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := w.key(t, "live", rules, "messages:read")
-	header := func(version byte, source string) func(net.Conn) error {
-		return func(conn net.Conn) error {
-			h := proxyproto.Header{
-				Version: version, Command: proxyproto.PROXY, TransportProtocol: proxyproto.TCPv4,
-				SourceAddr: &net.TCPAddr{IP: net.ParseIP(source), Port: 4000}, DestinationAddr: &net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 443},
-			}
-			_, err := h.WriteTo(conn)
-			return err
-		}
-	}
 	for name, test := range map[string]struct {
 		client *http.Client
 		want   int
 	}{
-		"trusted, allowed source":   {w.from(t, "127.0.0.3", header(2, "203.0.113.9")), 200},
-		"trusted, another source":   {w.from(t, "127.0.0.3", header(2, "198.51.100.9")), 403},
-		"trusted, text version":     {w.from(t, "127.0.0.3", header(1, "203.0.113.9")), 0},
+		"trusted, allowed source":   {w.from(t, "127.0.0.3", proxyHeader(2, "203.0.113.9")), 200},
+		"trusted, another source":   {w.from(t, "127.0.0.3", proxyHeader(2, "198.51.100.9")), 403},
+		"trusted, text version":     {w.from(t, "127.0.0.3", proxyHeader(1, "203.0.113.9")), 0},
 		"trusted, without a header": {w.from(t, "127.0.0.3", nil), 0},
-		"untrusted with a header":   {w.from(t, "127.0.0.1", header(2, "203.0.113.9")), 0},
+		"untrusted with a header":   {w.from(t, "127.0.0.1", proxyHeader(2, "203.0.113.9")), 0},
 		"untrusted without":         {w.from(t, "127.0.0.1", nil), 403},
 	} {
 		if code, body := w.get(t, test.client, key); code != test.want {
@@ -141,7 +156,7 @@ func TestItem15ProxyProtocol(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			return conn, header(2, "203.0.113.9")(conn)
+			return conn, proxyHeader(2, "203.0.113.9")(conn)
 		}))
 	if err != nil {
 		t.Fatal(err)
