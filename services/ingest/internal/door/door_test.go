@@ -145,7 +145,7 @@ func newWorld(t *testing.T) *world {
 	files := func(name string) tlsconf.Files {
 		return tlsconf.Files{Cert: filepath.Join(dir, name+".pem"), Key: filepath.Join(dir, name+"-key.pem"), CA: filepath.Join(dir, "ca.pem")}
 	}
-	w := &world{dir: dir, echo: &echo{gone: make(chan struct{})}, records: &recorder{}, roots: x509.NewCertPool(), logs: &bytes.Buffer{}, slow: messages{entered: make(chan struct{}), release: make(chan struct{})}}
+	w := &world{dir: dir, echo: newEcho(), records: &recorder{}, roots: x509.NewCertPool(), logs: &bytes.Buffer{}, slow: messages{entered: make(chan struct{}), release: make(chan struct{})}}
 	ca, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
 	if err != nil {
 		t.Fatal(err)
