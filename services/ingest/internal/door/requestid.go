@@ -84,11 +84,12 @@ func originMetadata(ctx context.Context, _ *http.Request) metadata.MD {
 	return md
 }
 
-// identify tells where a gRPC call comes from. It looks names up one by one: a copy of all the metadata costs ten
-// allocations a call.
+// identify tells where a gRPC call comes from. It copies the metadata once: a look-up of a name that is not there costs
+// more (it compares with every name), and here are a dozen.
 func (g *guard) identify(ctx context.Context) caller.Caller {
+	md, _ := metadata.FromIncomingContext(ctx)
 	first := func(key string) string {
-		if values := metadata.ValueFromIncomingContext(ctx, key); len(values) > 0 {
+		if values := md[key]; len(values) > 0 {
 			return values[0]
 		}
 		return ""
@@ -102,9 +103,9 @@ func (g *guard) identify(ctx context.Context) caller.Caller {
 		c.Address, _ = netip.ParseAddr(first(addressKey))
 		c.Agent, c.Certificate = first(agentKey), first(certificateKey)
 	} else {
-		g.countClaims(ctx, func(name string) bool { return len(metadata.ValueFromIncomingContext(ctx, name)) > 0 })
+		g.countClaims(ctx, func(name string) bool { return len(md[name]) > 0 })
 		c.Certificate = certificateOf(p.AuthInfo)
-		c.Address, c.Agent = g.trust.Address(p.Addr.String(), metadata.ValueFromIncomingContext(ctx, "x-forwarded-for")), agentOf(first("user-agent"))
+		c.Address, c.Agent = g.trust.Address(p.Addr.String(), md["x-forwarded-for"]), agentOf(first("user-agent"))
 	}
 	return c
 }

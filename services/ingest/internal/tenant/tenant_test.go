@@ -363,16 +363,3 @@ func BenchmarkVerifyCached(b *testing.B) {
 		}
 	}
 }
-
-func BenchmarkVerifyMalformed(b *testing.B) {
-	d, v, key, _ := world(b)
-	wrong := key[:71] + "!"
-	for b.Loop() {
-		if _, err := v.Verify(b.Context(), wrong); err == nil {
-			b.Fatal("taken")
-		}
-	}
-	if d.queries.Load() != 0 {
-		b.Error("malformed keys cost queries")
-	}
-}
