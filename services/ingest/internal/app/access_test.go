@@ -2,14 +2,11 @@ package app
 
 import (
 	"crypto/rand"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -107,28 +104,6 @@ func reasonOf(err error) string {
 		}
 	}
 	return ""
-}
-
-// Item 13: a key close to its end says so in every answer, by gRPC and JSON, refusals included.
-func TestItem13Warning(t *testing.T) {
-	w := newWorld(t)
-	key := w.key(t, "live", nil, "messages:read")
-	if resp := w.request(t, "GET", "/v1/messages", "", bearer(key)...); resp.Header.Get("Key-Expires-In") != "" {
-		t.Errorf("a fresh key expires in %s", resp.Header.Get("Key-Expires-In"))
-	}
-	w.setKey(t, key, "expire_time = now() + interval '23 hours'")
-	for path, want := range map[string]int{"/v1/messages": 200, "/v1/messages/01930000-0000-7000-8000-000000000001": 404} {
-		if resp := w.request(t, "GET", path, "", bearer(key)...); resp.StatusCode != want || resp.Header.Get("Key-Expires-In") != "1" {
-			t.Errorf("%s: %d, Key-Expires-In %q", path, resp.StatusCode, resp.Header.Get("Key-Expires-In"))
-		}
-	}
-	var header metadata.MD
-	if _, err := w.client().ListMessages(as(t, key), &ingestv1.ListMessagesRequest{}, grpc.Header(&header)); err != nil || !slices.Equal(header.Get("key-expires-in"), []string{"1"}) {
-		t.Errorf("%v, %v", header, err)
-	}
-	if err := tenant.Remind(t.Context(), w.store, w.log); err != nil || !strings.Contains(w.logs.String(), kidOf(t, key)) {
-		t.Errorf("no reminder in the log, %v", err)
-	}
 }
 
 // Keys are made, listed, rotated with an overlap and revoked; secrets are shown once; nobody gives what he does not hold.

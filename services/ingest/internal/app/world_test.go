@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,8 +56,12 @@ type world struct {
 	https   *http.Client
 	grpc    *grpc.ClientConn
 	logs    *lockedBuffer
-	stopped func() // stops the service and waits
+	ahead   atomic.Int64 // of the machine's clock, nanoseconds
+	stopped func()       // stops the service and waits
 }
+
+// now is the service's clock.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
 	t.Helper()
@@ -77,7 +82,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	w.bootstrap(t, cfg)
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	if w.ingest, err = open(t.Context(), cfg, log, time.Now); err != nil {
+	if w.ingest, err = open(t.Context(), cfg, log, w.now); err != nil {
 		t.Fatal(err)
 	}
 	w.start(t, log)
