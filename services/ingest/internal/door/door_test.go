@@ -80,6 +80,8 @@ func (m messages) SendMessage(ctx context.Context, req *ingestv1.SendMessageRequ
 		<-m.release
 	case "EXISTS":
 		return nil, errs.E(errs.Exists, "IDEMPOTENCY_KEY_REUSED", "x", nil)
+	case "LATE":
+		return nil, context.DeadlineExceeded
 	case "AWAY":
 		return nil, errs.E(errs.Unavailable, "SERVICE_UNAVAILABLE", "x", nil)
 	case "OVERLOADED":
@@ -131,7 +133,7 @@ type world struct {
 	slow      messages
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	dir := t.TempDir()
 	if err := devca.Create(dir); err != nil {
@@ -178,7 +180,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // run runs a task until the test ends, or what it answers is called.
-func run(t *testing.T, task func(context.Context) error) (stop func()) {
+func run(t testing.TB, task func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- task(ctx) }()
@@ -196,7 +198,7 @@ func run(t *testing.T, task func(context.Context) error) (stop func()) {
 	return stop
 }
 
-func (w *world) startCompliance(t *testing.T, server, client tlsconf.Files) grpc.ClientConnInterface {
+func (w *world) startCompliance(t testing.TB, server, client tlsconf.Files) grpc.ClientConnInterface {
 	t.Helper()
 	identity, err := tlsconf.Server(server)
 	if err != nil {
@@ -355,6 +357,6 @@ func (w *world) do(t *testing.T, h2 bool, method, path, content string, headers 
 	return resp, answer
 }
 
-func withKey(t *testing.T, key string) context.Context {
+func withKey(t testing.TB, key string) context.Context {
 	return metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+key)
 }

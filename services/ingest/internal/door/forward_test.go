@@ -111,7 +111,7 @@ var echoDesc = grpc.ServiceDesc{
 	}}},
 }
 
-func (w *world) grpcConn(t *testing.T) *grpc.ClientConn {
+func (w *world) grpcConn(t testing.TB) *grpc.ClientConn {
 	t.Helper()
 	conn, err := grpc.NewClient(w.GRPCAddr().String(), grpc.WithTransportCredentials(credentials.NewTLS(w.tls())))
 	if err != nil {
