@@ -35,7 +35,7 @@ func BenchmarkUnary(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer conn.Close() //nolint:errcheck // nothing is under way
+			defer conn.Close()
 			client, ctx := ingestv1.NewMessageServiceClient(conn), withKey(b, "all")
 			request := &ingestv1.SendMessageRequest{Header: "ACCEPTED", To: "+919876543210", Text: "x"}
 			b.ReportAllocs()
