@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
@@ -134,7 +136,7 @@ func (w *world) invoke(ctx context.Context, m protoreflect.MethodDescriptor, ful
 	if err != nil {
 		return err
 	}
-	if err := stream.SendMsg(dynamicpb.NewMessage(m.Input())); err != nil {
+	if err := stream.SendMsg(dynamicpb.NewMessage(m.Input())); err != nil && !errors.Is(err, io.EOF) { // EOF: RecvMsg has the reason
 		return err
 	}
 	return stream.RecvMsg(dynamicpb.NewMessage(m.Output()))

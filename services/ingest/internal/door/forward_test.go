@@ -126,7 +126,10 @@ func repeat(ctx context.Context, conn *grpc.ClientConn, text string) (grpc.Clien
 	if err != nil {
 		return nil, err
 	}
-	return stream, errors.Join(stream.SendMsg(wrapperspb.String(text)), stream.CloseSend())
+	if err := stream.SendMsg(wrapperspb.String(text)); err != nil && !errors.Is(err, io.EOF) { // EOF: RecvMsg has the reason
+		return nil, err
+	}
+	return stream, stream.CloseSend()
 }
 
 func TestForwardingUnaryAndStreaming(t *testing.T) {
