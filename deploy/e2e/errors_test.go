@@ -5,10 +5,8 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"syscall"
@@ -166,18 +164,7 @@ func (f fault) send(t *testing.T) answer {
 	for i := 0; i < len(f.headers); i += 2 {
 		request.Header.Set(f.headers[i], f.headers[i+1])
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust(t), MinVersion: tls.VersionTLS12}}
-	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	read, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{response.StatusCode, response.Header, read}
+	return do(t, request)
 }
 
 const (

@@ -116,7 +116,7 @@ func TestItem17TwoDoorsTogether(t *testing.T) {
 	w := newWorld(t)
 	admin := w.key(t, "live", nil, "tenant:write", "messages:read")
 	doors := []*grpc.ClientConn{w.grpc, w.replica(t)}
-	const perSecond, burst, load = 100, 50, 3 * time.Second
+	const perSecond, burst, load = 40, 20, 3 * time.Second
 	if _, err := ingestv1.NewTenantServiceClient(w.grpc).UpdateTenant(as(t, admin), &ingestv1.UpdateTenantRequest{
 		Limits: &ingestv1.TenantLimits{RequestsPerSecond: perSecond, RequestBurst: burst}}); err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func adviceOf(err error) time.Duration {
 // Item 17: an address is limited whatever its keys are, refused ones too, and IPv6 by /48.
 func TestItem17Address(t *testing.T) {
 	w := newWorld(t, func(c *Config) {
-		c.Access.AddressPerSecond = 5
+		c.Access.AddressPerSecond = 1
 		c.Access.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.3/32")}
 	})
 	spend := func(from, key string) (taken, limited int) {
@@ -190,7 +190,7 @@ func TestItem17Address(t *testing.T) {
 		}
 		return taken, limited
 	}
-	if taken, limited := spend("203.0.113.9", w.live); taken < 5 || limited == 0 {
+	if taken, limited := spend("203.0.113.9", w.live); taken < 1 || limited == 0 {
 		t.Errorf("%d taken, %d limited", taken, limited)
 	}
 	if _, limited := spend("203.0.113.10", "osms_live_nonsense"); limited == 0 {
