@@ -93,8 +93,12 @@ func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(withPrincipal(ctx, p), callLimit)
-	defer cancel()
+	ctx = withPrincipal(ctx, p)
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > callLimit { // a nearer one needs no second timer
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callLimit)
+		defer cancel()
+	}
 	return handle(ctx, req)
 }
 
