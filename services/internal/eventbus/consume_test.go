@@ -59,7 +59,7 @@ func put(t *testing.T, b *eventbus.Bus, bodies ...string) {
 
 func settled(t *testing.T, cfg eventbus.Config) {
 	t.Helper()
-	js := admin(t, cfg.URL)
+	js := admin(t, cfg)
 	eventually(t, "all is settled", func() bool {
 		info := durable(t, js, "INGEST_OTP", "work")
 		return info.NumAckPending == 0 && info.NumPending == 0
@@ -114,7 +114,7 @@ func TestForeignSubjectIsADeadLetter(t *testing.T) {
 func TestEventWithoutTheMarkIsDropped(t *testing.T) {
 	cfg := eventbustest.Run(t)
 	b := bus(t, cfg)
-	if _, err := admin(t, cfg.URL).Publish(t.Context(), otpSubject, []byte("forged")); err != nil {
+	if _, err := admin(t, cfg).Publish(t.Context(), otpSubject, []byte("forged")); err != nil {
 		t.Fatal(err)
 	}
 	put(t, b, "real")

@@ -284,7 +284,7 @@ func TestListPages(t *testing.T) {
 
 // Without the bus messages are accepted all the same, and published when it is there. The relay is not needed for that.
 func TestAcceptsWithoutNATS(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Bus.URL, c.Bus.MonitorURL = "nats://127.0.0.1:1", "http://127.0.0.1:1" })
+	w := newWorld(t, func(c *Config) { c.Bus.URL, c.Bus.MonitorURL = "tls://127.0.0.1:1", "https://127.0.0.1:1" })
 	if w.ready() == nil {
 		t.Error("ready before the bus was ever seen")
 	}
