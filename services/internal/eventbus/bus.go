@@ -40,6 +40,7 @@ type Bus struct {
 	now     func() time.Time
 
 	synced atomic.Bool   // the server's monitoring has shown sync_always
+	deaf   atomic.Int32  // broadcasts that have never stood yet
 	nudged chan struct{} // asks RunPurge to look at the own streams at once
 
 	mu    sync.Mutex
@@ -123,13 +124,16 @@ func subjectOf(sub *nats.Subscription) string {
 // Close ends the connection at once. Stop Publisher.Run and Consume first: they drain.
 func (b *Bus) Close() { b.conn.Close() }
 
-// Ready is nil while the connection stands and the server has been seen to sync always; else errs.Unavailable.
+// Ready is nil while the connection stands, the server has been seen to sync always and every broadcast has stood; else
+// errs.Unavailable.
 func (b *Bus) Ready() error {
 	switch {
 	case !b.conn.IsConnected():
 		return errs.E(errs.Unavailable, "NATS_AWAY", "NATS is not connected", nil)
 	case !b.synced.Load():
 		return errs.E(errs.Unavailable, "NATS_NOT_DURABLE", "NATS has not shown sync_interval: always yet", nil)
+	case b.deaf.Load() > 0:
+		return errs.E(errs.Unavailable, "NATS_BROADCAST", "broadcasts of other replicas are not heard yet", nil)
 	}
 	return nil
 }

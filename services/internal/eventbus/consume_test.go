@@ -306,8 +306,8 @@ func TestConsumeRefusesHalfASubscription(t *testing.T) {
 	if err := b.Consume(t.Context(), eventbus.Subscription{Stream: "X", Durable: "y"}); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("Consume = %v, want invalid", err)
 	}
-	if err := b.Broadcast(t.Context(), "", nil, nil); errs.KindOf(err) != errs.Invalid {
-		t.Errorf("Broadcast = %v, want invalid", err)
+	if err := b.Hear(eventbus.Broadcast{})(t.Context()); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("Hear = %v, want invalid", err)
 	}
 }
 
@@ -327,17 +327,15 @@ func TestBroadcast(t *testing.T) {
 	var heard [2]bytes.Buffer
 	replica := func(i int) {
 		r := connect(t, s.Config, "dispatch")
-		run(t, func(ctx context.Context) error {
-			return r.Broadcast(ctx, "INGEST_CONTROL", []string{"onlinesms.ingest.v1.KeyRevoked.*.control"},
-				func(_ context.Context, d eventbus.Delivery) {
-					mu.Lock()
-					defer mu.Unlock()
-					heard[i].Write(d.Data)
-					if string(d.Data) == "panic" {
-						panic("x")
-					}
-				})
-		})
+		run(t, r.Hear(eventbus.Broadcast{Stream: "INGEST_CONTROL", Subjects: []string{"onlinesms.ingest.v1.KeyRevoked.*.control"},
+			Handler: func(_ context.Context, d eventbus.Delivery) {
+				mu.Lock()
+				defer mu.Unlock()
+				heard[i].Write(d.Data)
+				if string(d.Data) == "panic" {
+					panic("x")
+				}
+			}}))
 	}
 	replica(0)
 	replica(1)
@@ -374,4 +372,38 @@ func TestBroadcast(t *testing.T) {
 		return publishRaw(t.Context(), b, subject, uuid.NewString(), []byte("rebuilt")) == nil
 	})
 	hears("rebuilt")
+}
+
+// A replica is not ready before it hears, and what is said once it is ready is heard. Began comes each time the
+// broadcast begins to stand.
+func TestReadyOnlyOnceBroadcastsStand(t *testing.T) {
+	s := eventbustest.Start(t, nil)
+	replica := connect(t, s.Config, "dispatch")
+	heard, began := make(chan string, 10), make(chan struct{}, 10)
+	run(t, replica.Hear(eventbus.Broadcast{Stream: "INGEST_CONTROL",
+		Began:   func(context.Context) { began <- struct{}{}; panic("x") },
+		Handler: func(_ context.Context, d eventbus.Delivery) { heard <- string(d.Data) }}))
+	if err := replica.Own(t.Context(), nil); err != nil { // durability is known, the stream is not there
+		t.Fatal(err)
+	}
+	if err := replica.Ready(); errs.KindOf(err) != errs.Unavailable {
+		t.Fatalf("Ready = %v before the broadcast stands", err)
+	}
+	owner := bus(t, s.Config)
+	run(t, owner.RunPurge)
+	eventually(t, "the replica is ready", func() bool { return replica.Ready() == nil })
+	if len(began) != 1 {
+		t.Errorf("Began was called %d times", len(began))
+	}
+	if err := publishRaw(t.Context(), owner, "onlinesms.ingest.v1.KeyRevoked.live.control", "1", []byte("revoked")); err != nil {
+		t.Fatal(err)
+	}
+	if text := <-heard; text != "revoked" {
+		t.Errorf("heard %q", text)
+	}
+	s.Rebuild()
+	for len(began) > 0 {
+		<-began
+	}
+	eventually(t, "the broadcast stands on the new server", func() bool { return len(began) > 0 })
 }

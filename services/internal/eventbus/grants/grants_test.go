@@ -150,10 +150,8 @@ func TestTheGrantsOfServicesAreEnough(t *testing.T) {
 		cancel()
 		run(t, b.RunPurge)
 		heard := make(chan eventbus.Delivery, 100)
-		run(t, func(ctx context.Context) error {
-			return b.Broadcast(ctx, eventbus.StreamName(service, "control"), nil,
-				func(_ context.Context, d eventbus.Delivery) { heard <- d })
-		})
+		run(t, b.Hear(eventbus.Broadcast{Stream: eventbus.StreamName(service, "control"),
+			Handler: func(_ context.Context, d eventbus.Delivery) { heard <- d }}))
 		published := make(chan struct{}, 100)
 		p := b.NewPublisher(service, func(_ context.Context, done []eventbus.Parcel) { published <- struct{}{} })
 		run(t, p.Run)
