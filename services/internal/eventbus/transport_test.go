@@ -41,7 +41,7 @@ func TestItem8TheBusSpeaksTLSOnly(t *testing.T) {
 				t.Errorf("%s with %s: %v", address, tls.VersionName(version), err)
 			}
 			if err == nil {
-				conn.Close()
+				_ = conn.Close()
 			}
 		}
 	}

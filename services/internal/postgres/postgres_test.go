@@ -268,7 +268,7 @@ func TestInTxKeepsTheErrorOfItsFunction(t *testing.T) {
 func TestOpenSaysWhatIsWrongAndNoSecret(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	const away = "postgres://u:hunter2@127.0.0.1:1/x"
+	const away = "postgres://u:hunter2@127.0.0.1:1/x?sslmode=verify-full"
 	for name, test := range map[string]struct {
 		cfg  postgres.Config
 		kind errs.Kind
