@@ -25,6 +25,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/ingest/internal/message"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
+	"github.com/onlinesms/onlinesms/services/internal/rpc/rpctest"
 )
 
 func (w *world) count(t testing.TB, table string) (n int) {
@@ -336,6 +337,14 @@ func TestPublishedEvent(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("no event")
 	}
+}
+
+// Item 7: the inner port, as every service and as nobody.
+func TestItem7EveryCallerOfEveryMethod(t *testing.T) {
+	w := newWorld(t)
+	rpctest.CheckCallers(t, w.inner.Addr().String(), "ingest", w.dir, map[string][]string{
+		ingestv1.ContentKeyService_GetContentKey_FullMethodName: {"compliance", "dispatch"},
+	})
 }
 
 func TestEveryTableIsTheTenants(t *testing.T) {
