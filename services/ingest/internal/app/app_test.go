@@ -24,7 +24,6 @@ import (
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/message"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
-	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
 	"github.com/onlinesms/onlinesms/services/internal/rpc/rpctest"
 )
 
@@ -345,12 +344,4 @@ func TestItem7EveryCallerOfEveryMethod(t *testing.T) {
 	rpctest.CheckCallers(t, w.inner.Addr().String(), "ingest", w.dir, map[string][]string{
 		ingestv1.ContentKeyService_GetContentKey_FullMethodName: {"compliance", "dispatch"},
 	})
-}
-
-func TestEveryTableIsTheTenants(t *testing.T) {
-	w := newWorld(t)
-	if _, err := w.client().SendMessage(as(t, w.live, "idempotency-key", "k"), send()); err != nil {
-		t.Fatal(err)
-	}
-	postgrestest.CheckTenancy(t, w.db)
 }
