@@ -91,7 +91,7 @@ func as(t *testing.T, s *eventbustest.Server, service string) *eventbus.Bus {
 // client is a plain NATS client; refused collects the server's permission errors.
 func client(t *testing.T, s *eventbustest.Server, user, inbox string) (conn *nats.Conn, js jetstream.JetStream, refused chan error) {
 	t.Helper()
-	refused = make(chan error, 100)
+	refused = make(chan error, 2000)
 	conn, err := nats.Connect(s.URL(user, password), nats.RootCAs(s.Config.CAFile), nats.CustomInboxPrefix(inbox),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	if err != nil {
