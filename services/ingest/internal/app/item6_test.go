@@ -39,7 +39,7 @@ func TestItem6PublicCertificateIsReplacedUnderLoad(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			defer conn.Close() //nolint:errcheck // nothing is written on it
+			defer conn.Close()
 			return answered(ctx, conn)
 		},
 	} {
@@ -67,7 +67,7 @@ func TestItem6PublicCertificateIsReplacedUnderLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		return conn.ConnectionState().PeerCertificates[0].SerialNumber.Cmp(want.Leaf.SerialNumber) == 0
 	})
 	stop()
