@@ -27,6 +27,9 @@ func (c *cluster) secure() error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(c.cfg.TLS.CA); err != nil {
+		return err
+	}
 	for name, content := range map[string][]byte{certFile: cert, keyFile: key, "pg_hba.conf": []byte(access)} {
 		if err := c.put(name, content); err != nil {
 			return err

@@ -27,11 +27,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	certificates := filepath.Join(dir, "tls")
-	err := errors.Join(devca.Create(certificates), devca.Issue(certificates, "postgres", nil, ""))
-	if err == nil {
-		err = Serve(ctx, config(dir))
-	}
+	err := Serve(ctx, config(dir))
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -40,7 +36,12 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
+// config of a server in dir, with its certificate made.
 func config(dir string) Config {
+	certificates := filepath.Join(dir, "tls")
+	if err := errors.Join(devca.Create(certificates), devca.Issue(certificates, "postgres", nil, "")); err != nil {
+		panic(err)
+	}
 	return Config{Data: filepath.Join(dir, "data"), PasswordFile: filepath.Join(dir, "password"),
 		TLS: TLSFiles{Cert: filepath.Join(dir, "tls", "postgres.pem"), Key: filepath.Join(dir, "tls", "postgres-key.pem"),
 			CA: filepath.Join(dir, "tls", "ca.pem")},
@@ -295,6 +296,11 @@ func TestServeRefuses(t *testing.T) {
 	}
 	if err := Serve(t.Context(), config(dir)); err == nil || !strings.Contains(err.Error(), "not the one the cluster was made with") {
 		t.Errorf("another password: %v", err)
+	}
+	strange := config(dir)
+	strange.TLS.CA = config(filepath.Join(dir, "another")).TLS.CA
+	if err := Serve(t.Context(), strange); err == nil || !strings.Contains(err.Error(), "clients would not trust") {
+		t.Errorf("a certificate of another authority: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "data", "PG_VERSION"), []byte("9\n"), 0o600); err != nil {
 		t.Fatal(err)
