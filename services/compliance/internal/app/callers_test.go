@@ -15,5 +15,7 @@ func TestItem7EveryCallerOfEveryMethod(t *testing.T) {
 	c, _ := w.start()
 	rpctest.CheckCallers(t, c.addr.String(), name, filepath.Dir(w.files[name].CA), map[string][]string{
 		compliancev1.ComplianceService_GetTemplateCategory_FullMethodName: {"ingest"},
+		compliancev1.ComplianceService_CancelMessage_FullMethodName:       {"ingest"},
+		compliancev1.ComplianceService_CancelScheduled_FullMethodName:     {"ingest"},
 	})
 }
