@@ -124,16 +124,24 @@ func subjectOf(sub *nats.Subscription) string {
 // Close ends the connection at once. Stop Publisher.Run and Consume first: they drain.
 func (b *Bus) Close() { b.conn.Close() }
 
-// Ready is nil while the connection stands, the server has been seen to sync always and every broadcast has stood; else
-// errs.Unavailable.
+// Ready is nil while events can be published and every broadcast has stood; else errs.Unavailable.
 func (b *Bus) Ready() error {
+	if err := b.durable(); err != nil {
+		return err
+	}
+	if b.deaf.Load() > 0 {
+		return errs.E(errs.Unavailable, "NATS_BROADCAST", "broadcasts of other replicas are not heard yet", nil)
+	}
+	return nil
+}
+
+// durable is nil while the connection stands and the server has been seen to sync always: publishing needs no more.
+func (b *Bus) durable() error {
 	switch {
 	case !b.conn.IsConnected():
 		return errs.E(errs.Unavailable, "NATS_AWAY", "NATS is not connected", nil)
 	case !b.synced.Load():
 		return errs.E(errs.Unavailable, "NATS_NOT_DURABLE", "NATS has not shown sync_interval: always yet", nil)
-	case b.deaf.Load() > 0:
-		return errs.E(errs.Unavailable, "NATS_BROADCAST", "broadcasts of other replicas are not heard yet", nil)
 	}
 	return nil
 }

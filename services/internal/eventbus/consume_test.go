@@ -389,7 +389,16 @@ func TestReadyOnlyOnceBroadcastsStand(t *testing.T) {
 	if err := replica.Ready(); errs.KindOf(err) != errs.Unavailable {
 		t.Fatalf("Ready = %v before the broadcast stands", err)
 	}
-	owner := bus(t, s.Config)
+	owner := bus(t, s.Config, workStreams()[:3]...) // all but INGEST_CONTROL
+	if err := publishRaw(t.Context(), replica, otpSubject, "0", []byte("x")); err != nil {
+		t.Errorf("a deaf replica cannot publish: %v", err)
+	}
+	if replica.Ready() == nil {
+		t.Fatal("ready before the broadcast stands")
+	}
+	if err := owner.Own(t.Context(), workStreams()[3:]); err != nil {
+		t.Fatal(err)
+	}
 	run(t, owner.RunPurge)
 	eventually(t, "the replica is ready", func() bool { return replica.Ready() == nil })
 	if len(began) == 0 {
