@@ -141,11 +141,14 @@ func (d *mismatch) extra(got rune) Fix {
 	}
 }
 
-// alike are characters that are taken for one another.
-var alike = []struct {
+// alikeSet are characters that are confused, and how that is called.
+type alikeSet struct {
 	fix Fix
 	set string
-}{
+}
+
+// alike are characters that are taken for one another.
+var alike = []alikeSet{
 	{FixQuote, "'\"`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u2032\u2033\u00ab\u00bb\u02bc"},
 	{FixDash, "-\u00ad\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043\ufe58\uff0d"},
 	{FixSpace, " \u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t"},

@@ -25,16 +25,17 @@ func (m *Matcher) tolerated(t *Template, text string, rules *Rules) bool {
 	m.load(t, rules, lenient)
 	m.thin.fill(text)
 	m.spans, m.seen, m.loose = m.spans[:0], 0, 0
-	if !m.backLenient(text) {
+	start := m.backLenient(text)
+	if start < 0 {
 		return false
 	}
-	m.walkLenient(t, text)
+	m.walkLenient(t, text, start)
 	return m.checkCTAs(t, text, rules, nil) == nil
 }
 
 // backLenient is back with fixed text that ignores characters before, in and after it. Row p of closed gets the elements
-// that may end at p or, fixed parts, some ignored characters before p.
-func (m *Matcher) backLenient(text string) bool {
+// that may end at p or, fixed parts, some ignored characters before p. It answers where element 0 begins, -1 for nowhere.
+func (m *Matcher) backLenient(text string) int {
 	p := &m.program
 	n := len(text)
 	m.backward, m.closed = grow(m.backward, n), grow(m.closed, n)
@@ -50,11 +51,11 @@ func (m *Matcher) backLenient(text string) bool {
 	closed[n] = final
 	rows[n] = final & empty
 	closed[n] |= rows[n] >> 1
-	for q := n; q > 0; m.steps++ {
+	for q, only := n, true; q > 0; m.steps++ { // only ignored characters from q on
 		r, size := utf8.DecodeLastRuneInString(text[:q])
 		g, at := groupOf(r), q-size
 		ends := rows[q] >> 1
-		if q == n {
+		if only {
 			ends |= final
 		}
 		starts := ends & p.variables
@@ -68,7 +69,7 @@ func (m *Matcher) backLenient(text string) bool {
 			row &^= p.trims
 		}
 		after := uint64(0)
-		if ignored(r) {
+		if only = only && ignored(r); ignored(r) {
 			row |= rows[q] & p.literals
 			after = closed[q] & p.literals
 		}
@@ -84,7 +85,20 @@ func (m *Matcher) backLenient(text string) bool {
 		rows[at] = row
 		q = at
 	}
-	return rows[0]&1 != 0
+	return m.beginning(text)
+}
+
+// beginning finds the first place with only ignored characters before it from which all elements match.
+func (m *Matcher) beginning(text string) int {
+	for at, r := range text {
+		if m.backward[at]&1 != 0 {
+			return at
+		}
+		if !ignored(r) {
+			break
+		}
+	}
+	return -1
 }
 
 // thinned is a text without the ignored characters, and where the others stand.
@@ -124,14 +138,13 @@ func (m *Matcher) spelledAt(at int, literal string) int {
 }
 
 // walkLenient finds values: each variable takes the least.
-func (m *Matcher) walkLenient(t *Template, text string) {
-	pos := 0
+func (m *Matcher) walkLenient(t *Template, text string, pos int) {
 	for e := range m.elements {
 		if m.literals>>e&1 != 0 {
 			pos = m.passLenient(text, pos, e)
 			continue
 		}
-		end := m.end(text, pos, e, false)
+		end := m.endLenient(text, pos, e)
 		m.spans = append(m.spans, Span{pos, end})
 		if !t.element(e).kind().checked() {
 			seen, _ := survey(text[pos:end])
@@ -139,6 +152,23 @@ func (m *Matcher) walkLenient(t *Template, text string) {
 		}
 		pos = end
 	}
+}
+
+// endLenient finds the first end of variable e from which the rest matches.
+func (m *Matcher) endLenient(text string, pos, e int) int {
+	m.live = 0
+	m.start(1 << e)
+	for q := pos; q < len(text); {
+		r, size := utf8.DecodeRuneInString(text[q:])
+		g := groupOf(r)
+		m.read(g, 1)
+		m.steps++
+		q += size
+		if (g != space || m.trims>>e&1 == 0) && (m.follows(m.backward, e+1, q) || e+1 == m.elements && m.thin.from[q] == m.thin.from[len(text)]) {
+			return q
+		}
+	}
+	return len(text)
 }
 
 // passLenient goes over a fixed part and the ignored characters around it, as few as let the rest match.
