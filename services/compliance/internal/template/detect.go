@@ -33,11 +33,11 @@ const bareDomain CTAKind = "domain"
 // that stand outside of those.
 func scan(text string, list []found) []found {
 	for at := 0; at < len(text); {
-		if c := text[at]; c == ' ' || c == '\n' || c == '\t' {
-			at++
+		end := at + pieceEnd(text[at:])
+		if end == at {
+			at += runeSize(text, at)
 			continue
 		}
-		end := at + pieceEnd(text[at:])
 		for at < end {
 			f, ok := linkIn(text[at:end])
 			if !ok {
