@@ -31,14 +31,11 @@ func (m *Matcher) checkCTAs(t *Template, text string, rules *Rules, wrong []Find
 	return wrong
 }
 
-// leastCall is the shortest number that is taken for a telephone number.
-const leastCall = 8
-
-// suspicious tells whether values can hold a call to action, or part of one that began in fixed text. Most hold neither
-// point, at sign, colon nor eight digits.
+// suspicious tells whether values can hold a call to action, or part of one that began in fixed text. Most hold neither a
+// point nor an at sign, nor what :// is made of, nor eight digits close together.
 func (m *Matcher) suspicious(t *Template) bool {
-	const signs = 1<<dot | 1<<at | 1<<graphic
-	return m.seen&signs != 0 || m.loose >= leastCall || t.code[0]&flagExposed != 0
+	const scheme = 1<<slash | 1<<graphic
+	return m.seen&(1<<dot|1<<at) != 0 || m.seen&scheme == scheme || m.loose >= leastCall || t.code[0]&flagExposed != 0
 }
 
 // judge decides on a call to action in a text that matched.

@@ -21,7 +21,7 @@ func (m *Matcher) exact(t *Template, text string, rules *Rules) bool {
 
 // solve runs the program that is loaded.
 func (m *Matcher) solve(t *Template, text string) bool {
-	m.spans, m.seen, m.loose = m.spans[:0], 0, 0
+	m.forget()
 	if !m.back(text) {
 		return false
 	}
@@ -110,7 +110,7 @@ func (m *Matcher) walk(t *Template, text string) {
 		m.spans = append(m.spans, Span{pos, end})
 		if !t.element(e).kind().checked() {
 			seen, _ := survey(text[pos:end])
-			m.note(seen, end-pos)
+			m.note(seen, text, Span{pos, end})
 		}
 		pos = end
 	}

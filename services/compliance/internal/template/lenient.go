@@ -24,7 +24,7 @@ func (m *Matcher) tolerated(t *Template, text string, rules *Rules) bool {
 	}
 	m.load(t, rules, lenient)
 	m.thin.fill(text)
-	m.spans, m.seen, m.loose = m.spans[:0], 0, 0
+	m.forget()
 	start := m.backLenient(text)
 	if start < 0 {
 		return false
@@ -148,7 +148,7 @@ func (m *Matcher) walkLenient(t *Template, text string, pos int) {
 		m.spans = append(m.spans, Span{pos, end})
 		if !t.element(e).kind().checked() {
 			seen, _ := survey(text[pos:end])
-			m.note(seen, end-pos)
+			m.note(seen, text, Span{pos, end})
 		}
 		pos = end
 	}

@@ -25,7 +25,9 @@ type Span struct{ Start, End int }
 type Matcher struct {
 	spans []Span
 	seen  class // of the characters in values that are not compared with the whitelist whole
-	loose int   // bytes in such values that hold digits
+	loose int   // the most digits in such values that stand close together
+	chain int   // digits in those that do, so far
+	noted int   // where the last of them ends
 	steps int   // characters and fixed parts visited
 	program
 	backward []uint64 // by byte offset: elements that can match the rest from there
@@ -114,7 +116,7 @@ func (m *Matcher) greedy(t *Template, text string, rules *Rules) verdict {
 	if t.code[0]&flagAdjacent != 0 {
 		answer = maybe
 	}
-	m.spans, m.seen, m.loose = m.spans[:0], 0, 0
+	m.forget()
 	for i := range code {
 		e := element(code[i])
 		if e.fixed() {
@@ -146,7 +148,7 @@ func (m *Matcher) greedy(t *Template, text string, rules *Rules) verdict {
 		if end <= pos || end > len(text) {
 			return no
 		}
-		if answer == yes && !m.holds(e, text[pos:end], rules) {
+		if answer == yes && !m.holds(e, text, Span{pos, end}, rules) {
 			answer = maybe
 		}
 		m.spans = append(m.spans, Span{pos, end})
@@ -159,7 +161,8 @@ func (m *Matcher) greedy(t *Template, text string, rules *Rules) verdict {
 }
 
 // holds tells whether value is of the element's class and length, and notes what may make it a call to action.
-func (m *Matcher) holds(e element, value string, rules *Rules) bool {
+func (m *Matcher) holds(e element, text string, at Span, rules *Rules) bool {
+	value := text[at.Start:at.End]
 	takes, limit := e.takes(), e.max()
 	if e.kind() == Untyped && rules.UntypedMax > 0 {
 		takes, limit = anything, rules.UntypedMax
@@ -167,7 +170,7 @@ func (m *Matcher) holds(e element, value string, rules *Rules) bool {
 	m.steps += len(value)
 	seen, n := survey(value)
 	if !e.kind().checked() {
-		m.note(seen, len(value))
+		m.note(seen, text, at)
 	}
 	if takes.trims() && (value[0] == ' ' || value[len(value)-1] == ' ') {
 		return false
@@ -175,12 +178,34 @@ func (m *Matcher) holds(e element, value string, rules *Rules) bool {
 	return seen&^takes == 0 && n <= limit
 }
 
+// farthest is how far apart two runs of digits may stand and still be read as one number.
+const farthest = 2
+
 // note remembers what a value holds.
-func (m *Matcher) note(seen class, size int) {
+func (m *Matcher) note(seen class, text string, at Span) {
 	m.seen |= seen
-	if seen&(1<<digits|1<<wide) != 0 {
-		m.loose += size
+	if seen&(1<<digits|1<<wide) == 0 {
+		return
 	}
+	if at.Start-m.noted > farthest {
+		m.chain = 0
+	}
+	m.noted = at.End
+	if seen == 1<<digits {
+		m.chain += at.End - at.Start
+	} else {
+		for i := at.Start; i < at.End; i++ {
+			if c := text[i]; digit(c) || c >= 0x80 {
+				m.chain++
+			}
+		}
+	}
+	m.loose = max(m.loose, m.chain)
+}
+
+// forget begins a match anew.
+func (m *Matcher) forget() {
+	m.spans, m.seen, m.loose, m.chain, m.noted = m.spans[:0], 0, 0, 0, 0
 }
 
 // survey answers the classes of a value's characters and its length in UTF-16 units.

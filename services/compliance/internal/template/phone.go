@@ -6,8 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of a telephone number as people write it: 0091 and ten digits, in at most so many groups.
+// Bounds of a telephone number as people write it: the shortest toll-free one, E.164's fifteen digits, groups.
 const (
+	leastCall = 8
 	maxDigits = 15
 	maxGroups = 8
 )
@@ -17,20 +18,19 @@ type run struct {
 	start, end int
 	digits     string // in ASCII
 	plus       bool   // a plus stands before it
-	near       bool   // only a separator stands between it and the run before it
 }
 
 // numbers appends the telephone numbers of a text that stand outside of the links in the list.
 func numbers(text string, list []found) []found {
 	links := len(list)
-	var window []run
-	flush := func() {
-		list = dial(text, window, list)
-		window = window[:0]
-	}
+	var window [maxGroups]run
+	n := 0
 	for at := 0; at < len(text); {
+		if c := text[at]; c < utf8.RuneSelf && !digit(c) {
+			at++
+			continue
+		}
 		if f, inside := covering(list[:links], at); inside {
-			flush()
 			at = f.end
 			continue
 		}
@@ -39,15 +39,14 @@ func numbers(text string, list []found) []found {
 			at = end
 			continue
 		}
-		r.near = len(window) > 0 && joins(text[window[len(window)-1].end:at])
-		if !r.near || len(window) == maxGroups {
-			flush()
+		if n == maxGroups || n > 0 && !joins(text[window[n-1].end:at]) {
+			list = dial(text, window[:n], list)
+			n = 0
 		}
-		window = append(window, r)
-		at = end
+		window[n] = r
+		n, at = n+1, end
 	}
-	flush()
-	return list
+	return dial(text, window[:n], list)
 }
 
 func covering(links []found, at int) (found, bool) {
@@ -61,21 +60,22 @@ func covering(links []found, at int) (found, bool) {
 
 // runAt reads a run of digits of any script; without one it goes over one character.
 func runAt(text string, at int) (r run, end int) {
-	r.start = at
+	plain := true
 	for end = at; end < len(text); {
 		c, size := utf8.DecodeRuneInString(text[end:])
-		d, ok := decimal(c)
-		if !ok {
+		if _, ok := decimal(c); !ok {
 			if end == at {
-				return r, at + size
+				return run{}, at + size
 			}
 			break
 		}
-		r.digits += string(d)
+		plain = plain && size == 1
 		end += size
 	}
-	r.end = end
-	r.plus = at > 0 && text[at-1] == '+'
+	r = run{start: at, end: end, digits: text[at:end], plus: at > 0 && text[at-1] == '+'}
+	if !plain {
+		r.digits = strings.Map(func(c rune) rune { d, _ := decimal(c); return d }, r.digits)
+	}
 	return r, end
 }
 
@@ -120,16 +120,19 @@ func dial(text string, window []run, list []found) []found {
 
 // number joins runs and tells whether they can be called.
 func number(window []run) (string, bool) {
-	var b strings.Builder
+	size := 0
 	for _, r := range window {
-		b.WriteString(r.digits)
+		size += len(r.digits)
 	}
-	value := b.String()
-	if len(value) > maxDigits || !grouped(window) {
+	if size < leastCall || size > maxDigits || !grouped(window) {
 		return "", false
 	}
+	value := window[0].digits
+	for _, r := range window[1:] {
+		value += r.digits
+	}
 	if window[0].plus {
-		return value, len(value) >= 8
+		return value, true
 	}
 	return value, callable(value)
 }
