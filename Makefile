@@ -22,10 +22,10 @@ PROGRAMS := ./services/ingest/cmd/ingest ./services/compliance/cmd/compliance ./
 # Time for each fuzz target, as go test -fuzztime takes it.
 FUZZTIME ?= 20s
 
-.PHONY: help generate lint test e2e bench fuzz build up down reset
+.PHONY: help generate lint test e2e bench bench-compliance fuzz build up down reset
 
 help: ## print this help
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 generate: ## make proto/gen and proto/openapi again from the .proto files
 	@GOWORK=off go generate -C proto ./...
@@ -54,6 +54,12 @@ e2e: ## black-box and crash tests against a platform of their own (SHORT=1 for f
 bench: ## benchmark of the whole platform, one JSON line last (BASE=ref compares, BENCH_MESSAGES=n for a shorter run)
 	@mkdir -p bin && GOWORK=off go build -C deploy/bench -o $(ROOT)/bin/bench .
 	@exec bin/bench
+
+# One run of each: a benchmark interleaves its rounds itself and answers the median. A million pairs of template and text
+# are compared with RE2 first.
+bench-compliance: ## ratio benchmarks of the compliance engine against their baselines, goals enforced (SHORT=1 smaller and without goals, RUN_BENCH=B2 for some)
+	@$(if $(SHORT),,ONLINESMS_PAIRS=1000000 go test -C services/compliance -count=1 -timeout 20m -v -run 'AgreesWithRE2' ./internal/template)
+	@$(if $(SHORT),,ONLINESMS_BENCH_FULL=1) go test -C services/compliance -count=1 -timeout 30m -run '^$$' -bench 'BenchmarkRatio$(RUN_BENCH)' -benchtime 1x ./internal/...
 
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' services client deploy 2>/dev/null | sed 's/:func /:/' | sort | \

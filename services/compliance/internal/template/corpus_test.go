@@ -73,7 +73,7 @@ func corpus(n int, seed uint64) []Entry {
 		body := adversary(r.IntN(1 << 16))
 		if r.IntN(1000) >= 6 {
 			brand := fmt.Sprintf(" - %c%c%c%c%c%c", 'A'+r.IntN(26), 'A'+r.IntN(26), 'A'+r.IntN(26), 'A'+r.IntN(26), 'A'+r.IntN(26), 'A'+r.IntN(26))
-			body = written(pick(openers)+pick(cores)) + " " + pick(heads) + " " + pick(verbs) + " " + pick(ends) + "." + brand
+			body = written(pick(openers)+pick(cores)) + " " + pick(heads) + " " + pick(verbs) + " and " + pick(verbs) + " " + pick(ends) + "." + brand
 		}
 		t, err := Parse(body, nil)
 		if err != nil {

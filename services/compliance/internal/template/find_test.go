@@ -182,6 +182,17 @@ func TestIndexIsSafeForReaders(t *testing.T) {
 	}
 }
 
+// TestCorpusIsOfRealSize holds the corpus of the measurements to what registered templates are like: about 146 bytes.
+func TestCorpusIsOfRealSize(t *testing.T) {
+	size := 0
+	for _, e := range corpus(2000, 8) {
+		size += len(e.Template.body)
+	}
+	if mean := size / 2000; mean < 130 || mean > 165 {
+		t.Errorf("%d bytes on average", mean)
+	}
+}
+
 func TestEmptyIndexes(t *testing.T) {
 	var m Matcher
 	var none *Index
