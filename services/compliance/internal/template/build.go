@@ -137,7 +137,7 @@ func (b *filer) table(list []filed) table {
 		}
 	}
 	t := table{slots: make([]tableSlot, grams*100/loadFactor+1), postings: make([]posting, len(list))}
-	t.filter = make([]uint64, len(t.slots)/8+1)
+	t.filter = make([]uint64, len(t.slots)*filterBits/64+1)
 	start := 0
 	for i, f := range list {
 		t.postings[i] = newPosting(b.x.entries[f.entry].Template, int(f.entry))

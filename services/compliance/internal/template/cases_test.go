@@ -17,7 +17,7 @@ import (
 
 type caseFile struct {
 	Requirement int // of the engine's checklist that the file proves; its cases run below that name
-	Whitelist []struct {
+	Whitelist   []struct {
 		Kind  template.CTAKind
 		Value string
 	}

@@ -126,8 +126,11 @@ func (m *Matcher) difference(t *Template, text string, e, last int) (offset int,
 		if row>>e&1 == 0 {
 			continue
 		}
+		if m.steps++; agreed > 0 && (p+agreed >= len(text) || text[p+agreed] != literal[agreed]) {
+			continue // no longer than the longest
+		}
 		n := agreement(text[p:], literal)
-		m.steps += 1 + n/16
+		m.steps += n / 16
 		if n > agreed || n == 0 && agreed == 0 {
 			offset, agreed = p+n, n
 		}

@@ -73,18 +73,20 @@ func (f *finder) run() {
 
 // look goes over the pieces of the text.
 func (f *finder) look(t *table, size int) {
-	if len(t.slots) == 0 {
+	if len(t.slots) == 0 || len(f.text) < size {
 		return
 	}
-	f.m.steps += len(f.text)
-	w, top := uint64(0), 8*(size-1)
-	for i := 0; i < len(f.text) && !f.exceeded; i++ {
-		w = w>>8 | uint64(f.text[i])<<top
-		if i < size-1 || w == 0 {
+	text, filter, all, top := f.text, t.filter, t.size(), 8*(size-1)&63
+	f.m.steps += len(text)
+	w := head8(text[:size-1]) << 8
+	for i := size - 1; i < len(text); i++ {
+		w = w>>8 | uint64(text[i])<<top
+		bit := home(w, all)
+		if filter[bit/64]>>(bit%64)&1 == 0 || w == 0 {
 			continue
 		}
-		if home := t.home(w); t.has(home) {
-			f.try(t.probe(w, home/8), true)
+		if f.try(t.probe(w, bit/filterBits), true); f.exceeded {
+			return
 		}
 	}
 }

@@ -53,8 +53,8 @@ func (p *posting) frames(first, last uint64) bool {
 	return (first^p.prefix)<<(64-8*(p.masks&0xff)) == 0 && (last^p.suffix)>>(64-8*(p.masks>>8)) == 0
 }
 
-// table is a hash table from pieces to runs of postings, with one bit of eight for each slot before it, so that pieces no
-// template is filed under seldom touch it.
+// table is a hash table from pieces to runs of postings, with a filter of bits before it, so that pieces no template is
+// filed under seldom touch it.
 type table struct {
 	slots    []tableSlot
 	filter   []uint64
@@ -69,15 +69,16 @@ type tableSlot struct {
 // spread is 2^64 divided by the golden ratio: multiplication by it mixes the low bits of a piece into the high ones.
 const spread = 0x9e3779b97f4a7c15
 
-// home is a piece's bit in the filter; its slot is an eighth of that.
-func (t *table) home(gram uint64) uint64 {
-	gram ^= gram >> 32
-	hi, _ := bits.Mul64(gram*spread, uint64(len(t.slots))*8)
+// filterBits are the bits of the filter for each slot: with 16, one of twenty pieces no template is filed under passes.
+const filterBits = 16
+
+// home is a piece's bit in a filter of so many bits; its slot is that divided by filterBits.
+func home(gram, size uint64) uint64 {
+	hi, _ := bits.Mul64(gram*spread, size)
 	return hi
 }
 
-// has tells whether a template may be filed under the piece with this home.
-func (t *table) has(home uint64) bool { return t.filter[home/64]>>(home%64)&1 != 0 }
+func (t *table) size() uint64 { return uint64(len(t.slots)) * filterBits }
 
 // probe answers the run of a piece from its slot.
 func (t *table) probe(gram, slot uint64) []posting {
@@ -97,9 +98,9 @@ func (t *table) probe(gram, slot uint64) []posting {
 
 // put notes that a piece has the postings start..end.
 func (t *table) put(gram uint64, start, end int) {
-	bit := t.home(gram)
+	bit := home(gram, t.size())
 	t.filter[bit/64] |= 1 << (bit % 64)
-	slot := bit / 8
+	slot := bit / filterBits
 	for t.slots[slot].gram != 0 {
 		if slot++; slot == uint64(len(t.slots)) {
 			slot = 0

@@ -107,7 +107,7 @@ const (
 	maybe
 )
 
-// greedy gives each variable the text up to the next occurrence of the fixed part after it, the last one up to the
+// greedy expects that the text frames. It gives each variable the text up to the next occurrence of the fixed part after it, the last one up to the
 // fixed end. What it accepts is a match, by the promised split. Fixed text that does not occur where it is searched, the
 // first place it can be, occurs nowhere; any other failure leaves the question open.
 func (m *Matcher) greedy(t *Template, text string, rules *Rules) verdict {
@@ -119,11 +119,8 @@ func (m *Matcher) greedy(t *Template, text string, rules *Rules) verdict {
 	m.forget()
 	for i := range code {
 		e := element(code[i])
-		if e.fixed() {
-			if !strings.HasPrefix(text[pos:], e.of(t.body)) {
-				return no
-			}
-			pos += int(e >> 40 & 0xffff)
+		if e.fixed() { // it was looked for, or frames the text
+			pos += e.size()
 			continue
 		}
 		end := len(text)
@@ -133,7 +130,7 @@ func (m *Matcher) greedy(t *Template, text string, rules *Rules) verdict {
 			case !next.fixed(): // adjacent variables: the first takes the one byte it needs
 				end = pos + 1
 			case i+2 == len(code):
-				end -= len(next.of(t.body))
+				end -= next.size()
 			default:
 				if pos >= len(text) {
 					return no

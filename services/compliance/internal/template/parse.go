@@ -62,6 +62,8 @@ func (e element) takes() class { return class(e >> 8) }
 func (e element) max() int     { return int(e >> 24 & 0xffff) }
 func (e element) fixed() bool  { return e&15 == 0 }
 
+func (e element) size() int { return int(e >> 40 & 0xffff) }
+
 // of is the fixed text, out of the body.
 func (e element) of(body string) string { return body[e>>24&0xffff:][:e>>40&0xffff] }
 

@@ -150,9 +150,14 @@ func grouped(window []run) bool {
 	if pairs {
 		return true
 	}
-	switch window[0].digits {
+	first := window[0]
+	switch first.digits {
 	case "0", "91", "0091":
 		window = window[1:]
+	default:
+		if first.plus && len(first.digits) <= 3 { // another country's code
+			window = window[1:]
+		}
 	}
 	for _, r := range window {
 		if len(r.digits) < 3 {
