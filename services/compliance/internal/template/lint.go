@@ -239,7 +239,7 @@ func word(folded string, list []string) string {
 			start, end := at+i, at+i+len(w)
 			before, _ := utf8.DecodeLastRuneInString(folded[:start])
 			after, _ := utf8.DecodeRuneInString(folded[end:])
-			if first, _ := utf8.DecodeRuneInString(w); !(wordly(before) && wordly(first)) && !wordly(after) {
+			if first, _ := utf8.DecodeRuneInString(w); (!wordly(before) || !wordly(first)) && !wordly(after) {
 				return w
 			}
 			at = end

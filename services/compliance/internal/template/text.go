@@ -108,9 +108,6 @@ func length(text string) int {
 	return n
 }
 
-// character turns a byte offset into a 1-based character position.
-func character(text string, offset int) int { return utf8.RuneCountInString(text[:offset]) + 1 }
-
 // ignored tells whether a lenient operator passes over r in fixed text: white space, punctuation, symbols.
 func ignored(r rune) bool {
 	return unicode.IsSpace(r) || unicode.IsPunct(r) || unicode.IsSymbol(r)
