@@ -6,14 +6,8 @@ import "strings"
 // reader would take for a call to action that lies in a variable or reaches into one. Of the latter, one that begins in
 // an untyped variable is refused, every other one must be whitelisted as it stands in the text.
 func (m *Matcher) checkCTAs(t *Template, text string, rules *Rules, wrong []Finding) []Finding {
-	variable := 0
-	for _, code := range t.code[1:] {
-		e := element(code)
-		if e.fixed() {
-			continue
-		}
-		span := m.spans[variable]
-		variable++
+	for variable, e := range t.variables() {
+		span := m.spans[variable-1]
 		if e.kind().checked() && !rules.Whitelist.allows(e.kind(), text[span.Start:span.End]) {
 			wrong = append(wrong, Finding{Code: CTANotWhitelisted, Variable: variable}.place(text, span.Start))
 		}
@@ -40,14 +34,8 @@ func (m *Matcher) suspicious(t *Template) bool {
 
 // judge decides on a call to action in a text that matched.
 func (m *Matcher) judge(t *Template, call *found, rules *Rules) (Finding, bool) {
-	variable := 0
-	for _, code := range t.code[1:] {
-		e := element(code)
-		if e.fixed() {
-			continue
-		}
-		span := m.spans[variable]
-		variable++
+	for variable, e := range t.variables() {
+		span := m.spans[variable-1]
 		if span.Start >= call.end || span.End <= call.start {
 			continue
 		}

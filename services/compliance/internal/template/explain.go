@@ -15,8 +15,8 @@ func (m *Matcher) explain(t *Template, text string, rules *Rules) Finding {
 	f, long := m.tooLong(t, text, rules)
 	if !long {
 		f = m.firstDifference(t, text, rules)
-		f.Lenient = m.tolerated(t, text, rules)
 	}
+	f.Lenient = m.tolerated(t, text, rules)
 	m.spans = m.spans[:0]
 	return f
 }
@@ -27,14 +27,8 @@ func (m *Matcher) tooLong(t *Template, text string, rules *Rules) (Finding, bool
 	if text == "" || !m.solve(t, text) {
 		return Finding{}, false
 	}
-	variable := 0
-	for _, code := range t.code[1:] {
-		e := element(code)
-		if e.fixed() {
-			continue
-		}
-		span, limit := m.spans[variable], e.max()
-		variable++
+	for variable, e := range t.variables() {
+		span, limit := m.spans[variable-1], e.max()
 		if e.kind() == Untyped && rules.UntypedMax > 0 {
 			limit = rules.UntypedMax
 		}
@@ -94,24 +88,32 @@ func (m *Matcher) onward(text string) (reached uint64, last int) {
 		ends |= parts & p.bytes
 		rows[q] |= ends << 1
 		if ends&final != 0 {
-			last = q
+			last = max(last, q)
 		}
-		for parts &^= p.bytes; parts != 0; parts &= parts - 1 {
-			e := bits.TrailingZeros64(parts)
-			m.steps += 1 + len(p.text[e])/16
-			if !strings.HasPrefix(text[at:], p.text[e]) {
-				continue
-			}
-			end := at + len(p.text[e])
-			if e == p.elements-1 {
-				last = max(last, end)
-			} else {
-				rows[end] |= 2 << e
-			}
-		}
+		last = max(last, m.pass(text, at, parts&^p.bytes))
 		at = q
 	}
 	return reached | rows[len(text)], last
+}
+
+// pass marks what can begin behind those of some fixed parts that stand at an offset. It answers where the last element
+// ends, -1 when it is not among them.
+func (m *Matcher) pass(text string, at int, parts uint64) (last int) {
+	last = -1
+	for ; parts != 0; parts &= parts - 1 {
+		e := bits.TrailingZeros64(parts)
+		m.steps += 1 + len(m.text[e])/16
+		if !strings.HasPrefix(text[at:], m.text[e]) {
+			continue
+		}
+		end := at + len(m.text[e])
+		if e == m.elements-1 {
+			last = end
+		} else {
+			m.forward[end] |= 2 << e
+		}
+	}
+	return last
 }
 
 // difference names the place where element e, the first that cannot be passed, fails. Among several beginnings of a

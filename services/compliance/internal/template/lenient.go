@@ -40,17 +40,9 @@ func (m *Matcher) backLenient(text string) int {
 	n := len(text)
 	m.backward, m.closed = grow(m.backward, n), grow(m.closed, n)
 	rows, closed := m.backward, m.closed
-	rows[n] = 0
-	final := uint64(1) << (p.elements - 1)
-	empty := p.literals
-	for i := range p.elements {
-		if p.text[i] != "" {
-			empty &^= 1 << i
-		}
-	}
-	closed[n] = final
+	final, empty := uint64(1)<<(p.elements-1), p.empty()
 	rows[n] = final & empty
-	closed[n] |= rows[n] >> 1
+	closed[n] = final | rows[n]>>1
 	for q, only := n, true; q > 0; m.steps++ { // only ignored characters from q on
 		r, size := utf8.DecodeLastRuneInString(text[:q])
 		g, at := groupOf(r), q-size
@@ -58,11 +50,10 @@ func (m *Matcher) backLenient(text string) int {
 		if only {
 			ends |= final
 		}
-		starts := ends & p.variables
 		if g == space {
-			starts &^= p.trims
+			ends &^= p.trims
 		}
-		p.start(starts)
+		p.start(ends & p.variables)
 		p.read(g, 1)
 		row := p.live
 		if g == space {
@@ -73,12 +64,7 @@ func (m *Matcher) backLenient(text string) int {
 			row |= rows[q] & p.literals
 			after = closed[q] & p.literals
 		}
-		for parts := p.literals &^ empty; parts != 0; parts &= parts - 1 {
-			e := bits.TrailingZeros64(parts)
-			if end := m.spelledAt(at, p.text[e]); end >= 0 && closed[end]>>e&1 != 0 {
-				row |= 1 << e
-			}
-		}
+		row |= m.spelled(at, p.literals&^empty)
 		closed[at] = row>>1 | after
 		row |= closed[at] & empty
 		closed[at] |= row >> 1
@@ -86,6 +72,28 @@ func (m *Matcher) backLenient(text string) int {
 		q = at
 	}
 	return m.beginning(text)
+}
+
+// empty are the fixed parts of which nothing is left.
+func (p *program) empty() uint64 {
+	empty := p.literals
+	for i := range p.elements {
+		if p.text[i] != "" {
+			empty &^= 1 << i
+		}
+	}
+	return empty
+}
+
+// spelled answers which of some fixed parts stand at an offset with the rest after them matched.
+func (m *Matcher) spelled(at int, parts uint64) (found uint64) {
+	for ; parts != 0; parts &= parts - 1 {
+		e := bits.TrailingZeros64(parts)
+		if end := m.spelledAt(at, m.text[e]); end >= 0 && m.closed[end]>>e&1 != 0 {
+			found |= 1 << e
+		}
+	}
+	return found
 }
 
 // beginning finds the first place with only ignored characters before it from which all elements match.

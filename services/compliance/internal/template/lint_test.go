@@ -1,13 +1,10 @@
 package template_test
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 )
@@ -26,19 +23,7 @@ type lintFile struct {
 // TestRequirement17And22Lint runs every case file of Lint: fixed part, variable count and adjacency (17), opt-out of
 // promotional templates (22), and the rest. A case is added without Go.
 func TestRequirement17And22Lint(t *testing.T) {
-	files, err := filepath.Glob("testdata/lint/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no case files: %v", err)
-	}
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var f lintFile
-		if err := yaml.Unmarshal(raw, &f); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
+	eachFile(t, "lint", func(f *lintFile) {
 		list := caseFile{Whitelist: f.Whitelist}
 		whitelist := list.whitelist(t)
 		for _, c := range f.Cases {
@@ -56,7 +41,7 @@ func TestRequirement17And22Lint(t *testing.T) {
 				}
 			})
 		}
-	}
+	})
 }
 
 func TestLintLeavesOutWhatItCannotKnow(t *testing.T) {

@@ -107,9 +107,9 @@ const (
 	maybe
 )
 
-// greedy expects that the text frames. It gives each variable the text up to the next occurrence of the fixed part after it, the last one up to the
-// fixed end. What it accepts is a match, by the promised split. Fixed text that does not occur where it is searched, the
-// first place it can be, occurs nowhere; any other failure leaves the question open.
+// greedy expects that the text frames. It gives each variable the text up to the next occurrence of the fixed part after
+// it, the last one up to the fixed end. What it accepts is a match, by the promised split. Fixed text that does not occur
+// where it is searched, the first place it can be, occurs nowhere; any other failure leaves the question open.
 func (m *Matcher) greedy(t *Template, text string, rules *Rules) verdict {
 	pos, answer := 0, yes
 	code := t.code[1:]
@@ -123,26 +123,8 @@ func (m *Matcher) greedy(t *Template, text string, rules *Rules) verdict {
 			pos += e.size()
 			continue
 		}
-		end := len(text)
-		if i+1 < len(code) {
-			next := element(code[i+1])
-			switch {
-			case !next.fixed(): // adjacent variables: the first takes the one byte it needs
-				end = pos + 1
-			case i+2 == len(code):
-				end -= next.size()
-			default:
-				if pos >= len(text) {
-					return no
-				}
-				at := strings.Index(text[pos+1:], next.of(t.body))
-				if at < 0 {
-					return no
-				}
-				end = pos + 1 + at
-			}
-		}
-		if end <= pos || end > len(text) {
+		end := t.nearest(text, pos, code[i+1:])
+		if end <= pos {
 			return no
 		}
 		if answer == yes && !m.holds(e, text, Span{pos, end}, rules) {
@@ -155,6 +137,26 @@ func (m *Matcher) greedy(t *Template, text string, rules *Rules) verdict {
 		return no
 	}
 	return answer
+}
+
+// nearest finds the first end that a variable at pos can have before the elements that follow; 0 when it can have none.
+func (t *Template) nearest(text string, pos int, following []uint64) int {
+	if len(following) == 0 {
+		return len(text)
+	}
+	next := element(following[0])
+	switch {
+	case pos >= len(text):
+		return 0
+	case !next.fixed(): // adjacent variables: the first takes the one byte it needs
+		return pos + 1
+	case len(following) == 1:
+		return len(text) - next.size()
+	}
+	if at := strings.Index(text[pos+1:], next.of(t.body)); at >= 0 {
+		return pos + 1 + at
+	}
+	return 0
 }
 
 // holds tells whether value is of the element's class and length, and notes what may make it a call to action.

@@ -3,6 +3,7 @@ package template
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -245,6 +246,20 @@ func opens(text string) bool {
 	return strings.ContainsAny(strings.TrimRight(word, ".,;:!)"), ".:/@") || number != "" && digit(number[0])
 }
 
+// variables yields the variables with their ordinals, from 1.
+func (t *Template) variables() iter.Seq2[int, element] {
+	return func(yield func(int, element) bool) {
+		variable := 0
+		for _, code := range t.code[1:] {
+			if e := element(code); !e.fixed() {
+				if variable++; !yield(variable, e) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Body is the template as registered, normalised.
 func (t *Template) Body() string { return t.body }
 
@@ -270,10 +285,8 @@ func (t *Template) Names() []string {
 func (t *Template) Variables() []Variable {
 	var list []Variable
 	names := t.Names()
-	for _, code := range t.code[1:] {
-		if e := element(code); !e.fixed() {
-			list = append(list, Variable{Name: names[len(list)], Tag: e.kind().String(), Max: e.max()})
-		}
+	for variable, e := range t.variables() {
+		list = append(list, Variable{Name: names[variable-1], Tag: e.kind().String(), Max: e.max()})
 	}
 	return list
 }

@@ -152,7 +152,9 @@ func TestWhitelistRefuses(t *testing.T) {
 	for _, c := range []template.CTA{
 		{Kind: template.StaticURL, Value: "abc.in"}, {Kind: template.StaticURL, Value: "https://abc.in/t?"},
 		{Kind: template.DynamicURL, Value: "https://abc.in/t"}, {Kind: template.ShortURL, Value: "https://bit.ly/x"},
-		{Kind: template.Number, Value: "12"}, {Kind: template.Address, Value: "care"}, {Kind: "else", Value: "x"},
+		{Kind: template.Number, Value: "12"}, {Kind: template.Number, Value: "98765 43210"}, {Kind: template.Number, Value: "123456789"},
+		{Kind: template.Address, Value: "care"}, {Kind: template.Address, Value: "care@abc"}, {Kind: template.Address, Value: "ca re@abc.in"},
+		{Kind: template.ShortURL, Value: "www.abc.in/ABCBNK/x"}, {Kind: "else", Value: "x"},
 	} {
 		if _, err := template.NewWhitelist([]template.CTA{c}); err == nil {
 			t.Errorf("%+v accepted", c)

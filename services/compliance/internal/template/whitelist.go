@@ -118,7 +118,7 @@ func address(s string) bool {
 }
 
 // URL tells whether value is a registered static, dynamic or short link. It compares parsed parts, so that neither
-// `https://abc.in.evil.co/` nor `https://abc.in@evil.co/` passes for abc.in (T20).
+// `https://abc.in.evil.co/` nor `https://abc.in@evil.co/` passes for abc.in.
 func (w *Whitelist) URL(value string) bool {
 	return w.link(value, func(k CTAKind) bool { return k != AppLink })
 }
