@@ -12,7 +12,13 @@ var domains = func() map[string]bool {
 	for _, d := range strings.Fields(`com net org info biz name mobi in co io me ai us uk eu ru cn tv cc ly gl gd to ws
 		pw tk ml ga cf gq la sh so st su xyz top site online club shop store live life link click app dev page web
 		space website tech icu vip win bid loan work today world bar buzz cyou sbs cfd rest fun pro one bank finance
-		money cash credit pay games bet casino email mobile chat news gov edu mil cloud digital agency zone`) {
+		money cash credit pay games bet casino email mobile chat news gov edu mil cloud digital agency zone support
+		help services sale deals market global network systems solutions center company express ltd plus group media
+		wiki ink ren lol mom pics quest skin hair beauty makeup boats autos homes monster bond lat trade science party
+		review stream download racing accountant faith cricket country kim gdn guru ninja rocks tips codes direct
+		delivery tax insure loans mortgage claims properties estate travel taxi football tel asia wang host fit
+		ooo jp br mx de fr es nl pl za ng ke pk bd lk np ae sa qa sg th vn ph hk tw kr ua
+		kz uz ge md bg ro hu cz sk ch dk se fi pt gr tr ir il`) {
 		set[d] = true
 	}
 	return set

@@ -11,30 +11,50 @@ import (
 	"unicode/utf8"
 )
 
-// expression is the template as RE2 would have it: the oracle of the matcher. It counts runes, so texts must stay in
-// the basic plane, and has no limit for links, so texts must be shorter than that.
+// expression is the template as RE2 would have it: the oracle of the matcher, values included, since RE2 prefers the
+// shortest and the longest as it is told, from left to right. It counts runes, so texts must stay in the basic plane, and
+// has no limit for links, so texts must be shorter than that.
 func expression(t *Template) *regexp.Regexp {
 	var b strings.Builder
 	b.WriteString(`\A`)
-	for _, code := range t.code[1:] {
-		switch e := element(code); e.kind() {
-		case Literal:
+	for i, code := range t.code[1:] {
+		e := element(code)
+		if e.fixed() {
 			b.WriteString(regexp.QuoteMeta(e.of(t.body)))
-		case Numeric:
-			b.WriteString(`([0-9]{1,30})`)
-		case Callback:
-			b.WriteString(`([0-9+]{1,16})`)
-		case Alphanumeric:
-			b.WriteString(`([0-9A-Za-z\pL\pM\p{Nd}\x{200c}\x{200d}]|[\pL\pM\p{Nd}\x{200c}\x{200d}][\pL\pM\p{Nd}\x{200c}\x{200d} ]{0,38}[\pL\pM\p{Nd}\x{200c}\x{200d}])`)
-		case Untyped:
-			b.WriteString(`([^\n]{1,30})`)
-		case Email:
-			b.WriteString(`([^\s\p{Z}\x00-\x1f\x7f\x{85}]{1,254})`)
-		default:
-			b.WriteString(`([^\s\p{Z}\x00-\x1f\x7f\x{85}]+)`)
+			continue
 		}
+		longest := i+2 < len(t.code) && !element(t.code[i+2]).fixed()
+		b.WriteString("(" + valueExpression(e.kind(), longest) + ")")
 	}
 	return regexp.MustCompile(b.String() + `\z`)
+}
+
+// valueExpression is a variable's value, the shortest or the longest first.
+func valueExpression(kind Kind, longest bool) string {
+	lazy := "?"
+	if longest {
+		lazy = ""
+	}
+	const solid = `[^\s\p{Z}\x00-\x1f\x7f\x{85}]`
+	switch kind {
+	case Numeric:
+		return `[0-9]{1,30}` + lazy
+	case Callback:
+		return `[0-9+]{1,16}` + lazy
+	case Alphanumeric:
+		const letter = `\pL\pM\p{Nd}\x{200c}\x{200d}`
+		one, more := "["+letter+"]", "["+letter+"]["+letter+" ]{0,38}"+lazy+"["+letter+"]"
+		if longest {
+			return more + "|" + one
+		}
+		return one + "|" + more
+	case Untyped:
+		return `[^\n]{1,30}` + lazy
+	case Email:
+		return solid + `{1,254}` + lazy
+	default:
+		return solid + `+` + lazy
+	}
 }
 
 // tolerant is what a lenient operator would have, as RE2 has it: anything it ignores before, in and after fixed text.
@@ -51,8 +71,7 @@ func tolerant(t *Template) *regexp.Regexp {
 			}
 			continue
 		}
-		one := &Template{code: []uint64{0, code}}
-		b.WriteString(strings.TrimSuffix(strings.TrimPrefix(expression(one).String(), `\A`), `\z`))
+		b.WriteString("(?:" + valueExpression(e.kind(), false) + ")")
 	}
 	return regexp.MustCompile(b.String() + gap + `\z`)
 }
@@ -172,8 +191,18 @@ func pairs(t *testing.T) int {
 	return 50_000
 }
 
-// TestRequirement11MatcherAgreesWithRE2 holds the matcher against Go's regular expressions, match and no match alike, the
-// advice as well.
+// sameValues holds the values against RE2's.
+func sameValues(t *testing.T, m *Matcher, text string, places []int) {
+	t.Helper()
+	for i, s := range m.spans {
+		if s.Start != places[2*i] || s.End != places[2*i+1] {
+			t.Fatalf("%q: value %d is at %v, RE2 has %v", text, i+1, s, places)
+		}
+	}
+}
+
+// TestRequirement11MatcherAgreesWithRE2 holds the matcher against Go's regular expressions: match, no match, values, and
+// the advice as well.
 func TestRequirement11MatcherAgreesWithRE2(t *testing.T) {
 	const perTemplate = 20
 	r := rand.New(rand.NewPCG(1, 2))
@@ -185,12 +214,14 @@ func TestRequirement11MatcherAgreesWithRE2(t *testing.T) {
 		re, loose := expression(p), tolerant(p)
 		for i := range perTemplate {
 			text, _ := Normalise(near(r, parts))
-			want := re.MatchString(text)
+			places := re.FindStringSubmatchIndex(text)
+			want := places != nil
 			if got := shape(t, &m, p, text); got != want {
 				t.Fatalf("%q %q: matcher %v, RE2 %v", body, text, got, want)
 			}
 			if want {
 				matched++
+				sameValues(t, &m, text, places[2:])
 			}
 			if i%4 == 0 {
 				want = text != "" && loose.MatchString(text)

@@ -96,6 +96,14 @@ func BenchmarkRatioB1KnownID(b *testing.B) {
 	b.Run("with-calls", func(b *testing.B) { // and with invisible characters and calls to action, which it does not see
 		ratiotest.Compare(b, 0, whole, re2)
 	})
+	altered := make([]string, len(texts))
+	for i, text := range texts {
+		altered[i] = text[:len(text)-1] + "?"
+	}
+	b.Run("refused", func(b *testing.B) { // with place, likely fix and advice, against a plain no
+		ratiotest.Compare(b, 0, side("explained", func(i int) bool { return m.Match(entries[i].Template, altered[i], rules) != nil }),
+			side("re2", func(i int) bool { return !expressions[i].MatchString(altered[i]) }))
+	})
 }
 
 // B2: the template of a text among many, against regular expressions one by one. Where there are too many to compile, a
