@@ -64,7 +64,9 @@ func (m *Matcher) backLenient(text string) int {
 			row |= rows[q] & p.literals
 			after = closed[q] & p.literals
 		}
-		row |= m.spelled(at, p.literals&^empty)
+		if start := int(m.thin.from[at]); start < len(m.thin.text) {
+			row |= m.spelled(at, p.first[m.thin.text[start]])
+		}
 		closed[at] = row>>1 | after
 		row |= closed[at] & empty
 		closed[at] |= row >> 1

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -254,6 +255,15 @@ func TestAdversarialStaysInBudget(t *testing.T) {
 			t.Fatal(err)
 		}
 		shape(t, &m, p, c.text)
+	}
+}
+
+// TestIgnoredIsWhatUnicodeSays: ASCII goes by a table, the rest by Unicode's.
+func TestIgnoredIsWhatUnicodeSays(t *testing.T) {
+	for r := rune(0); r < 0x3000; r++ {
+		if want := unicode.IsSpace(r) || unicode.IsPunct(r) || unicode.IsSymbol(r); ignored(r) != want {
+			t.Errorf("%U: %v", r, ignored(r))
+		}
 	}
 }
 

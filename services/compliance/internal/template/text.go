@@ -110,6 +110,10 @@ func length(text string) int {
 
 // ignored tells whether a lenient operator passes over r in fixed text: white space, punctuation, symbols.
 func ignored(r rune) bool {
+	if r < utf8.RuneSelf {
+		g := ascii[r]
+		return g > letters && g != control || r >= '\t' && r <= '\r'
+	}
 	return unicode.IsSpace(r) || unicode.IsPunct(r) || unicode.IsSymbol(r)
 }
 
