@@ -187,7 +187,7 @@ func pairs(t *testing.T) int {
 		return n
 	}
 	if raceEnabled || testing.Short() {
-		return 5_000
+		return 3_000
 	}
 	return 50_000
 }

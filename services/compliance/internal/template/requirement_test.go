@@ -144,7 +144,7 @@ func TestRequirement21BothModesRenderEqual(t *testing.T) {
 	letters := []rune("ab क1234.é😀 -")
 	var m template.Matcher
 	matched := 0
-	for range 20_000 {
+	for range 6_000 {
 		p := parse(t, bodies[r.IntN(len(bodies))])
 		names := p.Names()
 		ordered, named := make([]template.Value, len(names)), make([]template.Value, len(names))
@@ -179,7 +179,7 @@ func TestRequirement21BothModesRenderEqual(t *testing.T) {
 			t.Fatalf("%q: %q again is %q", p.Body(), text, three)
 		}
 	}
-	if matched < 500 {
+	if matched < 150 {
 		t.Errorf("%d matched: the values prove little", matched)
 	}
 }
