@@ -70,16 +70,20 @@ func pieceEnd(s string) int {
 
 // linkIn finds the first link, domain or address in a piece without white space.
 func linkIn(piece string) (found, bool) {
-	f, ok := schemed(piece)
-	if d, is := domainIn(piece); is && (!ok || d.start < f.start) {
-		return d, true
+	d, ok := domainIn(piece)
+	before := len(piece) // only a scheme before the domain comes first
+	if ok {
+		before = d.start
 	}
-	return f, ok
+	if f, is := schemed(piece, before); is {
+		return f, true
+	}
+	return d, ok
 }
 
-// schemed finds http://, https:// or www. in a piece.
-func schemed(piece string) (found, bool) {
-	for i := range len(piece) {
+// schemed finds http://, https:// or www. before an offset of a piece.
+func schemed(piece string, before int) (found, bool) {
+	for i := range before {
 		switch piece[i] | 0x20 {
 		case 'h':
 			if !fold(piece[i:], "http://") && !fold(piece[i:], "https://") {
@@ -103,15 +107,18 @@ func cut(kind CTAKind, piece string, start, end int) found {
 	return found{kind: kind, start: start, end: start + len(value), value: value}
 }
 
+// longestHost is the length of a host name (RFC 1035); what is longer is none, and is not read further back.
+const longestHost = 253
+
 // domainIn finds dotted labels that end in a known top-level domain, bare or after an @.
 func domainIn(piece string) (found, bool) {
 	for dot := strings.IndexByte(piece, '.'); dot >= 0; {
 		end := dot + 1
-		for end < len(piece) && (letter(piece[end]) || piece[end] == '-') {
+		for end < len(piece) && end-dot <= longestHost && (letter(piece[end]) || piece[end] == '-') {
 			end++
 		}
 		start := dot
-		for start > 0 && (label(piece[start-1]) || piece[start-1] == '.') {
+		for start > 0 && dot-start < longestHost && (label(piece[start-1]) || piece[start-1] == '.') {
 			start--
 		}
 		top := strings.ToLower(piece[dot+1 : end])
