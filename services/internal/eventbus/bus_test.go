@@ -22,6 +22,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus/eventbustest"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 const (
@@ -363,7 +364,7 @@ func TestOwnWithoutMonitor(t *testing.T) {
 }
 
 func TestConnectRefusesSettings(t *testing.T) {
-	cfg := eventbus.Config{URL: "nats://127.0.0.1:1", CredsFile: t.TempDir() + "/none"}
+	cfg := eventbus.Config{URL: "nats://127.0.0.1:1", Creds: secret.File(t.TempDir() + "/none")}
 	if _, err := eventbus.Connect(t.Context(), cfg, "ingest"); err != nil && errs.KindOf(err) != errs.Invalid {
 		t.Errorf("Connect = %v", err)
 	}

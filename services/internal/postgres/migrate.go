@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // migrationLock is the advisory lock of all migrators of a database; the number only has to be the same for ever.
@@ -47,12 +48,16 @@ type migration struct {
 // Migrate brings the database of ownerURL (role <service>_owner) to the schema of sources, in their order, after this
 // package's own. Each file is one transaction with its row in schema_migrations. A file that was applied and has
 // changed since is refused (errs.Invalid): a schema only goes forward.
-func Migrate(ctx context.Context, ownerURL string, sources ...Source) error {
+func Migrate(ctx context.Context, ownerURL secret.Ref, sources ...Source) error {
 	wanted, err := load(sources)
 	if err != nil {
 		return err
 	}
-	cfg, err := pgx.ParseConfig(ownerURL)
+	url, err := secret.Read(ctx, ownerURL)
+	if err != nil {
+		return err
+	}
+	cfg, err := pgx.ParseConfig(string(url))
 	if err != nil || ownerURL == "" {
 		return errs.E(errs.Invalid, "CONFIG_INVALID", "POSTGRES_OWNER_URL is not a PostgreSQL address.", nil)
 	}

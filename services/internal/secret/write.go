@@ -1,0 +1,41 @@
+package secret
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// Create writes a new file, mode 0600; one that is there is an error (fs.ErrExist) and stays.
+func Create(path string, text []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// Replace puts text into the place of a file in one step: readers see the old content or the new. Its mode stays; a new
+// file gets 0600.
+func Replace(path string, text []byte) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(file.Name()) // the first error counts
+		}
+	}()
+	if info, err := os.Stat(path); err == nil {
+		if err := file.Chmod(info.Mode().Perm()); err != nil {
+			return errors.Join(err, file.Close())
+		}
+	}
+	_, err = file.Write(text)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}
