@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 func TestFileKEKRefusesOpenOrMalformedFiles(t *testing.T) {
@@ -42,7 +43,7 @@ func TestFileKEKRefusesOpenOrMalformedFiles(t *testing.T) {
 			if err := os.Chmod(path, test.mode); err != nil { // whatever the umask
 				t.Fatal(err)
 			}
-			if _, err := NewFileKEK(path); (err == nil) != test.ok {
+			if _, err := ReadKEK(t.Context(), secret.File(path), time.Now); (err == nil) != test.ok {
 				t.Errorf("error %v", err)
 			} else if err != nil && strings.Contains(err.Error(), good[:40]) {
 				t.Error("the error tells the key")
@@ -92,20 +93,20 @@ func (h house) edit(t *testing.T, change func(*keyringFile)) {
 func TestKeyringNoticesSwappedEntries(t *testing.T) {
 	h := newHouse(t)
 	h.edit(t, func(f *keyringFile) { f.Keys[0].Wrapped, f.Keys[1].Wrapped = f.Keys[1].Wrapped, f.Keys[0].Wrapped })
-	_, err := OpenKeyring(t.Context(), h.kek, h.file, h.clock.now)
+	_, err := NewKeyring(t.Context(), h.kek, secret.File(h.file), h.clock.now)
 	wantFailure(t, nil, err, errs.Denied, "KEYRING_CHANGED")
 }
 
 func TestKeyringOfAnotherKEK(t *testing.T) {
 	h, other := newHouse(t), newHouse(t)
-	_, err := OpenKeyring(t.Context(), other.kek, h.file, h.clock.now)
+	_, err := NewKeyring(t.Context(), other.kek, secret.File(h.file), h.clock.now)
 	wantFailure(t, nil, err, errs.Denied, "KEK_REFUSED")
 }
 
 func TestKeyringOpensWhileTheKEKIsAway(t *testing.T) {
 	h := newHouse(t)
 	h.kek.away.Store(true)
-	k, err := OpenKeyring(t.Context(), h.kek, h.file, h.clock.now)
+	k, err := NewKeyring(t.Context(), h.kek, secret.File(h.file), h.clock.now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,9 +127,12 @@ func TestTroubleInARunningProcessIsUnavailable(t *testing.T) {
 	if err := os.WriteFile(h.file, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h.clock.advance(time.Hour)
-	_, err = h.Seal(t.Context(), nil, nil, place)
-	wantFailure(t, nil, err, errs.Unavailable, "KEYRING_UNREADABLE")
+	opened, err = h.Opener().Open(t.Context(), nil, sealed, place)
+	wantFailure(t, opened, err, errs.Unavailable, "KEYRING_UNREADABLE")
+	h.clock.advance(time.Hour) // what cannot be read does not take the place of what could
+	if _, err = h.Seal(t.Context(), nil, nil, Binding{Env: "live", Tenant: uuid.UUID{9}, Class: ClassContent}); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestDeploymentKeysAreUnwrappedOncePerHour(t *testing.T) {
@@ -160,7 +164,7 @@ func TestNewerDeploymentKeyIsTakenUp(t *testing.T) {
 		}
 		f.Keys = append(f.Keys, wrappedKey{"live", 2, wrapped})
 	})
-	fresh, err := OpenKeyring(t.Context(), h.kek, h.file, h.clock.now)
+	fresh, err := NewKeyring(t.Context(), h.kek, secret.File(h.file), h.clock.now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func (w *world) accepted(t testing.TB, subject, env string) (*ingestv1.AcceptedM
 		t.Fatal(len(p.GetMessages()), err)
 	}
 	m := p.GetMessages()[0]
-	keyring, err := openKeyring(t.Context(), w.secrets(), time.Now)
+	keyring, err := seal.OpenKeyring(t.Context(), w.secrets().KEK, w.secrets().Keyring, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

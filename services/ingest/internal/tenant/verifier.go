@@ -72,6 +72,8 @@ type Verifier struct {
 	mu      sync.RWMutex
 	known   map[string]*entry
 	refused map[[sha256.Size]byte]time.Time // hash of a whole key -> until
+	// renewals are hashes to be written.
+	renewals map[string]Renewal
 }
 
 type entry struct {
@@ -84,7 +86,7 @@ type entry struct {
 func NewVerifier(records Records, peppers *Peppers, now func() time.Time) *Verifier {
 	return &Verifier{
 		records: records, peppers: peppers, now: now, slots: make(chan struct{}, lookups),
-		known: map[string]*entry{}, refused: map[[sha256.Size]byte]time.Time{},
+		known: map[string]*entry{}, refused: map[[sha256.Size]byte]time.Time{}, renewals: map[string]Renewal{},
 	}
 }
 
@@ -143,9 +145,11 @@ func (v *Verifier) verify(ctx context.Context, key string) (Record, error) {
 	}
 	record, known := v.remembered(k.KID)
 	if known && v.peppers.Matches(k.Secret, record.MAC, record.PepperVersion) {
+		v.renew(k, &record)
 		return record, v.usable(&record, k.Env)
 	}
-	return v.doubt(ctx, key, k, known)
+	// Where its pepper has gone, another replica may have renewed its hash.
+	return v.doubt(ctx, key, k, known && v.peppers.Has(record.PepperVersion))
 }
 
 // doubt is for keys that are not remembered, or not with this secret. An unknown kid and a wrong secret take the same
@@ -167,9 +171,10 @@ func (v *Verifier) doubt(ctx context.Context, key string, k Key, known bool) (Re
 		}
 	}
 	if record.KID == "" {
-		record.MAC, record.PepperVersion = noMAC, v.peppers.current // compared all the same
+		record.MAC, record.PepperVersion = noMAC, v.peppers.Current() // compared all the same
 	}
 	if !known && v.peppers.Matches(k.Secret, record.MAC, record.PepperVersion) && record.KID != "" {
+		v.renew(k, &record)
 		return record, v.usable(&record, k.Env)
 	}
 	v.mu.Lock()
