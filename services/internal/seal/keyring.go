@@ -109,11 +109,31 @@ func (k *Keyring) takeKEK(ctx context.Context, text []byte) error {
 		if err := next.keys.Follows(k.kek.(*localKEK).keys); err != nil {
 			return err
 		}
-		if _, err := unwrapAll(ctx, next, k.text); err != nil {
+		if err := k.fit(ctx, next); err != nil {
 			return err
 		}
 	}
 	k.kek = next
+	return nil
+}
+
+// fit sees to it that next opens the keyring in force; where it does not, and both have changed at once, that it opens
+// the one to come, which is then in force.
+func (k *Keyring) fit(ctx context.Context, next KEK) error {
+	_, refused := unwrapAll(ctx, next, k.text)
+	if refused == nil {
+		return nil
+	}
+	text, err := secret.Read(ctx, k.ref)
+	if err != nil {
+		return refused
+	}
+	r, err := unwrapAll(ctx, next, text)
+	if err != nil {
+		return refused
+	}
+	k.text = text
+	k.cached.put(ringEntry, r, k.now())
 	return nil
 }
 

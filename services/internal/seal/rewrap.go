@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-
-	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // Rewrap answers the keyring of text with each deployment key wrapped anew by kek: with a local KEK by its current
@@ -29,15 +27,18 @@ func Rewrap(ctx context.Context, kek KEK, text []byte) ([]byte, error) {
 	return append(rewrapped, '\n'), err
 }
 
-// RetireKEK answers a local KEK without the versions that are not needed any more: the current one is left, and must open
+// RetireKEK answers a local KEK without the versions that are not needed any more: the newest is left, and must open
 // the whole keyring.
 func RetireKEK(ctx context.Context, kek KEK, keyring []byte) (text []byte, err error) {
 	local, ok := kek.(*localKEK)
 	if !ok {
 		return nil, errors.New("the key-encryption key is not a local one")
 	}
-	current := local.keys.Current(local.now())
-	alone := &localKEK{keys: secret.Keys{current}, now: local.now}
+	newest, err := local.keys.Alone(local.now())
+	if err != nil {
+		return nil, err
+	}
+	alone := &localKEK{keys: newest, now: local.now}
 	if _, err := unwrapAll(ctx, alone, keyring); err != nil {
 		return nil, fmt.Errorf("the keyring is still wrapped by an older version, wrap it anew first: %w", err)
 	}

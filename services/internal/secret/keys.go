@@ -111,6 +111,15 @@ func (k Keys) With(from time.Time) (Keys, error) {
 	return append(slices.Clone(k), next), nil
 }
 
+// Alone is the newest version by itself, once it is the one that makes.
+func (k Keys) Alone(now time.Time) (Keys, error) {
+	newest := k[len(k)-1]
+	if now.Before(newest.From) {
+		return nil, fmt.Errorf("version %d is not in force before %s", newest.Version, newest.From.Format(time.RFC3339))
+	}
+	return Keys{newest}, nil
+}
+
 // Text is what ParseKeys reads: the secret itself.
 func (k Keys) Text() []byte {
 	var text []byte

@@ -47,7 +47,7 @@ func RewrapKeyring(ctx context.Context, args []string) error {
 	return r.rewrap(ctx)
 }
 
-// RetireSecret leaves the current version of a secret only: `retire-secret -name kek|pepper|pins [-out file]`. It refuses
+// RetireSecret leaves the newest version of a secret only: `retire-secret -name kek|pepper|pins [-out file]`. It refuses
 // while anything still needs an older one.
 func RetireSecret(ctx context.Context, args []string) error {
 	r, err := readRotation("retire-secret", args)
@@ -163,13 +163,16 @@ func (r *rotation) retirePepper(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	newest, err := keys.Alone(r.now())
+	if err != nil {
+		return nil, err
+	}
 	db, err := postgres.Open(ctx, r.Postgres)
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
-	current := keys.Current(r.now())
-	apiKeys, codes, err := store.NewStore(db, nil, r.now).PepperUses(ctx, current.Version)
+	apiKeys, codes, err := store.NewStore(db, nil, r.now).PepperUses(ctx, newest[0].Version)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +180,7 @@ func (r *rotation) retirePepper(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf(
 			"%d API keys and %d codes are still under an older pepper: each key moves with its next use, or expires", apiKeys, codes)
 	}
-	return secret.Keys{current}.Text(), nil
+	return newest.Text(), nil
 }
 
 func newestPEM(text []byte) ([]byte, error) {
