@@ -3,6 +3,7 @@ package eventbus
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -43,7 +44,7 @@ func (b *Bus) credentials(ctx context.Context) (nats.Option, error) {
 
 func parseCredentials(text []byte) (*identity, error) {
 	jwt, err := nkeys.ParseDecoratedJWT(text)
-	if err != nil || jwt == "" {
+	if err != nil || strings.Count(jwt, ".") != 2 { // undecorated text comes back as it is
 		return nil, errors.New("no user JWT in it")
 	}
 	key, err := nkeys.ParseDecoratedNKey(text)

@@ -246,7 +246,7 @@ func brief(err error) error {
 	if !errors.As(err, &answer) {
 		return err
 	}
-	text := strings.Join(answer.Errors, "; ")
+	text := strings.Join(strings.Fields(strings.Join(answer.Errors, "; ")), " ")
 	if answer.RawError { // of whatever stands between
 		text = "not Vault's manner of answer"
 	}
