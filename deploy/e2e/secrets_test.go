@@ -98,6 +98,7 @@ func secretWords(t *testing.T) map[string]bool {
 	t.Helper()
 	words := map[string]bool{}
 	word := regexp.MustCompile(`[A-Za-z0-9+/=_.-]{24,}`)
+	id := regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`) // tenants', which are no secret
 	entries, err := os.ReadDir(keyFile(""))
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +109,9 @@ func secretWords(t *testing.T) map[string]bool {
 			t.Fatal(err)
 		}
 		for _, found := range word.FindAllString(string(text), -1) {
-			words[found] = true
+			if !id.MatchString(found) {
+				words[found] = true
+			}
 		}
 	}
 	var passwords map[string]string

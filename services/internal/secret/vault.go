@@ -154,7 +154,7 @@ func (v *vault) get(ctx context.Context, p place) (*api.KVSecret, error) {
 	}
 	found, err := v.client.KVv2(p.mount).Get(ctx, p.path)
 	if err == nil && (found == nil || found.VersionMetadata == nil) {
-		err = errors.New("Vault's answer is not a secret of a KV version 2 engine")
+		err = errors.New("the answer is not a secret of a KV version 2 engine")
 	}
 	return found, brief(err)
 }

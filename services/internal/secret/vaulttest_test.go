@@ -129,8 +129,9 @@ func (k *kv) login(w http.ResponseWriter, r *http.Request) {
 	var body map[string]string
 	_ = json.NewDecoder(r.Body).Decode(&body)
 	mount := r.PathValue("mount")
-	if !(mount == "approle" && body["role_id"] == roleID && body["secret_id"] == secretID) &&
-		!(mount == "pods" && body["role"] == "ingest" && body["jwt"] == podJWT) {
+	asRole := mount == "approle" && body["role_id"] == roleID && body["secret_id"] == secretID
+	asPod := mount == "pods" && body["role"] == "ingest" && body["jwt"] == podJWT
+	if !asRole && !asPod {
 		refuse(w, http.StatusBadRequest, "invalid role or secret ID")
 		return
 	}
