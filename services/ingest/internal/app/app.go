@@ -147,6 +147,10 @@ func (i *ingest) openDoor(ctx context.Context, cfg Config, vault *content.Vault)
 	if err != nil {
 		return err
 	}
+	dispatch, err := i.dial(cfg, "dispatch", cfg.DispatchAddr)
+	if err != nil {
+		return err
+	}
 	audit, err := i.dial(cfg, "audit", cfg.AuditAddr)
 	if err != nil {
 		return err
@@ -161,7 +165,7 @@ func (i *ingest) openDoor(ctx context.Context, cfg Config, vault *content.Vault)
 	}
 	i.access = i.newAccess(cfg.Access, vault, peppers)
 	i.records = record.NewWriter(i.db.Worker, i.publisher, i.log, i.now)
-	server := api.NewMessageServer(accepter, i.store, vault, i.now)
+	server := api.NewMessageServer(accepter, i.store, vault, canceller{compliance, dispatch}, i.now)
 	i.door, err = door.New(door.Config{
 		HTTPAddr: cfg.PublicHTTPAddr, GRPCAddr: cfg.PublicGRPCAddr, TLS: public,
 		Trust: caller.Trust{Hops: cfg.Access.TrustedHops}, Proxies: cfg.Access.TrustedProxies,
