@@ -227,3 +227,86 @@ func TestBlindIndexIsKeyedByTenantAndEnvironment(t *testing.T) {
 		t.Errorf("appended % x", got)
 	}
 }
+
+// rotated is a keyring on local files, as services have it, and what changes them.
+func rotated(t *testing.T) (k *Keyring, kek, ring string) {
+	t.Helper()
+	dir := t.TempDir()
+	kek, ring = filepath.Join(dir, "kek"), filepath.Join(dir, "keyring.json")
+	if err := GenerateFileKEK(kek); err != nil {
+		t.Fatal(err)
+	}
+	first, err := ReadKEK(t.Context(), secret.File(kek), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := CreateKeyring(t.Context(), first, ring, "live", "test"); err != nil {
+		t.Fatal(err)
+	}
+	if k, err = OpenKeyring(t.Context(), secret.File(kek), secret.File(ring), time.Now); err != nil {
+		t.Fatal(err)
+	}
+	return k, kek, ring
+}
+
+func TestRotationOfTheKEK(t *testing.T) {
+	k, kek, ring := rotated(t)
+	before := indexOf(t, k, "live", uuid.UUID{1}, "+919812345678")
+	read := func(file string) []byte {
+		t.Helper()
+		text, err := secret.Read(t.Context(), secret.File(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	keys, err := secret.ParseKeys(read(kek))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys, err = keys.With(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	both, err := newLocalKEK(keys.Text(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := RetireKEK(t.Context(), both, read(ring)); err == nil {
+		t.Error("retired while the keyring is under version 1")
+	}
+	rewrapped, err := Rewrap(t.Context(), both, read(ring))
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := RetireKEK(t.Context(), both, rewrapped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.takeKEK(t.Context(), alone); err == nil {
+		t.Error("a KEK that does not open the keyring is taken")
+	}
+	if _, err := k.take(t.Context(), rewrapped); err == nil {
+		t.Error("a keyring that the KEK does not open is taken")
+	}
+	// Both at once: the one finds the other.
+	if err := secret.Replace(ring, rewrapped); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.takeKEK(t.Context(), alone); err != nil {
+		t.Error(err)
+	}
+	if after := indexOf(t, k, "live", uuid.UUID{1}, "+919812345678"); !bytes.Equal(before, after) {
+		t.Error("numbers are not found any more")
+	}
+	swapped := bytes.Replace(alone, []byte("2 "), []byte("1 "), 1)
+	if err := k.takeKEK(t.Context(), swapped); err != nil {
+		t.Errorf("another version with the same key: %v", err)
+	}
+	other, err := secret.Keys{}.With(time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.takeKEK(t.Context(), other.Text()); err == nil {
+		t.Error("version 1 became another key")
+	}
+}

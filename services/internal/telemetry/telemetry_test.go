@@ -15,6 +15,8 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // logged runs write with a logger and answers its lines.
