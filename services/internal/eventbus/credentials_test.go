@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/jwt/v2"
 	natsserver "github.com/nats-io/nats-server/v2/server"
@@ -104,22 +103,22 @@ func TestCredentialsAreFollowed(t *testing.T) {
 	cfg.Creds = secret.File(file)
 	connect(t, cfg, "ingest")
 	users := func() string { return get(t, server.Config.MonitorURL+"/connz?auth=true") }
-	until(t, "the connection", func() bool { return strings.Contains(users(), `"num_connections": 1`) })
+	eventually(t, "the connection", func() bool { return strings.Contains(users(), `"num_connections": 1`) })
 	problems := func() string { return strings.Join(secret.Problems(), "\n") }
 
 	replace(wrong)
-	until(t, "the wrong credentials to be reported", func() bool { return strings.Contains(problems(), "NATS_CREDS keeps its earlier value") })
+	eventually(t, "the wrong credentials to be reported", func() bool { return strings.Contains(problems(), "NATS_CREDS keeps its earlier value") })
 	replace([]byte("not credentials"))
-	until(t, "the malformed ones to be reported", func() bool { return strings.Contains(problems(), "no user JWT") })
+	eventually(t, "the malformed ones to be reported", func() bool { return strings.Contains(problems(), "no user JWT") })
 	if strings.Contains(problems(), "not credentials") {
 		t.Error("the credentials are told")
 	}
 	server.Restart()
-	until(t, "the connection under the first credentials", func() bool { return strings.Contains(users(), `"num_connections": 1`) })
+	eventually(t, "the connection under the first credentials", func() bool { return strings.Contains(users(), `"num_connections": 1`) })
 	replace(second)
-	until(t, "the second to be taken", func() bool { return problems() == "" })
+	eventually(t, "the second to be taken", func() bool { return problems() == "" })
 	server.Restart()
-	until(t, "the connection under the second credentials", func() bool { return strings.Contains(users(), id) })
+	eventually(t, "the connection under the second credentials", func() bool { return strings.Contains(users(), id) })
 }
 
 func TestCredentialsMustBeReadable(t *testing.T) {
@@ -143,19 +142,4 @@ func get(t *testing.T, url string) string {
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(resp.Body)
 	return string(body)
-}
-
-func until(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("waited too long for %s", what)
-		case <-tick.C:
-		}
-	}
 }
