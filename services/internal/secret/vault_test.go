@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/onlinesms/onlinesms/services/internal/secret"
+	"github.com/onlinesms/onlinesms/services/internal/secret/secrettest"
 )
 
 const planted = "hunter2-in-vault"
@@ -29,16 +30,16 @@ func TestVaultLogins(t *testing.T) {
 		"token file": func(t *testing.T, c *secret.Vault) { c.Token = secret.File(write(t, "token", "root\n")) },
 		"namespace":  func(_ *testing.T, c *secret.Vault) { c.Token, c.Namespace = "root", "sms" },
 		"AppRole": func(t *testing.T, c *secret.Vault) {
-			c.RoleID, c.SecretID = roleID, secret.File(write(t, "id", secretID))
+			c.RoleID, c.SecretID = secrettest.RoleID, secret.File(write(t, "id", secrettest.SecretID))
 		},
 		"Kubernetes": func(t *testing.T, c *secret.Vault) {
-			c.KubernetesRole, c.KubernetesJWT, c.AuthMount = "ingest", secret.File(write(t, "jwt", podJWT)), "pods"
+			c.KubernetesRole, c.KubernetesJWT, c.AuthMount = "ingest", secret.File(write(t, "jwt", secrettest.PodJWT)), "pods"
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k := newKV(t)
-			k.put("kv/sms/ingest", "kek", planted+"\n")
-			k.use(func(c *secret.Vault) { change(t, c) })
+			k := secrettest.Start(t)
+			k.Put("kv/sms/ingest", "kek", planted+"\n")
+			k.Use(func(c *secret.Vault) { change(t, c) })
 			got, err := secret.Read(t.Context(), "vault:kv/sms/ingest#kek")
 			if err != nil || string(got) != planted {
 				t.Errorf("%q, %v", got, err)
@@ -49,9 +50,9 @@ func TestVaultLogins(t *testing.T) {
 
 // Errors name the reference and neither the secret nor what it takes to get it.
 func TestVaultRefusals(t *testing.T) {
-	k := newKV(t)
-	k.put("kv/sms", "kek", planted)
-	k.put("kv/sms", "empty", "")
+	k := secrettest.Start(t)
+	k.Put("kv/sms", "kek", planted)
+	k.Put("kv/sms", "empty", "")
 	wrong := func(c *secret.Vault) { c.Token = "not-the-token" }
 	right := func(c *secret.Vault) { c.Token = "root" }
 	for name, test := range map[string]struct {
@@ -60,7 +61,7 @@ func TestVaultRefusals(t *testing.T) {
 		want   string
 	}{
 		"token":          {wrong, "vault:kv/sms#kek", "403"},
-		"secret id":      {func(c *secret.Vault) { c.RoleID, c.SecretID = roleID, "not-the-token" }, "vault:kv/sms#kek", "400"},
+		"secret id":      {func(c *secret.Vault) { c.RoleID, c.SecretID = secrettest.RoleID, "not-the-token" }, "vault:kv/sms#kek", "400"},
 		"namespace":      {func(c *secret.Vault) { c.Token, c.Namespace = "root", "other" }, "vault:kv/sms#kek", "not found"},
 		"path":           {right, "vault:kv/other#kek", "not found"},
 		"field":          {right, "vault:kv/sms#pepper", `no text in field "pepper"`},
@@ -71,12 +72,12 @@ func TestVaultRefusals(t *testing.T) {
 		"climbing paths": {right, "vault:kv/../sys/raw#x", "vault:<mount>/<path>#<field>"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k.use(test.change)
+			k.Use(test.change)
 			got, err := secret.Read(t.Context(), test.ref)
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), string(test.ref)) {
 				t.Fatalf("%q, %v", got, err)
 			}
-			for _, hidden := range []string{planted, "not-the-token", secretID} {
+			for _, hidden := range []string{planted, "not-the-token", secrettest.SecretID} {
 				if strings.Contains(err.Error(), hidden) {
 					t.Errorf("the error tells a secret: %v", err)
 				}
@@ -96,33 +97,29 @@ func TestVaultRedirectIsNotFollowed(t *testing.T) {
 	followed := false
 	other := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed = true }))
 	defer other.Close()
-	k := newKV(t)
+	k := secrettest.Start(t)
 	k.Config.Handler = http.RedirectHandler(other.URL, http.StatusTemporaryRedirect)
-	k.use(func(c *secret.Vault) { c.Token = "root" })
+	k.Use(func(c *secret.Vault) { c.Token = "root" })
 	if got, err := secret.Read(t.Context(), "vault:kv/sms#kek"); err == nil || followed {
 		t.Errorf("%q, %v, followed %v", got, err, followed)
 	}
 }
 
 func TestVaultIsWaitedForAtTheStart(t *testing.T) {
-	k := newKV(t)
-	k.put("kv/sms", "kek", planted)
-	k.sealed = true
-	k.use(func(c *secret.Vault) { c.Token = "root" })
-	unseal := time.AfterFunc(300*time.Millisecond, func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.sealed = false
-	})
+	k := secrettest.Start(t)
+	k.Put("kv/sms", "kek", planted)
+	k.Seal(true)
+	k.Use(func(c *secret.Vault) { c.Token = "root" })
+	unseal := time.AfterFunc(300*time.Millisecond, func() { k.Seal(false) })
 	defer unseal.Stop()
 	if got, err := secret.Read(t.Context(), "vault:kv/sms#kek"); err != nil || string(got) != planted {
 		t.Errorf("%q, %v", got, err)
 	}
-	k.sealed = true // from here on a failure is told at once
+	k.Seal(true) // from here on a failure is told at once
 	if _, err := secret.Read(t.Context(), "vault:kv/sms#kek"); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("sealed: %v", err)
 	}
-	k.use(func(c *secret.Vault) { c.Token, c.Patience = "root", 50*time.Millisecond })
+	k.Use(func(c *secret.Vault) { c.Token, c.Patience = "root", 50*time.Millisecond })
 	if _, err := secret.Read(t.Context(), "vault:kv/sms#kek"); err == nil || !strings.Contains(err.Error(), "vault:kv/sms#kek") {
 		t.Errorf("sealed for longer than the patience: %v", err)
 	}
@@ -130,25 +127,23 @@ func TestVaultIsWaitedForAtTheStart(t *testing.T) {
 
 // A token is renewed before it ends, replaced when it was revoked, and a change of the secret is found meanwhile.
 func TestVaultTokenLives(t *testing.T) {
-	k := newKV(t)
-	k.put("kv/sms", "kek", "one")
-	k.use(func(c *secret.Vault) { c.RoleID, c.SecretID = roleID, secretID })
+	k := secrettest.Start(t)
+	k.Put("kv/sms", "kek", "one")
+	k.Use(func(c *secret.Vault) { c.RoleID, c.SecretID = secrettest.RoleID, secrettest.SecretID })
 	seen := make(chan string, 10)
 	take := func(text []byte) error { seen <- string(text); return nil }
 	if err := secret.Follow(t.Context(), "KEK", "vault:kv/sms#kek", take); err != nil || <-seen != "one" {
 		t.Fatal(err)
 	}
 	eventually(t, "a renewal", func() bool {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		return k.renewed > 0 && k.logins == 1
+		renewals, logins := k.Counts()
+		return renewals > 0 && logins == 1
 	})
-	k.mu.Lock()
-	clear(k.tokens)
-	k.mu.Unlock()
-	k.put("kv/sms", "kek", "two")
-	if got := receive(t, seen); got != "two" || k.logins < 2 {
-		t.Errorf("took %q after %d logins", got, k.logins)
+	k.Revoke()
+	k.Put("kv/sms", "kek", "two")
+	got := receive(t, seen)
+	if _, logins := k.Counts(); got != "two" || logins < 2 {
+		t.Errorf("took %q after %d logins", got, logins)
 	}
 }
 

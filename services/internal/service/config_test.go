@@ -2,6 +2,7 @@ package service
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/onlinesms/onlinesms/services/internal/secret"
+	"github.com/onlinesms/onlinesms/services/internal/secret/secrettest"
 )
 
 type database struct {
@@ -128,13 +130,32 @@ func TestReferencesAreSettings(t *testing.T) {
 	}
 }
 
-// Every setting may be a reference to Vault; the error names it, and says what is missing.
-func TestVaultMustBeConfigured(t *testing.T) {
+// Every setting may be a reference to Vault; an error names it, and says what is missing.
+func TestSettingsFromVault(t *testing.T) {
 	var cfg config
 	_, err := load(&cfg, map[string]string{"SMPP_PASSWORD": "vault:kv/sms#smpp"})
 	if err == nil || !strings.Contains(err.Error(), "SMPP_PASSWORD") || !strings.Contains(err.Error(), "vault:kv/sms#smpp") ||
 		!strings.Contains(err.Error(), "VAULT_ADDR") {
 		t.Error(err)
+	}
+	t.Cleanup(func() { _ = secret.UseVault(secret.Vault{}) })
+	vault := secrettest.Start(t)
+	vault.Put("kv/sms", "smpp", "hunter2")
+	var log strings.Builder
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	for name, value := range map[string]string{
+		"VAULT_ADDR": vault.URL, "VAULT_CACERT": vault.CA, "VAULT_TOKEN": "root", "SMPP_PASSWORD": "vault:kv/sms#smpp",
+	} {
+		t.Setenv(name, value)
+	}
+	if cfg, err = LoadConfig[config](); err != nil || cfg.Password != "hunter2" {
+		t.Errorf("read %q, %v", cfg.Password, err)
+	}
+	for _, setting := range []string{"SMPP_PASSWORD=set", "VAULT_TOKEN=set", "VAULT_SECRET_ID=unset"} {
+		if !strings.Contains(log.String(), setting) || strings.Contains(log.String(), "hunter2") || strings.Contains(log.String(), "=root") {
+			t.Errorf("without %s, or with a secret: %s", setting, log.String())
+		}
 	}
 	t.Setenv("VAULT_ADDR", "http://127.0.0.1:8200")
 	if _, err := LoadConfig[config](); err == nil || !strings.Contains(err.Error(), "https") {

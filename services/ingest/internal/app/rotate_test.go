@@ -24,6 +24,7 @@ import (
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/door"
 	"github.com/onlinesms/onlinesms/services/internal/secret"
+	"github.com/onlinesms/onlinesms/services/internal/secret/secrettest"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
@@ -33,19 +34,19 @@ type rotating struct {
 	news *lockedBuffer
 }
 
-func newRotating(t *testing.T) *rotating {
+func newRotating(t *testing.T, change ...func(*Config)) *rotating {
 	t.Helper()
 	r := &rotating{news: &lockedBuffer{}}
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(r.news, nil)))
 	t.Cleanup(func() { slog.SetDefault(before) })
-	r.world = newWorld(t, func(cfg *Config) {
+	r.world = newWorld(t, append(change, func(cfg *Config) {
 		file := strings.Replace(cfg.PublicKeyFile, "public-key.pem", "pins", 1)
 		if err := door.CreatePinsKey(file); err != nil {
 			t.Fatal(err)
 		}
 		cfg.Door.PinsKey = secret.File(file)
-	})
+	})...)
 	return r
 }
 
@@ -270,6 +271,58 @@ func TestWrongNewSecretsChangeNothing(t *testing.T) {
 		}
 	}
 	eventually(t, "the right ones to be taken", func() bool { return problems() == "" })
+}
+
+// All secrets of the service come from Vault; there they are rotated, and a sealed Vault changes nothing.
+func TestSecretsFromVault(t *testing.T) {
+	vault := secrettest.Start(t)
+	vault.Use(func(c *secret.Vault) { c.RoleID, c.SecretID = secrettest.RoleID, secrettest.SecretID })
+	texts := map[string]string{}
+	put := func(field string, text []byte) {
+		texts[field] = string(text)
+		vault.Put("kv/sms/ingest", field, string(text))
+	}
+	r := newRotating(t, func(cfg *Config) {
+		for field, ref := range map[string]*secret.Ref{
+			"kek": &cfg.Secrets.KEK, "keyring": &cfg.Secrets.Keyring, "pepper": &cfg.Secrets.Pepper, "postgres": &cfg.Postgres.URL,
+		} {
+			text, err := secret.Read(t.Context(), *ref)
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(field, text)
+			*ref = secret.Ref("vault:kv/sms/ingest#" + field)
+		}
+	})
+	x := r.traffic(t, r.grpc)
+	x.more(t, 20)
+	rotate := r.rotation("kek")
+	rotate.Secrets = Secrets{KEK: secret.Ref(texts["kek"]), Keyring: secret.Ref(texts["keyring"])}
+	for _, step := range []struct {
+		field  string
+		change func(context.Context) error
+		taken  string
+	}{{"kek", rotate.rotate, "KEK"}, {"keyring", rotate.rewrap, "KEYRING"}, {"kek", rotate.retire, "KEK"}} {
+		rotate.out = r.path("next")
+		if err := step.change(t.Context()); err != nil {
+			t.Fatal(step.field, err)
+		}
+		text, err := os.ReadFile(rotate.out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := strings.Count(r.news.String(), "name="+step.taken+"\n")
+		put(step.field, text)
+		r.taken(t, step.taken, before+1)
+		rotate.Secrets = Secrets{KEK: secret.Ref(texts["kek"]), Keyring: secret.Ref(texts["keyring"])}
+	}
+	vault.Seal(true)
+	eventually(t, "the sealed Vault to be reported", func() bool { return len(secret.Problems()) == 4 })
+	x.more(t, 20)
+	x.end()
+	if all := strings.Join(secret.Problems(), "\n"); !strings.Contains(all, "vault:kv/sms/ingest#kek: ") {
+		t.Errorf("the reports do not name the reference: %s", all)
+	}
 }
 
 func TestRotationCommands(t *testing.T) {

@@ -68,11 +68,11 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
 		Access: AccessConfig{RevokeInClear: true},
 	}
-	for _, c := range change {
-		c(&cfg)
-	}
 	if err := initSecrets(t.Context(), cfg.Secrets); err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range change {
+		c(&cfg)
 	}
 	w.bootstrap(t, cfg)
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))

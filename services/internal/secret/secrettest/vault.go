@@ -1,4 +1,5 @@
-package secret_test
+// Package secrettest answers as a secrets manager in the test process.
+package secrettest
 
 import (
 	"encoding/json"
@@ -16,12 +17,13 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
-// kv answers as the HTTP API of Vault and OpenBao does for a KV version 2 engine, tokens, AppRole and Kubernetes login:
+// Vault answers over TLS as the HTTP API of Vault and OpenBao does for a KV version 2 engine, tokens, AppRole and Kubernetes login:
 // https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2, …/auth/approle, …/auth/kubernetes, …/auth/token.
-type kv struct {
+type Vault struct {
 	*httptest.Server
-	t  *testing.T
-	ca string
+	CA string // file of its certificate's authority
+
+	t testing.TB
 
 	mu      sync.Mutex
 	data    map[string]map[string]string // by mount/path
@@ -32,15 +34,17 @@ type kv struct {
 	sealed  bool
 }
 
+// What logs in: by AppRole, and by Kubernetes at mount "pods" as role "ingest". Such tokens live for 3 s.
 const (
-	roleID   = "3f1e5f0a-role"
-	secretID = "9c6d2b1c-secret"
-	podJWT   = "ey.pod.jwt"
+	RoleID   = "3f1e5f0a-role"
+	SecretID = "9c6d2b1c-secret"
+	PodJWT   = "ey.pod.jwt"
 )
 
-func newKV(t *testing.T) *kv {
+// Start runs it for the length of the test. The token "root" reads everything.
+func Start(t testing.TB) *Vault {
 	t.Helper()
-	k := &kv{t: t, data: map[string]map[string]string{}, tokens: map[string]time.Duration{"root": time.Hour}}
+	k := &Vault{t: t, data: map[string]map[string]string{}, tokens: map[string]time.Duration{"root": time.Hour}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/auth/token/lookup-self", k.lookup)
 	mux.HandleFunc("PUT /v1/auth/token/renew-self", k.renew)
@@ -56,18 +60,18 @@ func newKV(t *testing.T) *kv {
 		mux.ServeHTTP(w, r)
 	}))
 	t.Cleanup(k.Close)
-	k.ca = filepath.Join(t.TempDir(), "ca.pem")
+	k.CA = filepath.Join(t.TempDir(), "ca.pem")
 	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: k.Certificate().Raw})
-	if err := os.WriteFile(k.ca, cert, 0o600); err != nil {
+	if err := os.WriteFile(k.CA, cert, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return k
 }
 
-// use makes k the process's Vault.
-func (k *kv) use(change func(*secret.Vault)) {
+// Use makes k the process's Vault until the test ends; change says how it is logged in to.
+func (k *Vault) Use(change func(*secret.Vault)) {
 	k.t.Helper()
-	cfg := secret.Vault{Addr: k.URL, CACert: k.ca, Poll: time.Second, Patience: 20 * time.Second}
+	cfg := secret.Vault{Addr: k.URL, CACert: k.CA, Poll: time.Second, Patience: 20 * time.Second}
 	change(&cfg)
 	if err := cfg.Validate(); err != nil {
 		k.t.Fatal(err)
@@ -78,7 +82,8 @@ func (k *kv) use(change func(*secret.Vault)) {
 	k.t.Cleanup(func() { _ = secret.UseVault(secret.Vault{}) })
 }
 
-func (k *kv) put(place, field, value string) {
+// Put stores a field of the secret at <mount>/<path>.
+func (k *Vault) Put(place, field, value string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	fields := maps.Clone(k.data[place])
@@ -90,6 +95,27 @@ func (k *kv) put(place, field, value string) {
 	k.version++
 }
 
+// Seal makes every request fail until it is undone.
+func (k *Vault) Seal(sealed bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sealed = sealed
+}
+
+// Revoke ends every token.
+func (k *Vault) Revoke() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.tokens)
+}
+
+// Counts answers how often a token was renewed and how often somebody has logged in.
+func (k *Vault) Counts() (renewals, logins int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.renewed, k.logins
+}
+
 func refuse(w http.ResponseWriter, status int, text ...string) {
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]any{"errors": text})
@@ -98,7 +124,7 @@ func refuse(w http.ResponseWriter, status int, text ...string) {
 func answer(w http.ResponseWriter, body map[string]any) { _ = json.NewEncoder(w).Encode(body) }
 
 // allowed tells whether the request shows a token that works.
-func (k *kv) allowed(w http.ResponseWriter, r *http.Request) (token string, ok bool) {
+func (k *Vault) allowed(w http.ResponseWriter, r *http.Request) (token string, ok bool) {
 	token = r.Header.Get("X-Vault-Token")
 	if _, ok = k.tokens[token]; !ok {
 		refuse(w, http.StatusForbidden, "permission denied")
@@ -106,31 +132,31 @@ func (k *kv) allowed(w http.ResponseWriter, r *http.Request) (token string, ok b
 	return token, ok
 }
 
-func (k *kv) lookup(w http.ResponseWriter, r *http.Request) {
+func (k *Vault) lookup(w http.ResponseWriter, r *http.Request) {
 	if token, ok := k.allowed(w, r); ok {
 		answer(w, map[string]any{"data": map[string]any{"id": token, "ttl": int(k.tokens[token].Seconds()), "renewable": true}})
 	}
 }
 
-func (k *kv) renew(w http.ResponseWriter, r *http.Request) {
+func (k *Vault) renew(w http.ResponseWriter, r *http.Request) {
 	if token, ok := k.allowed(w, r); ok {
 		k.renewed++
 		k.grant(w, token)
 	}
 }
 
-func (k *kv) grant(w http.ResponseWriter, token string) {
+func (k *Vault) grant(w http.ResponseWriter, token string) {
 	answer(w, map[string]any{"auth": map[string]any{
 		"client_token": token, "lease_duration": int(k.tokens[token].Seconds()), "renewable": true,
 	}})
 }
 
-func (k *kv) login(w http.ResponseWriter, r *http.Request) {
+func (k *Vault) login(w http.ResponseWriter, r *http.Request) {
 	var body map[string]string
 	_ = json.NewDecoder(r.Body).Decode(&body)
 	mount := r.PathValue("mount")
-	asRole := mount == "approle" && body["role_id"] == roleID && body["secret_id"] == secretID
-	asPod := mount == "pods" && body["role"] == "ingest" && body["jwt"] == podJWT
+	asRole := mount == "approle" && body["role_id"] == RoleID && body["secret_id"] == SecretID
+	asPod := mount == "pods" && body["role"] == "ingest" && body["jwt"] == PodJWT
 	if !asRole && !asPod {
 		refuse(w, http.StatusBadRequest, "invalid role or secret ID")
 		return
@@ -141,7 +167,7 @@ func (k *kv) login(w http.ResponseWriter, r *http.Request) {
 	k.grant(w, token)
 }
 
-func (k *kv) read(w http.ResponseWriter, r *http.Request) {
+func (k *Vault) read(w http.ResponseWriter, r *http.Request) {
 	if _, ok := k.allowed(w, r); !ok {
 		return
 	}
