@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Create writes a new file, mode 0600; one that is there is an error (fs.ErrExist) and stays.
@@ -16,8 +17,8 @@ func Create(path string, text []byte) error {
 	return errors.Join(err, file.Sync(), file.Close())
 }
 
-// Replace puts text into the place of a file in one step: readers see the old content or the new. Its mode stays; a new
-// file gets 0600.
+// Replace puts text into the place of a file in one step: readers see the old content or the new. Its mode and
+// owner stay; a new file gets 0600.
 func Replace(path string, text []byte) (err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
@@ -28,13 +29,15 @@ func Replace(path string, text []byte) (err error) {
 			_ = os.Remove(file.Name()) // the first error counts
 		}
 	}()
+	var kept error
 	if info, err := os.Stat(path); err == nil {
-		if err := file.Chmod(info.Mode().Perm()); err != nil {
-			return errors.Join(err, file.Close())
+		kept = file.Chmod(info.Mode().Perm())
+		if owner, ok := info.Sys().(*syscall.Stat_t); ok {
+			kept = errors.Join(kept, file.Chown(int(owner.Uid), int(owner.Gid)))
 		}
 	}
 	_, err = file.Write(text)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if err = errors.Join(kept, err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
 	return os.Rename(file.Name(), path)
