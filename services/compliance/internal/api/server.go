@@ -13,11 +13,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
-	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
-
-// scopeRead is what a key needs to see decisions.
-const scopeRead = "decisions:read"
 
 // Decisions answers the decisions on a message of a tenant, the latest first; errs.NotFound when there is none.
 type Decisions interface {
@@ -43,12 +39,9 @@ func NewServer(d Decisions, r Registry) *Server { return &Server{decisions: d, r
 
 // GetDecision implements ComplianceService. A message of another tenant or environment is NOT_FOUND.
 func (s *Server) GetDecision(ctx context.Context, req *compliancev1.GetDecisionRequest) (*compliancev1.GetDecisionResponse, error) {
-	p, ok := principal.FromContext(ctx)
-	if !ok {
-		return nil, errs.E(errs.Unauthenticated, "KEY_MISSING", "This call needs an API key.", nil)
-	}
-	if !p.Has(scopeRead) {
-		return nil, errs.E(errs.Denied, "SCOPE_MISSING", "The key lacks the scope "+scopeRead+".", nil)
+	p, err := caller(ctx, scopeRead)
+	if err != nil {
+		return nil, err
 	}
 	message, err := uuid.Parse(req.GetMessageId())
 	if err != nil {
@@ -79,12 +72,6 @@ func (s *Server) GetTemplateCategory(_ context.Context, req *compliancev1.GetTem
 		resp.Category = typev1.Category(t.Category)
 	}
 	return resp, nil
-}
-
-func invalid(field, detail string) error {
-	e := errs.E(errs.Invalid, "REQUEST_INVALID", "The request is not valid.", nil)
-	e.Violations = []errs.Violation{{Field: field, Reason: "REQUEST_INVALID", Detail: detail}}
-	return e
 }
 
 func encode(message uuid.UUID, d screening.Decided) *compliancev1.Decision {

@@ -9,24 +9,41 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 )
 
+// anyOperator: dispatch chooses the route, so statuses with single operators are not facts of the decision yet.
+const anyOperator = ""
+
+// used notes that a header and a template went out live: unused ones are suspended by their operators.
+func (d *decider) used(m *Message) {
+	day := registry.Day(d.now)
+	if h := d.snapshot.Header(m.Header); h != nil {
+		h.Touch(day)
+	}
+	if t := d.snapshot.Template(m.TemplateID); t != nil {
+		t.Touch(day)
+	}
+}
+
 // gather fills the facts from the registry and from comparing text and template. It answers whether the content must
 // go out in another form than it came: rendered or normalised.
 func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
 	f := &d.facts
 	f.Entity.ID, f.Header.Text, f.Template.ID = m.EntityID, m.Header, m.TemplateID
+	if stop, on := d.snapshot.Stopped(m.EntityID, m.Header, m.TemplateID); on {
+		f.Stopped = string(stop.Scope)
+	}
 	entity := d.snapshot.Entity(m.EntityID)
 	if entity != nil {
-		f.Entity.Status, f.Chain, v.ChainHash = entity.Status, entity.Chain, entity.ChainHash
+		f.Entity.Status, f.Chain, v.ChainHash = entity.At(d.now, anyOperator), entity.Chain, entity.ChainHash
 	}
 	if h := d.snapshot.Header(m.Header); h != nil {
-		f.Header.Status, f.Header.Kind, f.Header.OfEntity = h.Status, h.Kind, h.Entity == m.EntityID
+		f.Header.Status, f.Header.Kind, f.Header.OfEntity = h.At(d.now, anyOperator), h.Kind, h.Entity == m.EntityID
 	}
 	t := d.snapshot.Template(m.TemplateID)
 	if t == nil {
 		return false
 	}
 	override := d.parcel.Env == envTest && t.UntypedMax > 0
-	f.Template.Status, f.Template.Category, f.Template.Goods = t.Status, t.Category, t.Goods
+	f.Template.Status, f.Template.Category, f.Template.Goods = t.At(d.now, anyOperator), t.Category, t.Goods
 	f.Template.OfEntity, f.Template.OfHeader = t.Entity == m.EntityID, t.Linked(m.Header)
 	f.Template.Untyped = t.Parsed.HasUntyped() && !override
 	f.Template.Unlisted = t.Unlisted
