@@ -33,7 +33,7 @@ type ImportReader interface {
 }
 
 const (
-	maxPart    = 8 << 20 // bytes of a part
+	maxPart    = 2 << 20 // bytes of a part: base64 of it is below what the door takes
 	watchEvery = 250 * time.Millisecond
 )
 
@@ -68,7 +68,7 @@ func (s *RegistryServer) CreateImport(ctx context.Context, req *compliancev1.Cre
 
 func checkPart(content []byte) error {
 	if len(content) == 0 || len(content) > maxPart {
-		return invalid("content", "a part has 1 byte to 8 MiB; divide the file, or pack it by gzip")
+		return invalid("content", "a part has 1 byte to 2 MiB; divide the file, or pack it by gzip")
 	}
 	return nil
 }

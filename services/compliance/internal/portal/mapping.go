@@ -107,7 +107,7 @@ type layout struct {
 const operatorPrefix = "operator "
 
 // recognise finds the sheet that fits a header row best: all its required columns are there, none that shows another
-// sheet, and the most of the others. named restricts it to a portal, or to what its generic names say.
+// sheet, and the most of the others; of equals the first. named restricts it to one portal.
 func recognise(header []string, named string) (layout, bool) {
 	columns := make(map[string]int, len(header))
 	for i, name := range header {
@@ -124,7 +124,8 @@ func recognise(header []string, named string) (layout, bool) {
 		}
 		for i := range m.Sheets {
 			if l, ok := m.Sheets[i].fit(columns); ok && len(l.fields) > len(best.fields) {
-				l.portal, best = m.Portal, l
+				l.portal = m.Portal
+				best = l
 			}
 		}
 	}

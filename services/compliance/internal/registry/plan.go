@@ -33,9 +33,11 @@ const (
 // none; it must know all that wanted names, and what that refers to. Objects of wanted may refer to one another. When
 // there are problems nothing may be changed. Plan neither keeps nor changes what it is given.
 func Plan(known View, wanted []Object) (changes []Change, unchanged int, problems []Problem) {
-	p := planner{known: known, coming: make(map[Key]int, len(wanted)), wanted: wanted}
+	wanted = slices.Clone(wanted)
+	p := planner{known: known, coming: make(map[Key]bool, len(wanted))}
 	for i := range wanted {
-		p.coming[wanted[i].Key()] = i
+		wanted[i].Settle()
+		p.coming[wanted[i].Key()] = true
 	}
 	seen := make(map[Key]bool, len(wanted))
 	for i := range wanted {
@@ -70,8 +72,7 @@ func Plan(known View, wanted []Object) (changes []Change, unchanged int, problem
 
 type planner struct {
 	known    View
-	coming   map[Key]int
-	wanted   []Object
+	coming   map[Key]bool
 	problems []Problem
 }
 
@@ -80,8 +81,7 @@ func (p *planner) refuse(at int, field, reason, detail string) {
 }
 
 func (p *planner) there(k Key) bool {
-	_, coming := p.coming[k]
-	return coming || p.known(k) != nil
+	return p.coming[k] || p.known(k) != nil
 }
 
 // references: what an object names must be registered. A template may name headers that are not, as exports of
