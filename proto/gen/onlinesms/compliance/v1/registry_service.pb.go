@@ -2021,7 +2021,7 @@ func (x *RegistryImport) GetFinishTime() *timestamppb.Timestamp {
 // CreateImportRequest holds a file or its first part.
 type CreateImportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The file's bytes, CSV in UTF-8, or gzip of it. At most 3 MiB a call over HTTPS, 8 MiB over gRPC; 64 MiB in all.
+	// The file's bytes, CSV in UTF-8, or gzip of it. At most 2 MiB a call, 64 MiB in all.
 	Content []byte `protobuf:"bytes,1,opt,name=content,proto3" json:"content,omitempty"`
 	// More parts follow by AppendImport.
 	More bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
