@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -80,7 +81,7 @@ func (w *world) importBytes(c *compliance, content []byte, req *compliancev1.Cre
 	percent := int32(0)
 	for {
 		resp, err := watch.Recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return last
 		}
 		must(w.t, err)

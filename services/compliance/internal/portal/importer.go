@@ -208,7 +208,7 @@ func wantedOf(f *File, known map[registry.Key]*registry.Object) []registry.Objec
 func (w *work) compare(f File, known map[registry.Key]*registry.Object, version int64) error {
 	differences, blacklisted := registry.Compare(known, f.Kind, wantedOf(&f, known))
 	for _, d := range differences {
-		p := Problem{Reason: d.Reason, Detail: d.Detail, Object: d.Key.String()}
+		p := Problem{Reason: d.Reason, Detail: d.Detail, Object: d.String()}
 		if d.At >= 0 {
 			p.Line = f.Lines[d.At].Number
 		}

@@ -11,10 +11,6 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
 
-// Operators are the access providers whose DLT platforms keep statuses of their own; registrations replicate between
-// them, activations do not.
-var Operators = []string{"AIRTEL", "BSNL", "JIO", "MTNL", "QTL", "SMARTPING", "TATA", "VI"}
-
 // Bounds of what is registered.
 const (
 	maxName  = 200

@@ -44,7 +44,7 @@ func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
 	}
 	override := d.parcel.Env == envTest && t.UntypedMax > 0
 	f.Template.Status, f.Template.Category, f.Template.Goods = t.At(d.now, anyOperator), t.Category, t.Goods
-	f.Template.OfEntity, f.Template.OfHeader = t.Entity == m.EntityID, t.Linked(m.Header)
+	f.Template.OfEntity, f.Template.OfHeader = t.Entity == m.EntityID, t.LinkedAt(m.Header, d.now)
 	f.Template.Untyped = t.Parsed.HasUntyped() && !override
 	f.Template.Unlisted = t.Unlisted
 	v.Category = t.Category
