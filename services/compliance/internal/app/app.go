@@ -137,6 +137,8 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 	callers := map[string][]string{
 		compliancev1.ComplianceService_GetDecision_FullMethodName:         door,
 		compliancev1.ComplianceService_GetTemplateCategory_FullMethodName: door,
+		compliancev1.ComplianceService_CancelMessage_FullMethodName:       door,
+		compliancev1.ComplianceService_CancelScheduled_FullMethodName:     door,
 	}
 	for _, m := range compliancev1.RegistryService_ServiceDesc.Methods {
 		callers["/"+compliancev1.RegistryService_ServiceDesc.ServiceName+"/"+m.MethodName] = door
@@ -144,7 +146,7 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 	for _, m := range compliancev1.RegistryService_ServiceDesc.Streams {
 		callers["/"+compliancev1.RegistryService_ServiceDesc.ServiceName+"/"+m.StreamName] = door
 	}
-	server := api.NewServer(c.records, c.registry)
+	server := api.NewServer(c.records, c.registry, c.records, c.now)
 	registrar := api.NewRegistryServer(c.records, c.wakeImporter)
 	return rpc.NewServer(rpc.ServerConfig{Addr: cfg.GRPCAddr, TLS: tls, Log: c.log, Callers: callers},
 		func(r grpc.ServiceRegistrar) {

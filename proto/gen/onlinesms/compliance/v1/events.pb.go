@@ -752,6 +752,207 @@ func (x *HeldMessage) GetRound() uint32 {
 	return 0
 }
 
+// MessagesCancelled: the sender withdrew these messages while they waited here; they never reached dispatch.
+type MessagesCancelled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shared head.
+	Metadata *v1.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Cancelled parcels.
+	Parcels       []*CancelledParcel `protobuf:"bytes,2,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessagesCancelled) Reset() {
+	*x = MessagesCancelled{}
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessagesCancelled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessagesCancelled) ProtoMessage() {}
+
+func (x *MessagesCancelled) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessagesCancelled.ProtoReflect.Descriptor instead.
+func (*MessagesCancelled) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *MessagesCancelled) GetMetadata() *v1.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *MessagesCancelled) GetParcels() []*CancelledParcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
+// CancelledParcel is the withdrawn part of an accepted parcel.
+type CancelledParcel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// See event.v1.Parcel.
+	ParcelId []byte `protobuf:"bytes,1,opt,name=parcel_id,json=parcelId,proto3" json:"parcel_id,omitempty"`
+	// See event.v1.Parcel.
+	TenantId []byte `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// See event.v1.Parcel.
+	CorrelationId []byte `protobuf:"bytes,3,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
+	// See event.v1.Parcel.
+	CausationId []byte `protobuf:"bytes,4,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
+	// The messages.
+	Messages []*CancelledMessage `protobuf:"bytes,5,rep,name=messages,proto3" json:"messages,omitempty"`
+	// When they were withdrawn, Unix microseconds.
+	CancelTimeUs  int64 `protobuf:"varint,6,opt,name=cancel_time_us,json=cancelTimeUs,proto3" json:"cancel_time_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelledParcel) Reset() {
+	*x = CancelledParcel{}
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelledParcel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelledParcel) ProtoMessage() {}
+
+func (x *CancelledParcel) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelledParcel.ProtoReflect.Descriptor instead.
+func (*CancelledParcel) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CancelledParcel) GetParcelId() []byte {
+	if x != nil {
+		return x.ParcelId
+	}
+	return nil
+}
+
+func (x *CancelledParcel) GetTenantId() []byte {
+	if x != nil {
+		return x.TenantId
+	}
+	return nil
+}
+
+func (x *CancelledParcel) GetCorrelationId() []byte {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return nil
+}
+
+func (x *CancelledParcel) GetCausationId() []byte {
+	if x != nil {
+		return x.CausationId
+	}
+	return nil
+}
+
+func (x *CancelledParcel) GetMessages() []*CancelledMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *CancelledParcel) GetCancelTimeUs() int64 {
+	if x != nil {
+		return x.CancelTimeUs
+	}
+	return 0
+}
+
+// CancelledMessage is one withdrawn message.
+type CancelledMessage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// See AcceptedMessage.
+	MessageId []byte `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// The round it waited in; see ClearedMessage.
+	Round         uint32 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelledMessage) Reset() {
+	*x = CancelledMessage{}
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelledMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelledMessage) ProtoMessage() {}
+
+func (x *CancelledMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelledMessage.ProtoReflect.Descriptor instead.
+func (*CancelledMessage) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CancelledMessage) GetMessageId() []byte {
+	if x != nil {
+		return x.MessageId
+	}
+	return nil
+}
+
+func (x *CancelledMessage) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
 // RegistryChanged: a tenant's registry has a new version; every replica reloads what changed. Lane CONTROL.
 type RegistryChanged struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -765,7 +966,7 @@ type RegistryChanged struct {
 
 func (x *RegistryChanged) Reset() {
 	*x = RegistryChanged{}
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[9]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +978,7 @@ func (x *RegistryChanged) String() string {
 func (*RegistryChanged) ProtoMessage() {}
 
 func (x *RegistryChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[9]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +991,7 @@ func (x *RegistryChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryChanged.ProtoReflect.Descriptor instead.
 func (*RegistryChanged) Descriptor() ([]byte, []int) {
-	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{9}
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RegistryChanged) GetMetadata() *v1.Metadata {
@@ -836,7 +1037,7 @@ type RegistryChangeParcel struct {
 
 func (x *RegistryChangeParcel) Reset() {
 	*x = RegistryChangeParcel{}
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[10]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +1049,7 @@ func (x *RegistryChangeParcel) String() string {
 func (*RegistryChangeParcel) ProtoMessage() {}
 
 func (x *RegistryChangeParcel) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[10]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +1062,7 @@ func (x *RegistryChangeParcel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryChangeParcel.ProtoReflect.Descriptor instead.
 func (*RegistryChangeParcel) Descriptor() ([]byte, []int) {
-	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{10}
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RegistryChangeParcel) GetParcelId() []byte {
@@ -949,7 +1150,7 @@ type RegistryChange struct {
 
 func (x *RegistryChange) Reset() {
 	*x = RegistryChange{}
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[11]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -961,7 +1162,7 @@ func (x *RegistryChange) String() string {
 func (*RegistryChange) ProtoMessage() {}
 
 func (x *RegistryChange) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[11]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -974,7 +1175,7 @@ func (x *RegistryChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryChange.ProtoReflect.Descriptor instead.
 func (*RegistryChange) Descriptor() ([]byte, []int) {
-	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{11}
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RegistryChange) GetObject() string {
@@ -1011,7 +1212,7 @@ type SendingStopsChanged struct {
 
 func (x *SendingStopsChanged) Reset() {
 	*x = SendingStopsChanged{}
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[12]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1224,7 @@ func (x *SendingStopsChanged) String() string {
 func (*SendingStopsChanged) ProtoMessage() {}
 
 func (x *SendingStopsChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[12]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1237,7 @@ func (x *SendingStopsChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendingStopsChanged.ProtoReflect.Descriptor instead.
 func (*SendingStopsChanged) Descriptor() ([]byte, []int) {
-	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{12}
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SendingStopsChanged) GetMetadata() *v1.Metadata {
@@ -1082,7 +1283,7 @@ type SendingStopParcel struct {
 
 func (x *SendingStopParcel) Reset() {
 	*x = SendingStopParcel{}
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[13]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1094,7 +1295,7 @@ func (x *SendingStopParcel) String() string {
 func (*SendingStopParcel) ProtoMessage() {}
 
 func (x *SendingStopParcel) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[13]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1107,7 +1308,7 @@ func (x *SendingStopParcel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendingStopParcel.ProtoReflect.Descriptor instead.
 func (*SendingStopParcel) Descriptor() ([]byte, []int) {
-	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{13}
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SendingStopParcel) GetParcelId() []byte {
@@ -1194,7 +1395,7 @@ type RegistryRemindersRaised struct {
 
 func (x *RegistryRemindersRaised) Reset() {
 	*x = RegistryRemindersRaised{}
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[14]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1407,7 @@ func (x *RegistryRemindersRaised) String() string {
 func (*RegistryRemindersRaised) ProtoMessage() {}
 
 func (x *RegistryRemindersRaised) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[14]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1420,7 @@ func (x *RegistryRemindersRaised) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryRemindersRaised.ProtoReflect.Descriptor instead.
 func (*RegistryRemindersRaised) Descriptor() ([]byte, []int) {
-	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{14}
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RegistryRemindersRaised) GetMetadata() *v1.Metadata {
@@ -1255,7 +1456,7 @@ type RegistryReminderParcel struct {
 
 func (x *RegistryReminderParcel) Reset() {
 	*x = RegistryReminderParcel{}
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[15]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1468,7 @@ func (x *RegistryReminderParcel) String() string {
 func (*RegistryReminderParcel) ProtoMessage() {}
 
 func (x *RegistryReminderParcel) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[15]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1481,7 @@ func (x *RegistryReminderParcel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryReminderParcel.ProtoReflect.Descriptor instead.
 func (*RegistryReminderParcel) Descriptor() ([]byte, []int) {
-	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{15}
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RegistryReminderParcel) GetParcelId() []byte {
@@ -1335,7 +1536,7 @@ type RegistryReminder struct {
 
 func (x *RegistryReminder) Reset() {
 	*x = RegistryReminder{}
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[16]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1548,7 @@ func (x *RegistryReminder) String() string {
 func (*RegistryReminder) ProtoMessage() {}
 
 func (x *RegistryReminder) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[16]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1561,7 @@ func (x *RegistryReminder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryReminder.ProtoReflect.Descriptor instead.
 func (*RegistryReminder) Descriptor() ([]byte, []int) {
-	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{16}
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RegistryReminder) GetReason() string {
@@ -1455,7 +1656,21 @@ const file_onlinesms_compliance_v1_events_proto_rawDesc = "" +
 	"message_id\x18\x01 \x01(\fR\tmessageId\x12\x1e\n" +
 	"\vdue_time_us\x18\x02 \x01(\x03R\tdueTimeUs\x121\n" +
 	"\x06reason\x18\x03 \x01(\v2\x19.onlinesms.type.v1.ReasonR\x06reason\x12\x14\n" +
-	"\x05round\x18\x04 \x01(\rR\x05round\"\x94\x01\n" +
+	"\x05round\x18\x04 \x01(\rR\x05round\"\x91\x01\n" +
+	"\x11MessagesCancelled\x128\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12B\n" +
+	"\aparcels\x18\x02 \x03(\v2(.onlinesms.compliance.v1.CancelledParcelR\aparcels\"\x82\x02\n" +
+	"\x0fCancelledParcel\x12\x1b\n" +
+	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
+	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +
+	"\x0ecorrelation_id\x18\x03 \x01(\fR\rcorrelationId\x12!\n" +
+	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12E\n" +
+	"\bmessages\x18\x05 \x03(\v2).onlinesms.compliance.v1.CancelledMessageR\bmessages\x12$\n" +
+	"\x0ecancel_time_us\x18\x06 \x01(\x03R\fcancelTimeUs\"G\n" +
+	"\x10CancelledMessage\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\fR\tmessageId\x12\x14\n" +
+	"\x05round\x18\x02 \x01(\rR\x05round\"\x94\x01\n" +
 	"\x0fRegistryChanged\x128\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12G\n" +
 	"\aparcels\x18\x02 \x03(\v2-.onlinesms.compliance.v1.RegistryChangeParcelR\aparcels\"\xd7\x02\n" +
@@ -1517,7 +1732,7 @@ func file_onlinesms_compliance_v1_events_proto_rawDescGZIP() []byte {
 	return file_onlinesms_compliance_v1_events_proto_rawDescData
 }
 
-var file_onlinesms_compliance_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_onlinesms_compliance_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_onlinesms_compliance_v1_events_proto_goTypes = []any{
 	(*MessagesCleared)(nil),         // 0: onlinesms.compliance.v1.MessagesCleared
 	(*ClearedParcel)(nil),           // 1: onlinesms.compliance.v1.ClearedParcel
@@ -1528,44 +1743,50 @@ var file_onlinesms_compliance_v1_events_proto_goTypes = []any{
 	(*MessagesHeld)(nil),            // 6: onlinesms.compliance.v1.MessagesHeld
 	(*HeldParcel)(nil),              // 7: onlinesms.compliance.v1.HeldParcel
 	(*HeldMessage)(nil),             // 8: onlinesms.compliance.v1.HeldMessage
-	(*RegistryChanged)(nil),         // 9: onlinesms.compliance.v1.RegistryChanged
-	(*RegistryChangeParcel)(nil),    // 10: onlinesms.compliance.v1.RegistryChangeParcel
-	(*RegistryChange)(nil),          // 11: onlinesms.compliance.v1.RegistryChange
-	(*SendingStopsChanged)(nil),     // 12: onlinesms.compliance.v1.SendingStopsChanged
-	(*SendingStopParcel)(nil),       // 13: onlinesms.compliance.v1.SendingStopParcel
-	(*RegistryRemindersRaised)(nil), // 14: onlinesms.compliance.v1.RegistryRemindersRaised
-	(*RegistryReminderParcel)(nil),  // 15: onlinesms.compliance.v1.RegistryReminderParcel
-	(*RegistryReminder)(nil),        // 16: onlinesms.compliance.v1.RegistryReminder
-	(*v1.Metadata)(nil),             // 17: onlinesms.event.v1.Metadata
-	(v11.Category)(0),               // 18: onlinesms.type.v1.Category
-	(*v11.Reason)(nil),              // 19: onlinesms.type.v1.Reason
+	(*MessagesCancelled)(nil),       // 9: onlinesms.compliance.v1.MessagesCancelled
+	(*CancelledParcel)(nil),         // 10: onlinesms.compliance.v1.CancelledParcel
+	(*CancelledMessage)(nil),        // 11: onlinesms.compliance.v1.CancelledMessage
+	(*RegistryChanged)(nil),         // 12: onlinesms.compliance.v1.RegistryChanged
+	(*RegistryChangeParcel)(nil),    // 13: onlinesms.compliance.v1.RegistryChangeParcel
+	(*RegistryChange)(nil),          // 14: onlinesms.compliance.v1.RegistryChange
+	(*SendingStopsChanged)(nil),     // 15: onlinesms.compliance.v1.SendingStopsChanged
+	(*SendingStopParcel)(nil),       // 16: onlinesms.compliance.v1.SendingStopParcel
+	(*RegistryRemindersRaised)(nil), // 17: onlinesms.compliance.v1.RegistryRemindersRaised
+	(*RegistryReminderParcel)(nil),  // 18: onlinesms.compliance.v1.RegistryReminderParcel
+	(*RegistryReminder)(nil),        // 19: onlinesms.compliance.v1.RegistryReminder
+	(*v1.Metadata)(nil),             // 20: onlinesms.event.v1.Metadata
+	(v11.Category)(0),               // 21: onlinesms.type.v1.Category
+	(*v11.Reason)(nil),              // 22: onlinesms.type.v1.Reason
 }
 var file_onlinesms_compliance_v1_events_proto_depIdxs = []int32{
-	17, // 0: onlinesms.compliance.v1.MessagesCleared.metadata:type_name -> onlinesms.event.v1.Metadata
+	20, // 0: onlinesms.compliance.v1.MessagesCleared.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 1: onlinesms.compliance.v1.MessagesCleared.parcels:type_name -> onlinesms.compliance.v1.ClearedParcel
 	2,  // 2: onlinesms.compliance.v1.ClearedParcel.messages:type_name -> onlinesms.compliance.v1.ClearedMessage
-	18, // 3: onlinesms.compliance.v1.ClearedMessage.category:type_name -> onlinesms.type.v1.Category
-	17, // 4: onlinesms.compliance.v1.MessagesRefused.metadata:type_name -> onlinesms.event.v1.Metadata
+	21, // 3: onlinesms.compliance.v1.ClearedMessage.category:type_name -> onlinesms.type.v1.Category
+	20, // 4: onlinesms.compliance.v1.MessagesRefused.metadata:type_name -> onlinesms.event.v1.Metadata
 	4,  // 5: onlinesms.compliance.v1.MessagesRefused.parcels:type_name -> onlinesms.compliance.v1.RefusedParcel
 	5,  // 6: onlinesms.compliance.v1.RefusedParcel.messages:type_name -> onlinesms.compliance.v1.RefusedMessage
-	19, // 7: onlinesms.compliance.v1.RefusedMessage.reasons:type_name -> onlinesms.type.v1.Reason
-	17, // 8: onlinesms.compliance.v1.MessagesHeld.metadata:type_name -> onlinesms.event.v1.Metadata
+	22, // 7: onlinesms.compliance.v1.RefusedMessage.reasons:type_name -> onlinesms.type.v1.Reason
+	20, // 8: onlinesms.compliance.v1.MessagesHeld.metadata:type_name -> onlinesms.event.v1.Metadata
 	7,  // 9: onlinesms.compliance.v1.MessagesHeld.parcels:type_name -> onlinesms.compliance.v1.HeldParcel
 	8,  // 10: onlinesms.compliance.v1.HeldParcel.messages:type_name -> onlinesms.compliance.v1.HeldMessage
-	19, // 11: onlinesms.compliance.v1.HeldMessage.reason:type_name -> onlinesms.type.v1.Reason
-	17, // 12: onlinesms.compliance.v1.RegistryChanged.metadata:type_name -> onlinesms.event.v1.Metadata
-	10, // 13: onlinesms.compliance.v1.RegistryChanged.parcels:type_name -> onlinesms.compliance.v1.RegistryChangeParcel
-	11, // 14: onlinesms.compliance.v1.RegistryChangeParcel.changes:type_name -> onlinesms.compliance.v1.RegistryChange
-	17, // 15: onlinesms.compliance.v1.SendingStopsChanged.metadata:type_name -> onlinesms.event.v1.Metadata
-	13, // 16: onlinesms.compliance.v1.SendingStopsChanged.parcels:type_name -> onlinesms.compliance.v1.SendingStopParcel
-	17, // 17: onlinesms.compliance.v1.RegistryRemindersRaised.metadata:type_name -> onlinesms.event.v1.Metadata
-	15, // 18: onlinesms.compliance.v1.RegistryRemindersRaised.parcels:type_name -> onlinesms.compliance.v1.RegistryReminderParcel
-	16, // 19: onlinesms.compliance.v1.RegistryReminderParcel.reminders:type_name -> onlinesms.compliance.v1.RegistryReminder
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	22, // 11: onlinesms.compliance.v1.HeldMessage.reason:type_name -> onlinesms.type.v1.Reason
+	20, // 12: onlinesms.compliance.v1.MessagesCancelled.metadata:type_name -> onlinesms.event.v1.Metadata
+	10, // 13: onlinesms.compliance.v1.MessagesCancelled.parcels:type_name -> onlinesms.compliance.v1.CancelledParcel
+	11, // 14: onlinesms.compliance.v1.CancelledParcel.messages:type_name -> onlinesms.compliance.v1.CancelledMessage
+	20, // 15: onlinesms.compliance.v1.RegistryChanged.metadata:type_name -> onlinesms.event.v1.Metadata
+	13, // 16: onlinesms.compliance.v1.RegistryChanged.parcels:type_name -> onlinesms.compliance.v1.RegistryChangeParcel
+	14, // 17: onlinesms.compliance.v1.RegistryChangeParcel.changes:type_name -> onlinesms.compliance.v1.RegistryChange
+	20, // 18: onlinesms.compliance.v1.SendingStopsChanged.metadata:type_name -> onlinesms.event.v1.Metadata
+	16, // 19: onlinesms.compliance.v1.SendingStopsChanged.parcels:type_name -> onlinesms.compliance.v1.SendingStopParcel
+	20, // 20: onlinesms.compliance.v1.RegistryRemindersRaised.metadata:type_name -> onlinesms.event.v1.Metadata
+	18, // 21: onlinesms.compliance.v1.RegistryRemindersRaised.parcels:type_name -> onlinesms.compliance.v1.RegistryReminderParcel
+	19, // 22: onlinesms.compliance.v1.RegistryReminderParcel.reminders:type_name -> onlinesms.compliance.v1.RegistryReminder
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_compliance_v1_events_proto_init() }
@@ -1579,7 +1800,7 @@ func file_onlinesms_compliance_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_compliance_v1_events_proto_rawDesc), len(file_onlinesms_compliance_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
