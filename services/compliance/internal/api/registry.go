@@ -168,6 +168,12 @@ func (s *RegistryServer) UpdateObject(ctx context.Context, req *compliancev1.Upd
 		if o.Version != 0 && o.Version != before.Version {
 			return nil, errs.E(errs.Exists, "VERSION_CONFLICT", "The object was changed meanwhile; read it again.", nil)
 		}
+		if req.GetObject().GetStatus() == "" { // nothing suspended comes back by being renamed
+			o.Status = before.Status
+		}
+		if len(req.GetObject().GetOperatorStatus()) == 0 {
+			o.Operators = before.Operators
+		}
 		return planned(known, o)
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -229,6 +230,9 @@ func BenchmarkImport100k(b *testing.B) {
 		until(b, "they are loaded", func() bool { return c.registry.Snapshot(w.demo.Tenant).Template(manyID(99_999)) != nil })
 		b.ReportMetric(done.Seconds(), "s/import")
 		b.ReportMetric(time.Since(start).Seconds(), "s/in-memory")
+		var memory runtime.MemStats
+		runtime.ReadMemStats(&memory)
+		b.ReportMetric(float64(memory.Sys>>20), "MiB-of-process")
 		if _, err := w.database.DB.Worker.Exec(b.Context(), `DELETE FROM registry_objects WHERE object_id LIKE '11071700001%'`); err != nil {
 			b.Fatal(err)
 		}

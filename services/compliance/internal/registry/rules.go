@@ -69,7 +69,10 @@ func (t *Template) At(now time.Time, operator string) policy.Status {
 
 func (t *Template) at(d *dates, now time.Time, operator string) policy.Status {
 	status := t.Standing.At(now, operator)
-	if from, ok := d.typed[operator]; ok && status == policy.Active && t.Parsed.HasUntyped() && !now.Before(from) {
+	if operator == "" || status != policy.Active || !t.Parsed.HasUntyped() {
+		return status
+	}
+	if from, ok := d.typed[operator]; ok && !now.Before(from) {
 		return policy.Inactive
 	}
 	return status
