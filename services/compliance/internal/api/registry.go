@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -234,8 +233,8 @@ func (s *RegistryServer) setStatus(ctx context.Context, kind, id, operator, stat
 	if wrong := registry.CheckReason(author.Reason); wrong != nil {
 		return nil, violated(wrong...)
 	}
-	if operator != "" && !slices.Contains(registry.Operators, operator) {
-		return nil, invalid("operator", "the operators are "+strings.Join(registry.Operators, ", "))
+	if operator != "" && !registry.IsOperator(operator) {
+		return nil, invalid("operator", "the operators are "+strings.Join(registry.Operators(), ", "))
 	}
 	return s.update(ctx, key, author, []registry.Key{key}, func(_ registry.View, before registry.Object) ([]registry.Change, error) {
 		after := before.WithStatus(operator, status)

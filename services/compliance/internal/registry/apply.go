@@ -19,11 +19,14 @@ func (s *Snapshot) Apply(rows Rows) (*Snapshot, error) {
 	next.version = rows.Version
 	b := builder{s: &next, entities: edit[Entity]{shards: &next.entities}, headers: edit[Header]{shards: &next.headers},
 		templates: edit[Template]{shards: &next.templates}, owned: map[string]bool{}, relisted: map[string]bool{}}
-	sorted := slices.Clone(rows.Objects)
-	slices.SortStableFunc(sorted, func(a, b Object) int { return a.Kind.Rank() - b.Kind.Rank() })
-	for i := range sorted {
-		sorted[i].Settle()
-		b.object(&sorted[i])
+	for rank := -1; rank < len(Kinds); rank++ { // what refers to an object comes after it; -1 is of no kind
+		for i := range rows.Objects {
+			if rows.Objects[i].Kind.Rank() == rank {
+				o := rows.Objects[i]
+				o.Settle()
+				b.object(&o)
+			}
+		}
 	}
 	b.rechain()
 	b.relist()

@@ -3,7 +3,6 @@ package registry
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
@@ -87,8 +86,8 @@ func (c *checker) standing() {
 	_, err := policy.ParseStatus(c.o.Status)
 	c.err("status", err)
 	for operator, status := range c.o.Operators {
-		if !slices.Contains(Operators, operator) {
-			c.add("operator_status", reasonUnknown, "the operators are "+strings.Join(Operators, ", "))
+		if !IsOperator(operator) {
+			c.add("operator_status", reasonUnknown, "the operators are "+strings.Join(operators, ", "))
 		}
 		_, err := policy.ParseStatus(status)
 		c.err("operator_status", err)

@@ -21,15 +21,21 @@ type dates struct {
 	typed     map[string]time.Time // by operator: untyped variables are refused from then on
 }
 
-// inForce are the rules as shipped; Operators the access providers whose DLT platforms keep statuses of their own:
-// registrations replicate between them, activations do not.
-var inForce, Operators = func() (dates, []string) {
+// inForce are the rules as shipped.
+var inForce, operators = func() (dates, []string) {
 	d, operators, err := parseRules(rulesFile)
 	if err != nil {
 		panic(err) // embedded: a test parses it
 	}
 	return d, operators
 }()
+
+// Operators are the access providers whose DLT platforms keep statuses of their own, sorted: registrations replicate
+// between them, activations do not.
+func Operators() []string { return slices.Clone(operators) }
+
+// IsOperator tells whether name is one of Operators.
+func IsOperator(name string) bool { return slices.Contains(operators, name) }
 
 // parseRules reads rules.yaml; the operators are those whose DLT platforms keep statuses of their own, sorted.
 func parseRules(raw []byte) (d dates, operators []string, err error) {

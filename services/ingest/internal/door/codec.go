@@ -86,7 +86,7 @@ func (c *codec) unmarshal(body []byte, v any) error {
 	if m, ok := v.(proto.Message); ok {
 		return c.UnmarshalOptions.Unmarshal(body, m)
 	}
-	return c.JSONPb.Unmarshal(body, v)
+	return c.Unmarshal(body, v)
 }
 
 // misread is a field that could not be read. The gateway's generated code keeps only the text of a decoder's error, so
