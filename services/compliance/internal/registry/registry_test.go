@@ -179,6 +179,10 @@ func TestRegistryFollowsItsSource(t *testing.T) {
 	if _, err := r.Refresh(ctx, tenant, 2); err != nil || r.Snapshot(tenant).Version() != 3 {
 		t.Errorf("version %d, %v", r.Snapshot(tenant).Version(), err)
 	}
+	src.rows[tenant] = registry.Rows{Version: 1} // the database was put back
+	if load(); r.Snapshot(tenant).Version() != 1 || r.Snapshot(tenant).Entity("1701158019811140068") != nil {
+		t.Errorf("version %d is held", r.Snapshot(tenant).Version())
+	}
 	src.err = errors.New("away")
 	if _, err := r.Load(ctx); !errors.Is(err, src.err) {
 		t.Error(err)
