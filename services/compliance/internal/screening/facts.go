@@ -3,14 +3,31 @@ package screening
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 )
 
-// anyOperator: dispatch chooses the route, so statuses with single operators are not facts of the decision yet.
-const anyOperator = ""
+// standing is what has a status at a time with an operator.
+type standing interface {
+	At(now time.Time, operator string) policy.Status
+}
+
+// status is an object's status for a live message with the operators that may take it: active where one of them has it
+// active, else as with the first. Trials reach no operator, so that the portal-wide status counts.
+func (d *decider) status(s standing) policy.Status {
+	if d.parcel.Env != envLive || len(d.operators) == 0 {
+		return s.At(d.now, "")
+	}
+	for _, operator := range d.operators {
+		if s.At(d.now, operator) == policy.Active {
+			return policy.Active
+		}
+	}
+	return s.At(d.now, d.operators[0])
+}
 
 // used notes that a header and a template went out live: unused ones are suspended by their operators.
 func (d *decider) used(m *Message) {
@@ -33,17 +50,17 @@ func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
 	}
 	entity := d.snapshot.Entity(m.EntityID)
 	if entity != nil {
-		f.Entity.Status, f.Chain, v.ChainHash = entity.At(d.now, anyOperator), entity.Chain, entity.ChainHash
+		f.Entity.Status, f.Chain, v.ChainHash = d.status(entity), entity.Chain, entity.ChainHash
 	}
 	if h := d.snapshot.Header(m.Header); h != nil {
-		f.Header.Status, f.Header.Kind, f.Header.OfEntity = h.At(d.now, anyOperator), h.Kind, h.Entity == m.EntityID
+		f.Header.Status, f.Header.Kind, f.Header.OfEntity = d.status(h), h.Kind, h.Entity == m.EntityID
 	}
 	t := d.snapshot.Template(m.TemplateID)
 	if t == nil {
 		return false
 	}
 	override := d.parcel.Env == envTest && t.UntypedMax > 0
-	f.Template.Status, f.Template.Category, f.Template.Goods = t.At(d.now, anyOperator), t.Category, t.Goods
+	f.Template.Status, f.Template.Category, f.Template.Goods = d.status(t), t.Category, t.Goods
 	f.Template.OfEntity, f.Template.OfHeader = t.Entity == m.EntityID, t.LinkedAt(m.Header, d.now)
 	f.Template.Untyped = t.Parsed.HasUntyped() && !override
 	f.Template.Unlisted = t.Unlisted

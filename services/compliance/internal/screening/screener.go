@@ -26,6 +26,9 @@ type Config struct {
 	Contents Contents
 	Store    Store
 	Now      func() time.Time
+	// Operators are those of the live routes: a header or template counts as active for live messages where one of them has
+	// it active. Empty: statuses with single operators do not count.
+	Operators []string
 }
 
 // Screener decides parcels and has the outcome recorded. It may be used from many goroutines.
@@ -64,7 +67,7 @@ func distinct(parcels []Parcel) []Parcel {
 func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, error) {
 	now := s.cfg.Now()
 	pack := s.cfg.Packs.At(now)
-	d := decider{contents: s.cfg.Contents, pack: pack, now: now}
+	d := decider{contents: s.cfg.Contents, pack: pack, now: now, operators: s.cfg.Operators}
 	screened := make([]Screened, len(parcels))
 	for i, p := range parcels {
 		p.Messages = slices.Clone(p.Messages) // their content may be replaced
@@ -82,14 +85,15 @@ func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, er
 
 // decider is the scratch of one Decide.
 type decider struct {
-	contents Contents
-	pack     *policy.Pack
-	now      time.Time
-	snapshot *registry.Snapshot
-	parcel   *Parcel
-	matcher  template.Matcher
-	content  Content
-	facts    policy.Facts
+	contents  Contents
+	pack      *policy.Pack
+	now       time.Time
+	operators []string
+	snapshot  *registry.Snapshot
+	parcel    *Parcel
+	matcher   template.Matcher
+	content   Content
+	facts     policy.Facts
 }
 
 // decide fills in v for one message and replaces its content where it must go out in another form.
