@@ -4,7 +4,9 @@ package app
 import (
 	"errors"
 	"slices"
+	"strings"
 
+	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/internal/secret"
@@ -22,6 +24,9 @@ type Config struct {
 	Keyring secret.Ref `env:"KEYRING"`
 	// IngestAddr is ingest's inner gRPC server, host:port, which hands out content keys.
 	IngestAddr string `env:"INGEST_ADDR"`
+	// LiveOperators are the operators behind the live routes, for example VI,JIO: what is not active with any of them is
+	// refused. Empty: only portal-wide statuses count.
+	LiveOperators []string `env:"LIVE_OPERATORS"`
 	// GRPCAddr is where the inner gRPC server listens, host:port.
 	GRPCAddr string `env:"GRPC_ADDR" envDefault:"127.0.0.1:0"`
 	// AdminAddr is where /healthz, /readyz and /metrics are served, host:port; for the machine or the pod only.
@@ -45,6 +50,11 @@ func (c Config) Validate() error {
 	var wrong []error
 	for _, name := range missing {
 		wrong = append(wrong, errors.New(name+" must be set"))
+	}
+	for _, operator := range c.LiveOperators {
+		if !registry.IsOperator(operator) {
+			wrong = append(wrong, errors.New("LIVE_OPERATORS: the operators are "+strings.Join(registry.Operators(), ", ")))
+		}
 	}
 	return errors.Join(wrong...)
 }
