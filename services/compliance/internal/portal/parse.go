@@ -58,8 +58,11 @@ func (p *parser) parse() {
 func (p *parser) template() {
 	o := &p.object
 	o.Body, _ = p.text("body")
+	if p.kind == registry.Templates {
+		o.Portal = p.profile
+	}
 	if tags := p.list("tags"); len(tags) > 0 {
-		o.Body = p.tagged(o.Body, tags)
+		o.Body, o.Portal = p.tagged(o.Body, tags), "" // the tags now stand in the text as any portal may write them
 	}
 	o.Revision = p.number("revision", 1, 1_000_000)
 	if text, ok := p.text("goods"); ok && text != "" {

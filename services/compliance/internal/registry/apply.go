@@ -1,11 +1,13 @@
 package registry
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
@@ -18,7 +20,8 @@ func (s *Snapshot) Apply(rows Rows) (*Snapshot, error) {
 	next := *s
 	next.version = rows.Version
 	b := builder{s: &next, entities: edit[Entity]{shards: &next.entities}, headers: edit[Header]{shards: &next.headers},
-		templates: edit[Template]{shards: &next.templates}, owned: map[string]bool{}, relisted: map[string]bool{}}
+		templates: edit[Template]{shards: &next.templates}, owned: map[string]bool{}, relisted: map[string]bool{},
+		found: map[string]found{}, links: map[string][]string{}}
 	for rank := -1; rank < len(Kinds); rank++ { // what refers to an object comes after it; -1 is of no kind
 		for i := range rows.Objects {
 			if rows.Objects[i].Kind.Rank() == rank {
@@ -30,6 +33,8 @@ func (s *Snapshot) Apply(rows Rows) (*Snapshot, error) {
 	}
 	b.rechain()
 	b.relist()
+	template.Pack(b.parsed)
+	next.finder = s.finder.next(b.found)
 	return b.s, errors.Join(b.wrong...)
 }
 
@@ -41,6 +46,9 @@ type builder struct {
 	owned     map[string]bool // entities that are this version's own copies
 	relisted  map[string]bool // entities whose calls to action have changed
 	chained   bool            // telemarketers have changed
+	parsed    []*template.Template
+	found     map[string]found    // by template: what changes for the index of bodies
+	links     map[string][]string // lists of headers, of which templates share few
 	wrong     []error
 }
 
@@ -231,7 +239,7 @@ func (b *builder) header(o *Object, standing Standing, err error) {
 
 func (b *builder) template(o *Object, standing Standing, err error) {
 	old := b.templates.get(o.ID)
-	t, malformed := newTemplate(o)
+	t, malformed := b.newTemplate(old, o)
 	if b.refuse(o, err, malformed, wantID(o.ID), b.owner(o)) {
 		b.index(old, nil)
 		b.templates.remove(o.ID)
@@ -241,13 +249,18 @@ func (b *builder) template(o *Object, standing Standing, err error) {
 	if old != nil {
 		t.Use = old.Use
 	}
+	if owner := b.entities.get(o.Entity); owner != nil {
+		t.Entity = owner.ID // one string for all
+	}
 	b.index(old, t)
 	b.templates.put(o.ID, t)
 }
 
 // index keeps what is looked up by other things than a template's id, when old gives way to t (either may be nil): here
-// belongs every such index of an entity or header. Today: which templates have a call to action in their own text.
+// belongs every such index of an entity or header. Today: which templates have a call to action in their own text, and
+// what the index of bodies must take in.
 func (b *builder) index(old, t *Template) {
+	b.find(old, t)
 	had, has := b.hasCTA(old), false
 	if t != nil {
 		_, free := t.Parsed.Unlisted(nil)
@@ -276,17 +289,22 @@ func (b *builder) hasCTA(t *Template) bool {
 	return there
 }
 
-func newTemplate(o *Object) (*Template, error) {
+// newTemplate makes the template an object says. Its body is that of old where it is the same, so that a change of status
+// parses nothing and changes no index.
+func (b *builder) newTemplate(old *Template, o *Object) (*Template, error) {
 	category, err := policy.ParseCategory(o.Category)
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := parseTemplate(o)
-	if err != nil {
+	t := &Template{ID: o.ID, Entity: o.Entity, Headers: b.linksOf(o.Headers), Category: category, Goods: -1, Portal: o.Portal,
+		Named: len(o.Variables) > 0, Use: newUse(o)}
+	if old != nil && old.reads(o) {
+		t.Parsed = old.Parsed
+	} else if t.Parsed, err = parseTemplate(o); err != nil {
 		return nil, err
+	} else {
+		b.parsed = append(b.parsed, t.Parsed)
 	}
-	t := &Template{ID: o.ID, Entity: o.Entity, Headers: slices.Clone(o.Headers), Category: category, Goods: -1,
-		Parsed: parsed, Use: newUse(o)}
 	if o.Goods != nil {
 		t.Goods = *o.Goods
 	}
@@ -302,12 +320,56 @@ func newTemplate(o *Object) (*Template, error) {
 	return t, nil
 }
 
-func parseTemplate(o *Object) (*template.Template, error) {
-	names := o.Variables
-	if len(names) == 0 {
-		names = nil
+// reads tells whether an object has the body, the syntax and the names that t was made of.
+func (t *Template) reads(o *Object) bool {
+	if t.Portal != o.Portal {
+		return false
 	}
-	return template.Parse(o.Body, names)
+	body, _ := template.Normalise(o.Body)
+	return t.Parsed.Body() == body && (len(o.Variables) == 0 && !t.Named || t.Named && slices.Equal(t.Parsed.Names(), o.Variables))
+}
+
+// linksOf is a copy of a list of headers, one for all templates that are linked alike.
+func (b *builder) linksOf(headers []string) []string {
+	if len(headers) == 0 {
+		return nil
+	}
+	key := strings.Join(headers, ",")
+	list, there := b.links[key]
+	if !there {
+		for _, text := range headers {
+			if h := b.headers.get(text); h != nil {
+				text = h.Text
+			}
+			list = append(list, strings.Clone(text))
+		}
+		b.links[key] = list
+	}
+	return list
+}
+
+// parseTemplate reads a template's body as its portal writes it.
+func parseTemplate(o *Object) (*template.Template, error) {
+	profile := template.ProfileNamed(cmp.Or(o.Portal, template.Default().Name()))
+	if profile == nil {
+		return nil, fmt.Errorf("portal %q is none of %v", o.Portal, Portals())
+	}
+	var variables []template.Variable
+	for _, name := range o.Variables {
+		if name == "" {
+			return nil, errors.New("a variable's name is empty")
+		}
+		variables = append(variables, template.Variable{Name: name})
+	}
+	return profile.Parse(o.Body, variables)
+}
+
+// Portals are the portals whose syntax of templates is known.
+func Portals() (names []string) {
+	for _, p := range template.Profiles() {
+		names = append(names, p.Name())
+	}
+	return names
 }
 
 // sameBody tells whether two bodies are the same text to a message.

@@ -47,6 +47,9 @@ func Plan(known View, wanted []Object) (changes []Change, unchanged int, problem
 		if before != nil && o.Kind == Templates && o.Revision < before.Revision && sameBody(before.Body, o.Body) {
 			o.Revision = before.Revision // who knows of no revisions means the one in force
 		}
+		if before != nil && o.Portal == "" && sameBody(before.Body, o.Body) {
+			o.Portal = before.Portal // nor of the portals' syntax
+		}
 		count := len(p.problems)
 		if seen[o.Key()] {
 			p.refuse(i, "object_id", reasonTwice, "the object is there twice")

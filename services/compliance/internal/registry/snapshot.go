@@ -64,7 +64,9 @@ type Template struct {
 	Headers  []string
 	Category policy.Category
 	Standing
-	Goods      int // -1 when not registered
+	Goods      int    // -1 when not registered
+	Portal     string // whose syntax the body has; empty: what any portal writes
+	Named      bool   // its variables have names of their own
 	Parsed     *template.Template
 	UntypedMax int  // above 0: the override untyped_allowed with its limit
 	Unlisted   bool // its own text has a call to action that is not whitelisted
@@ -82,6 +84,7 @@ type Snapshot struct {
 	entities      shards[Entity]
 	headers       shards[Header]
 	templates     shards[Template]
+	finder        *finder
 
 	stopsVersion int64
 	stops        map[stopKey]Stop
@@ -103,4 +106,4 @@ func (s *Snapshot) Template(id string) *Template { return s.templates.get(id) }
 // else is there, so that a bad row cannot stop a tenant's traffic.
 func NewSnapshot(rows Rows) (*Snapshot, error) { return empty.Apply(rows) }
 
-var empty = &Snapshot{}
+var empty = &Snapshot{finder: &finder{}}
