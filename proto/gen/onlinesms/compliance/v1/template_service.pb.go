@@ -726,7 +726,7 @@ type MatchRequest struct {
 	Template *TemplateBody `protobuf:"bytes,2,opt,name=template,proto3" json:"template,omitempty"`
 	// With a body: the entity whose calls to action are whitelisted.
 	EntityId string `protobuf:"bytes,3,opt,name=entity_id,json=entityId,proto3" json:"entity_id,omitempty"`
-	// The text, at most 2,000 UTF-16 units.
+	// The text, at most 2,048 UTF-16 units.
 	Text string `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
 	// Or values, which are put into the template.
 	Values        []*TemplateValue `protobuf:"bytes,5,rep,name=values,proto3" json:"values,omitempty"`
@@ -812,7 +812,7 @@ type MatchResponse struct {
 	Values []*MatchedValue `protobuf:"bytes,4,rep,name=values,proto3" json:"values,omitempty"`
 	// Everything that is wrong when it did not; the first is what decides.
 	Mismatches []*TemplateMismatch `protobuf:"bytes,5,rep,name=mismatches,proto3" json:"mismatches,omitempty"`
-	// With a registered template: its status, as in RegistryObject.
+	// With a registered template: its status now: active, inactive, suspended or blacklisted.
 	Status        string `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -893,7 +893,7 @@ func (x *MatchResponse) GetStatus() string {
 // FindRequest holds the text and narrows the search.
 type FindRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The text, at most 2,000 UTF-16 units.
+	// The text, at most 2,048 UTF-16 units.
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	// Only templates of this entity; empty: of all of the tenant.
 	EntityId string `protobuf:"bytes,2,opt,name=entity_id,json=entityId,proto3" json:"entity_id,omitempty"`
@@ -974,7 +974,7 @@ type FoundTemplate struct {
 	Headers []string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"`
 	// Its category.
 	Category v1.Category `protobuf:"varint,4,opt,name=category,proto3,enum=onlinesms.type.v1.Category" json:"category,omitempty"`
-	// Its status now, as in RegistryObject.
+	// Its status now: active, inactive, suspended or blacklisted.
 	Status string `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
 	// Bytes of fixed text: of several templates the one with most is the most specific.
 	FixedBytes    int32 `protobuf:"varint,6,opt,name=fixed_bytes,json=fixedBytes,proto3" json:"fixed_bytes,omitempty"`
