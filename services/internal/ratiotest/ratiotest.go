@@ -1,0 +1,45 @@
+// Package ratiotest compares two ways of doing the same in one benchmark run: both take turns, so that both meet the same
+// machine, and what is told is the ratio, which holds on a busy machine where nanoseconds do not.
+package ratiotest
+
+import (
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+)
+
+// Side is one way of doing it.
+type Side struct {
+	Name string // of the baseline in the metric's name; one word
+	Ops  int    // operations a Run does
+	Run  func()
+}
+
+// Compare lets both sides take turns for as long as b runs. It reports the nanoseconds of an operation of both (medians of
+// the CPU time of the benchmark's thread), how many times faster ours is (x-<baseline>), and the goal for that (x-goal).
+// What a garbage collector does on other threads is not counted, in favour of the side that allocates.
+func Compare(b *testing.B, goal float64, ours, baseline Side) {
+	b.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var mine, theirs []time.Duration
+	for b.Loop() {
+		start := cpuTime()
+		ours.Run()
+		middle := cpuTime()
+		baseline.Run()
+		mine, theirs = append(mine, middle-start), append(theirs, cpuTime()-middle)
+	}
+	fast, slow := perOp(mine, ours.Ops), perOp(theirs, baseline.Ops)
+	b.ReportMetric(0, "ns/op") // of a turn of both: says nothing
+	b.ReportMetric(fast, "ns/ours")
+	b.ReportMetric(slow, "ns/"+baseline.Name)
+	b.ReportMetric(slow/fast, "x-"+baseline.Name)
+	b.ReportMetric(goal, "x-goal")
+}
+
+func perOp(turns []time.Duration, ops int) float64 {
+	slices.Sort(turns)
+	return float64(turns[len(turns)/2].Nanoseconds()) / float64(ops)
+}
