@@ -3,7 +3,6 @@
 package ratiotest
 
 import (
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -17,12 +16,10 @@ type Side struct {
 }
 
 // Compare lets both sides take turns for as long as b runs. It reports the nanoseconds of an operation of both (medians of
-// the CPU time of the benchmark's thread), how many times faster ours is (x-<baseline>), and the goal for that (x-goal).
-// What a garbage collector does on other threads is not counted, in favour of the side that allocates.
+// the CPU time of the process, so that garbage is paid for), how many times faster ours is (x-<baseline>), and the goal for
+// that (x-goal).
 func Compare(b *testing.B, goal float64, ours, baseline Side) {
 	b.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	var mine, theirs []time.Duration
 	for b.Loop() {
 		start := cpuTime()

@@ -123,17 +123,6 @@ func inconsistent(d policy.Decision, now time.Time) string {
 	return ""
 }
 
-func TestIsMobile(t *testing.T) {
-	for number, want := range map[string]bool{
-		"+919876543210": true, "+916000000000": true, "+915876543210": false, "919876543210": false, "+91987654321": false,
-		"+9198765432101": false, "+91987654321a": false, "+449876543210": false, "": false,
-	} {
-		if policy.IsMobile(number) != want {
-			t.Errorf("%s: %v", number, !want)
-		}
-	}
-}
-
 func BenchmarkEvaluate(b *testing.B) {
 	pack := builtin(b)[0]
 	now := time.Date(2026, 10, 12, 6, 30, 0, 0, time.UTC)

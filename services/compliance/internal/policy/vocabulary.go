@@ -97,17 +97,3 @@ func IsID(s string) bool {
 	}
 	return true
 }
-
-// IsMobile tells whether s is an Indian mobile number in E.164: +91, then ten digits of which the first is 6-9
-// (DLT rules 6.4). ingest normalises; here the form is verified only.
-func IsMobile(s string) bool {
-	if len(s) != 13 || s[:3] != "+91" || s[3] < '6' {
-		return false
-	}
-	for i := 3; i < len(s); i++ {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return true
-}

@@ -11,6 +11,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/msisdn"
 )
 
 // envTest is the environment in which overrides of templates count.
@@ -97,7 +98,7 @@ func (d *decider) decide(ctx context.Context, m *Message, v *Verdict) error {
 		return err
 	}
 	d.facts.Unreadable = err != nil
-	d.facts.Mobile = err == nil && policy.IsMobile(d.content.To)
+	d.facts.Mobile = err == nil && msisdn.IsE164(d.content.To)
 	changed := d.gather(m, v)
 	v.Decision = policy.Evaluate(d.pack, &d.facts, d.now)
 	v.Round = m.Round
