@@ -211,7 +211,7 @@ func TestImport(t *testing.T) {
 			t.Errorf("template %s: %+v, want %+v", id, g, w)
 		}
 	}
-	if e := gotSnapshot.Entity("1701158019811140068"); gotSnapshot.Version() != 2 || e.Chain != policy.Active {
+	if e := gotSnapshot.Entity("1701158019811140068"); gotSnapshot.Version() != 2 || e.Chain.Status != policy.Active {
 		t.Errorf("version %d, entity %+v", gotSnapshot.Version(), e)
 	}
 	announced := p.all()

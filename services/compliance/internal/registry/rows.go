@@ -54,10 +54,16 @@ type TemplateRow struct {
 	Status    string
 	Body      string
 	Variables []string // names for rendering by name; empty for var1, var2, …
-	Overrides []string // untyped_allowed
+	Overrides []string // untyped_allowed, preference_unchecked_allowed
 	MaxLength int      // with untyped_allowed: UTF-16 units an untyped variable may have
 	Goods     *int     // category of goods 0-8 (DLT rules 1.3), when registered
 }
 
-// UntypedAllowed is the override that lets untyped variables take any text in environment test.
-const UntypedAllowed = "untyped_allowed"
+// Overrides of a template.
+const (
+	// UntypedAllowed lets untyped variables take any text in environment test.
+	UntypedAllowed = "untyped_allowed"
+	// PreferenceUncheckedAllowed lets a promotional template go without a look at preference and consent, which are not
+	// known here yet: for demonstrations. Each message that goes by it carries the warning PREFERENCE_UNCHECKED.
+	PreferenceUncheckedAllowed = "preference_unchecked_allowed"
+)

@@ -13,8 +13,7 @@ import (
 type Entity struct {
 	ID        string
 	Status    policy.Status
-	Chain     policy.Status // Unknown when no chain is approved
-	ChainHash []byte        // 32 bytes; nil when no chain is approved
+	Chain     Chain
 	Whitelist *template.Whitelist
 }
 
@@ -36,6 +35,7 @@ type Template struct {
 	Goods      int // -1 when not registered
 	Parsed     *template.Template
 	UntypedMax int  // above 0: the override untyped_allowed with its limit
+	Unchecked  bool // the override preference_unchecked_allowed
 	Unlisted   bool // its own text has a call to action that is not whitelisted
 }
 
@@ -77,7 +77,7 @@ func NewSnapshot(rows Rows) (*Snapshot, error) {
 type builder struct {
 	rows         Rows
 	s            *Snapshot
-	intermediary map[string]policy.Status
+	intermediary map[string]Link
 	wrong        []error
 }
 
@@ -91,11 +91,11 @@ func (b *builder) refuse(kind, id string, errs ...error) bool {
 }
 
 func (b *builder) telemarketers() {
-	b.intermediary = make(map[string]policy.Status, len(b.rows.Telemarketers))
+	b.intermediary = make(map[string]Link, len(b.rows.Telemarketers))
 	for _, r := range b.rows.Telemarketers {
 		status, err := policy.ParseStatus(r.Status)
-		if !b.refuse("telemarketer", r.ID, err, wantID(r.ID), oneOf("role", r.Role, "TM-AF", "TM-DF")) {
-			b.intermediary[r.ID] = status
+		if !b.refuse("telemarketer", r.ID, err, wantID(r.ID), oneOf("role", r.Role, RoleAggregator, RoleDeliverer)) {
+			b.intermediary[r.ID] = Link{r.ID, r.Role, status}
 		}
 	}
 }
@@ -123,27 +123,22 @@ func (b *builder) entities() {
 	}
 }
 
-// chain computes the hash; a telemarketer that is registered here and not active makes the chain inactive.
+// chain makes the entity's chain; telemarketers it names must be registered.
 func (b *builder) chain(e *Entity, r EntityRow) error {
-	hash, err := ChainHash(r.ID, r.Chain)
-	if err != nil {
-		return err
-	}
 	status, err := policy.ParseStatus(r.ChainStatus)
 	if err != nil {
 		return err
 	}
-	for _, id := range r.Chain {
+	links := make([]Link, len(r.Chain))
+	for i, id := range r.Chain {
 		tm, known := b.intermediary[id]
 		if !known {
 			return fmt.Errorf("telemarketer %s of the chain is not registered", id)
 		}
-		if tm != policy.Active {
-			status = tm
-		}
+		links[i] = tm
 	}
-	e.Chain, e.ChainHash = status, hash[:]
-	return nil
+	e.Chain, err = NewChain(r.ID, links, status, "")
+	return err
 }
 
 func (b *builder) headers() {
@@ -195,13 +190,16 @@ func newTemplate(r TemplateRow) (*Template, error) {
 
 func (t *Template) override(r TemplateRow) error {
 	for _, o := range r.Overrides {
-		if o != UntypedAllowed {
+		switch {
+		case o == PreferenceUncheckedAllowed:
+			t.Unchecked = true
+		case o != UntypedAllowed:
 			return fmt.Errorf("unknown override %q", o)
-		}
-		if r.MaxLength <= 0 || r.MaxLength > 2000 {
+		case r.MaxLength <= 0 || r.MaxLength > 2000:
 			return fmt.Errorf("override %s needs a max_length of 1 to 2000", o)
+		default:
+			t.UntypedMax = r.MaxLength
 		}
-		t.UntypedMax = r.MaxLength
 	}
 	return nil
 }

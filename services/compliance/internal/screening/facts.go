@@ -16,7 +16,7 @@ func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
 	f.Entity.ID, f.Header.Text, f.Template.ID = m.EntityID, m.Header, m.TemplateID
 	entity := d.snapshot.Entity(m.EntityID)
 	if entity != nil {
-		f.Entity.Status, f.Chain, v.ChainHash = entity.Status, entity.Chain, entity.ChainHash
+		f.Entity.Status, f.Chain, v.ChainHash = entity.Status, entity.Chain.Chain, entity.Chain.Hash
 	}
 	if h := d.snapshot.Header(m.Header); h != nil {
 		f.Header.Status, f.Header.Kind, f.Header.OfEntity = h.Status, h.Kind, h.Entity == m.EntityID
@@ -27,10 +27,11 @@ func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
 	}
 	override := d.parcel.Env == envTest && t.UntypedMax > 0
 	f.Template.Status, f.Template.Category, f.Template.Goods = t.Status, t.Category, t.Goods
-	f.Template.OfEntity, f.Template.OfHeader = t.Entity == m.EntityID, t.Linked(m.Header)
+	f.Template.OfEntity, f.Template.OfHeader, f.Template.Headers = t.Entity == m.EntityID, t.Linked(m.Header), len(t.Headers)
+	f.Template.PreferenceUnchecked = t.Unchecked
 	f.Template.Untyped = t.Parsed.HasUntyped() && !override
 	f.Template.Unlisted = t.Unlisted
-	v.Category = t.Category
+	v.Category = d.pack.Effective(t.Category)
 	if f.Unreadable {
 		return false
 	}

@@ -98,7 +98,10 @@ func (d *decider) decide(ctx context.Context, m *Message, v *Verdict) error {
 		return err
 	}
 	d.facts.Unreadable = err != nil
-	d.facts.Mobile = err == nil && msisdn.IsE164(d.content.To)
+	if err == nil {
+		number, ok := msisdn.Parse(d.content.To)
+		d.facts.Mobile, d.facts.SeriesUnknown = ok && msisdn.IsE164(d.content.To), ok && !number.Known()
+	}
 	changed := d.gather(m, v)
 	v.Decision = policy.Evaluate(d.pack, &d.facts, d.now)
 	v.Round = m.Round
