@@ -25,6 +25,9 @@ type Config struct {
 	GRPCAddr string `env:"GRPC_ADDR" envDefault:"127.0.0.1:0"`
 	// AdminAddr is where /healthz, /readyz and /metrics are served, host:port; for the machine or the pod only.
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0"`
+	// ReleaseRate is how many held messages a second each replica releases of a lane at most, when they fall due together.
+	// 0 takes the default, 16000.
+	ReleaseRate int `env:"RELEASE_RATE" envDefault:"16000"`
 }
 
 // Validate tells what is missing to serve.
@@ -44,6 +47,9 @@ func (c Config) Validate() error {
 	var wrong []error
 	for _, name := range missing {
 		wrong = append(wrong, errors.New(name+" must be set"))
+	}
+	if c.ReleaseRate < 0 {
+		wrong = append(wrong, errors.New("RELEASE_RATE must not be negative"))
 	}
 	return errors.Join(wrong...)
 }

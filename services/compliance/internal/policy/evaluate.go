@@ -104,7 +104,7 @@ func (e *evaluation) chain() {
 	}
 	e.status(chain.Telemarketer, Unknown, &telemarketerWords)
 	if chain.Differs {
-		e.deny(HashDiffers)
+		e.deny(ChainHashDiffers)
 	}
 	if route := e.f.Route.Telemarketer; route != "" && route != chain.Last {
 		e.deny(TelemarketerNotOfRoute, "telemarketer", route, "last_of_chain", chain.Last)

@@ -20,7 +20,7 @@ const (
 	HashInactive              = "HASH_INACTIVE"
 	HashSuspended             = "HASH_SUSPENDED"
 	HashBlacklisted           = "HASH_BLACKLISTED"
-	HashDiffers               = "HASH_DIFFERS"
+	ChainHashDiffers          = "CHAIN_HASH_DIFFERS"
 	TelemarketerNotRegistered = "TM_NOT_REGISTERED"
 	TelemarketerInactive      = "TM_INACTIVE"
 	TelemarketerBlacklisted   = "TM_BLACKLISTED"

@@ -7,6 +7,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
+	"github.com/onlinesms/onlinesms/services/internal/msisdn"
 )
 
 // gather fills the facts from the registry and from comparing text and template. It answers whether the content must
@@ -43,6 +44,23 @@ func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
 		rules.UntypedMax = t.UntypedMax
 	}
 	return d.compare(t, rules)
+}
+
+// prove asks for consent and preference where the category needs them; service, transactional and government messages are
+// never scrubbed (TCCCPR 2018, Schedule II).
+func (d *decider) prove(m *Message, to msisdn.Number) {
+	switch d.pack.Effective(d.facts.Template.Category) {
+	case policy.Promotional, policy.ServiceExplicit:
+	case policy.Transactional:
+		if !d.pack.Transaction.Consent {
+			return
+		}
+	default:
+		return
+	}
+	if d.proofs != nil && to != 0 {
+		d.proofs.Proof(d.parcel.Tenant, m, to, d.now, &d.facts)
+	}
 }
 
 // compare renders values into the template where there is no text, normalises, and notes what differs from the
