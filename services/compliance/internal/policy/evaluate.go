@@ -6,8 +6,8 @@ import "time"
 // A cleared message costs no allocation.
 func Evaluate(pack *Pack, f *Facts, now time.Time) Decision {
 	e := evaluation{pack: pack, f: f, now: now, category: pack.effective(f.Template.Category)}
-	e.content()
 	e.stops()
+	e.content()
 	e.entity()
 	e.recipient()
 	e.chain()

@@ -2,6 +2,7 @@ package screening
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -254,7 +255,7 @@ func (v *naive) decide(b *testing.B, w *benchWorld, i int) {
 	}
 	for _, query := range []string{`SELECT code FROM preference WHERE number = $1`, `SELECT state FROM consent WHERE number = $1`} {
 		var answer int
-		if err := v.conn.QueryRow(context.Background(), query, int64(number.GetNationalNumber())).Scan(&answer); err != nil && err != pgx.ErrNoRows {
+		if err := v.conn.QueryRow(context.Background(), query, int64(number.GetNationalNumber())).Scan(&answer); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			b.Fatal(err)
 		}
 	}

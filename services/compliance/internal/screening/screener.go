@@ -14,8 +14,11 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/msisdn"
 )
 
-// envTest is the environment in which overrides of templates count.
-const envTest = "test"
+// Environments: overrides of templates count in test, uses of what is registered in live.
+const (
+	envLive = "live"
+	envTest = "test"
+)
 
 // Config is what a Screener works with.
 type Config struct {
@@ -114,6 +117,9 @@ func (d *decider) decide(ctx context.Context, m *Message, v *Verdict) error {
 	d.prove(m, number)
 	v.Decision = policy.Evaluate(d.pack, &d.facts, d.now)
 	v.Round = m.Round
+	if v.Outcome == policy.Cleared && d.parcel.Env == envLive {
+		d.used(m)
+	}
 	if v.Outcome == policy.Held && d.parcel.Hold != uuid.Nil {
 		v.Round++
 	}
