@@ -5,15 +5,19 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	auditv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/audit/v1"
+	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 )
@@ -34,19 +38,20 @@ func registry(t *testing.T, method, path, body string, want int) answer {
 	return got
 }
 
-func parcelAtTheGate(number string) *ingestv1.SendMessageRequest {
-	return &ingestv1.SendMessageRequest{To: number, EntityId: demoEntity, Header: demoHeader, TemplateId: ownTemplate,
-		Text: "Dear Asha, your parcel is at the gate - ABCBNK"}
+// becomes sends with the template of these tests until a message ends in a state.
+func becomes(t *testing.T, want typev1.MessageState) (time.Duration, *ingestv1.GetMessageResponse) {
+	t.Helper()
+	return becomesOf(t, ownTemplate, "Dear Asha, your parcel is at the gate - ABCBNK", want)
 }
 
-// becomes sends until a message ends in a state; it answers how long that took since the call, and the last answer.
-func becomes(t *testing.T, want typev1.MessageState) (time.Duration, *ingestv1.GetMessageResponse) {
+// becomesOf answers how long that took from the call to the sending of the message, and the message.
+func becomesOf(t *testing.T, template, text string, want typev1.MessageState) (time.Duration, *ingestv1.GetMessageResponse) {
 	t.Helper()
 	start := time.Now()
 	client := messages(t, demoTenant)
 	for {
 		sent := time.Since(start)
-		id := send(t, client, parcelAtTheGate(nextNumber()))
+		id := send(t, client, &ingestv1.SendMessageRequest{To: nextNumber(), EntityId: demoEntity, Header: demoHeader, TemplateId: template, Text: text})
 		var got *ingestv1.GetMessageResponse
 		eventually(t, patience, "the message is decided", func() bool {
 			var err error
@@ -186,4 +191,56 @@ func TestRegistryImportsAPortalsFile(t *testing.T) {
 	if got := call(t, http.MethodPost, "/v1/registry-imports", keyOf(t, demoTenant, "test"), `{"content":"eA=="}`); got.status != http.StatusForbidden {
 		t.Errorf("a test key imports: %d %s", got.status, got.body)
 	}
+}
+
+// TestRegistryTakesAHundredThousandTemplates imports them with progress, and a change of one among them holds at once.
+// SHORT=1 takes a tenth.
+func TestRegistryTakesAHundredThousandTemplates(t *testing.T) {
+	count := 100_000
+	if testing.Short() {
+		count = 10_000
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	fmt.Fprintln(z, "template_id,category,headers,body")
+	for i := range count {
+		fmt.Fprintf(z, "110716000008%07d,service,ABCBNK,\"Dear {#alphanumeric#}, ticket %d is yours - ABCBNK\"\n", i, i)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	client := compliancev1.NewRegistryServiceClient(dial(t, platform.Env("ONLINESMS_GRPC_ADDR"), keyOf(t, demoTenant, "live")))
+	start := time.Now()
+	created, err := client.CreateImport(t.Context(), &compliancev1.CreateImportRequest{Content: packed.Bytes(), EntityId: demoEntity})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch, err := client.WatchImport(t.Context(), &compliancev1.WatchImportRequest{ImportId: created.GetImport().GetImportId()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last *compliancev1.RegistryImport
+	steps := 0
+	for {
+		resp, err := watch.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = resp.GetImport()
+		steps++
+	}
+	t.Logf("%d templates (%d KiB packed) in %v, %d steps of progress", count, packed.Len()>>10, time.Since(start), steps)
+	if last.GetState() != "SUCCEEDED" || last.GetCreated() != int64(count) || steps < 3 {
+		t.Fatalf("%v after %d steps", last, steps)
+	}
+	const ticket = "1107160000080000007"
+	becomesOf(t, ticket, "Dear Asha, ticket 7 is yours - ABCBNK", typev1.MessageState_DELIVERED)
+	if _, err := client.UpdateObjectStatus(t.Context(), &compliancev1.UpdateObjectStatusRequest{Kind: "templates", ObjectId: ticket, Status: "suspended_usage"}); err != nil {
+		t.Fatal(err)
+	}
+	took, _ := becomesOf(t, ticket, "Dear Asha, ticket 7 is yours - ABCBNK", typev1.MessageState_REFUSED)
+	t.Logf("suspended among them: refused within %v", took)
 }

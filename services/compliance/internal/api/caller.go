@@ -18,7 +18,7 @@ const (
 func caller(ctx context.Context, scope string) (principal.Principal, error) {
 	p, ok := principal.FromContext(ctx)
 	if !ok {
-		return p, errs.E(errs.Unauthenticated, "KEY_MISSING", "This call needs an API key.", nil)
+		return p, errNoPrincipal
 	}
 	if !p.Has(scope) {
 		return p, errs.E(errs.Denied, "SCOPE_MISSING", "The key lacks the scope "+scope+".", nil)

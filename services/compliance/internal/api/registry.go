@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -168,6 +167,12 @@ func (s *RegistryServer) UpdateObject(ctx context.Context, req *compliancev1.Upd
 		if o.Version != 0 && o.Version != before.Version {
 			return nil, errs.E(errs.Exists, "VERSION_CONFLICT", "The object was changed meanwhile; read it again.", nil)
 		}
+		if req.GetObject().GetStatus() == "" { // nothing suspended comes back by being renamed
+			o.Status = before.Status
+		}
+		if len(req.GetObject().GetOperatorStatus()) == 0 {
+			o.Operators = before.Operators
+		}
 		return planned(known, o)
 	})
 	if err != nil {
@@ -228,8 +233,8 @@ func (s *RegistryServer) setStatus(ctx context.Context, kind, id, operator, stat
 	if wrong := registry.CheckReason(author.Reason); wrong != nil {
 		return nil, violated(wrong...)
 	}
-	if operator != "" && !slices.Contains(registry.Operators, operator) {
-		return nil, invalid("operator", "the operators are "+strings.Join(registry.Operators, ", "))
+	if operator != "" && !registry.IsOperator(operator) {
+		return nil, invalid("operator", "the operators are "+strings.Join(registry.Operators(), ", "))
 	}
 	return s.update(ctx, key, author, []registry.Key{key}, func(_ registry.View, before registry.Object) ([]registry.Change, error) {
 		after := before.WithStatus(operator, status)

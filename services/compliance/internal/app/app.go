@@ -27,6 +27,8 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 )
 
+func init() { telemetry.AllowLogKeys("import_id", "lines", "problems") }
+
 // name of the service: producer of its events, prefix of its streams, its identity.
 const name = "compliance"
 

@@ -4,7 +4,6 @@ package app
 import (
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
@@ -52,8 +51,8 @@ type RouteConfig struct {
 
 func (c RouteConfig) validate(prefix string) error {
 	var wrong []error
-	if c.Operator != "" && !slices.Contains(registry.Operators, c.Operator) {
-		wrong = append(wrong, errors.New(prefix+"OPERATOR is none of "+strings.Join(registry.Operators, ", ")))
+	if c.Operator != "" && !registry.IsOperator(c.Operator) {
+		wrong = append(wrong, errors.New(prefix+"OPERATOR is no operator of the registry, such as AIRTEL, JIO or VI"))
 	}
 	if c.Telemarketer != "" && !policy.IsID(c.Telemarketer) {
 		wrong = append(wrong, errors.New(prefix+"TELEMARKETER is not 19 digits"))

@@ -3,8 +3,10 @@ package app
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +82,7 @@ func (w *world) importBytes(c *compliance, content []byte, req *compliancev1.Cre
 	percent := int32(0)
 	for {
 		resp, err := watch.Recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return last
 		}
 		must(w.t, err)
@@ -228,6 +230,9 @@ func BenchmarkImport100k(b *testing.B) {
 		until(b, "they are loaded", func() bool { return c.registry.Snapshot(w.demo.Tenant).Template(manyID(99_999)) != nil })
 		b.ReportMetric(done.Seconds(), "s/import")
 		b.ReportMetric(time.Since(start).Seconds(), "s/in-memory")
+		var memory runtime.MemStats
+		runtime.ReadMemStats(&memory)
+		b.ReportMetric(float64(memory.Sys>>20), "MiB-of-process")
 		if _, err := w.database.DB.Worker.Exec(b.Context(), `DELETE FROM registry_objects WHERE object_id LIKE '11071700001%'`); err != nil {
 			b.Fatal(err)
 		}

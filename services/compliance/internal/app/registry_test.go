@@ -203,6 +203,15 @@ func TestRegistryIsTheTenants(t *testing.T) {
 	if _, err := client.DeactivateObject(w.admin(), &compliancev1.DeactivateObjectRequest{Kind: "headers", ObjectId: "ABCNEW"}); err != nil {
 		t.Fatal(err)
 	}
+	header.Name = "renamed"
+	renamed, err := client.UpdateObject(w.admin(), &compliancev1.UpdateObjectRequest{Kind: "headers", ObjectId: "ABCNEW", Object: header})
+	if err != nil || renamed.GetObject().GetName() != "renamed" || renamed.GetObject().GetStatus() != "inactive" {
+		t.Errorf("renamed: %v %v", renamed, err)
+	}
+	header.Version = renamed.GetObject().GetVersion() - 1
+	if _, err := client.UpdateObject(w.admin(), &compliancev1.UpdateObjectRequest{Kind: "headers", ObjectId: "ABCNEW", Object: header}); status.Code(err) != codes.AlreadyExists {
+		t.Errorf("of an older version: %v", err)
+	}
 	until(t, "its end is followed", func() bool { return c.registry.Snapshot(w.demo.Tenant).Header("ABCNEW").Status == policy.Inactive })
 }
 

@@ -59,8 +59,8 @@ func (c *compliance) remindAll(ctx context.Context) {
 			c.log.InfoContext(ctx, "reminders raised", slog.String("tenant_id", tenant.String()), slog.Int("count", n))
 		}
 	}
-	if _, err := c.records.DropUploads(ctx); err != nil && ctx.Err() == nil {
-		c.log.WarnContext(ctx, "uploads not dropped", slog.String("error", err.Error()))
+	if _, err := c.records.TidyImports(ctx); err != nil && ctx.Err() == nil {
+		c.log.WarnContext(ctx, "imports not tidied", slog.String("error", err.Error()))
 	}
 }
 

@@ -15,19 +15,25 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
 
-// Store keeps imports and what they change.
-type Store interface {
+// Jobs hands out imports.
+type Jobs interface {
 	// ClaimImport takes an import that waits, or whose holder's lease is over; nil when there is none. The lease is for Lease.
 	ClaimImport(ctx context.Context) (*Job, error)
 	// Progress notes how far a job is and renews its lease. errs.Denied: it is not this holder's any more.
 	Progress(ctx context.Context, j *Job) error
+	// Fail ends a job as Failed, with its problems. errs.Denied as for Progress.
+	Fail(ctx context.Context, j *Job, problems []Problem) error
+}
+
+// Store hands out imports and takes what they change.
+type Store interface {
+	Jobs
 	// Known answers a tenant's registered objects of a kind and of what that refers to, with the registry's version.
 	Known(ctx context.Context, tenant uuid.UUID, kind registry.Kind) (map[registry.Key]*registry.Object, int64, error)
 	// Complete ends a job as Succeeded, with its changes and its problems, in one transaction. progress is told how many
 	// changes are written. errs.Exists when the registry is not at that version any more: nothing is changed then.
+	// errs.Denied as for Progress.
 	Complete(ctx context.Context, j *Job, version int64, changes []registry.Change, problems []Problem, progress func(written int)) error
-	// Fail ends a job as Failed, with its problems.
-	Fail(ctx context.Context, j *Job, problems []Problem) error
 }
 
 // Pace of the background work.
@@ -208,7 +214,7 @@ func wantedOf(f *File, known map[registry.Key]*registry.Object) []registry.Objec
 func (w *work) compare(f File, known map[registry.Key]*registry.Object, version int64) error {
 	differences, blacklisted := registry.Compare(known, f.Kind, wantedOf(&f, known))
 	for _, d := range differences {
-		p := Problem{Reason: d.Reason, Detail: d.Detail, Object: d.Key.String()}
+		p := Problem{Reason: d.Reason, Detail: d.Detail, Object: d.String()}
 		if d.At >= 0 {
 			p.Line = f.Lines[d.At].Number
 		}

@@ -106,7 +106,7 @@ func TestMappings(t *testing.T) {
 			}
 		}
 		for operator := range m.Operators {
-			if !slices.Contains(registry.Operators, operator) {
+			if !registry.IsOperator(operator) {
 				t.Errorf("%s: %s is no operator", m.Portal, operator)
 			}
 		}

@@ -123,8 +123,9 @@ func (s *Store) ImportProblems(ctx context.Context, tenant, id uuid.UUID, after,
 	return all, last, err
 }
 
-// DropUploads ends uploads that nothing was added to for a day; it answers how many.
-func (s *Store) DropUploads(ctx context.Context) (n int64, err error) {
+// TidyImports ends uploads that nothing was added to for a day, and forgets imports that ended 90 days ago: the audit log
+// keeps what they changed. It answers how many uploads it has ended.
+func (s *Store) TidyImports(ctx context.Context) (ended int, err error) {
 	err = postgres.InTx(ctx, s.db.Worker, func(tx pgx.Tx) error {
 		now := s.now()
 		rows, err := tx.Query(ctx, `UPDATE registry_imports SET state = 'FAILED', reason = 'IMPORT_ABANDONED', finish_time = $1,
@@ -134,12 +135,16 @@ func (s *Store) DropUploads(ctx context.Context) (n int64, err error) {
 			return err
 		}
 		dropped, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		if err != nil || len(dropped) == 0 {
+		if err != nil {
 			return err
 		}
-		n = int64(len(dropped))
-		_, err = tx.Exec(ctx, `DELETE FROM registry_import_parts WHERE import_id = ANY ($1)`, dropped)
+		ended = len(dropped)
+		if _, err := tx.Exec(ctx, `DELETE FROM registry_import_parts WHERE import_id = ANY ($1)`, dropped); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `WITH old AS (DELETE FROM registry_imports WHERE finish_time < $1::timestamptz - interval '90 days' RETURNING tenant_id, import_id)
+			DELETE FROM registry_import_problems p USING old WHERE p.tenant_id = old.tenant_id AND p.import_id = old.import_id`, now)
 		return err
 	})
-	return n, err
+	return ended, err
 }

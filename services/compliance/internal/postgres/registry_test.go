@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/portal"
 	store "github.com/onlinesms/onlinesms/services/compliance/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
@@ -254,5 +255,81 @@ func TestRequirement43ChainHashAlarm(t *testing.T) {
 	}
 	if waiting != 1 {
 		t.Errorf("%d alarms", waiting)
+	}
+}
+
+// TestImportsAreTidied: an upload that was left for a day ends, with its parts; what ended long ago is forgotten.
+func TestImportsAreTidied(t *testing.T) {
+	now := time.Now()
+	d := postgrestest.New(t, "compliance", store.Sources...)
+	s := store.NewStore(d.DB, (&published{}).publish, newID, func() time.Time { return now })
+	tenant := uuid.New()
+	i, err := s.CreateImport(t.Context(), portal.Import{Tenant: tenant, Mode: portal.ModeImport, Actor: "key/k1"}, []byte("a"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.TidyImports(t.Context()); n != 0 || err != nil {
+		t.Errorf("ended %d, %v", n, err)
+	}
+	now = now.Add(25 * time.Hour)
+	if n, err := s.TidyImports(t.Context()); n != 1 || err != nil {
+		t.Errorf("ended %d, %v", n, err)
+	}
+	var parts int
+	if err := d.DB.Worker.QueryRow(t.Context(), `SELECT count(*) FROM registry_import_parts`).Scan(&parts); err != nil || parts != 0 {
+		t.Errorf("%d parts, %v", parts, err)
+	}
+	if got, err := s.GetImport(t.Context(), tenant, i.ID); err != nil || got.State != portal.Failed || got.Reason != "IMPORT_ABANDONED" {
+		t.Errorf("%+v %v", got, err)
+	}
+	if _, err := s.AppendImport(t.Context(), tenant, i.ID, 1, []byte("b"), false); errs.KindOf(err) != errs.Exists {
+		t.Errorf("added to: %v", err)
+	}
+	now = now.AddDate(0, 0, 91)
+	if _, err := s.TidyImports(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.GetImport(t.Context(), tenant, i.ID); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("kept: %v", err)
+	}
+}
+
+// TestUploadsInParts: parts must follow one another; the bounds of size and number hold; another tenant has no part in it.
+func TestUploadsInParts(t *testing.T) {
+	s, _, _ := open(t)
+	tenant := uuid.New()
+	begin := func() (portal.Import, error) {
+		return s.CreateImport(t.Context(), portal.Import{Tenant: tenant, Mode: portal.ModeImport, Actor: "key/k1"}, []byte("abc"), true)
+	}
+	i, err := begin()
+	if err != nil || i.State != portal.Uploading || i.Size != 3 {
+		t.Fatal(i, err)
+	}
+	for _, c := range []struct {
+		name   string
+		tenant uuid.UUID
+		offset int64
+		want   errs.Kind
+	}{{"another tenant", uuid.New(), 3, errs.NotFound}, {"a gap", tenant, 4, errs.Invalid}, {"an overlap", tenant, 1, errs.Invalid}} {
+		if _, err := s.AppendImport(t.Context(), c.tenant, i.ID, c.offset, []byte("defg"), true); errs.KindOf(err) != c.want {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	for range 2 { // the second is a repetition
+		if i, err = s.AppendImport(t.Context(), tenant, i.ID, 3, []byte("def"), false); err != nil || i.Size != 6 || i.State != portal.Queued {
+			t.Fatal(i, err)
+		}
+	}
+	job, err := s.ClaimImport(t.Context())
+	if err != nil || string(job.Content) != "abcdef" || job.Attempts != 1 {
+		t.Fatal(job, err)
+	}
+	for range 9 {
+		if _, err := begin(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := begin(); errs.KindOf(err) != errs.Exhausted {
+		t.Errorf("an eleventh: %v", err)
 	}
 }

@@ -72,7 +72,7 @@ func (s *Store) reminderParcels(tenant uuid.UUID, all []registry.Reminder) (parc
 		id := s.newID()
 		p := &compliancev1.RegistryReminderParcel{ParcelId: id[:], TenantId: tenant[:], CorrelationId: id[:]}
 		for _, r := range part {
-			p.Reminders = append(p.Reminders, &compliancev1.RegistryReminder{Reason: r.Reason, Object: r.Key.String(), DueTimeUs: r.Due.UnixMicro(), Detail: r.Detail})
+			p.Reminders = append(p.Reminders, &compliancev1.RegistryReminder{Reason: r.Reason, Object: r.String(), DueTimeUs: r.Due.UnixMicro(), Detail: r.Detail})
 		}
 		parcel, err := control(eventReminders, id, tenant, len(part), p)
 		if err != nil {

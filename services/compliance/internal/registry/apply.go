@@ -18,11 +18,14 @@ func (s *Snapshot) Apply(rows Rows) (*Snapshot, error) {
 	next.version = rows.Version
 	b := builder{s: &next, entities: edit[Entity]{shards: &next.entities}, headers: edit[Header]{shards: &next.headers},
 		templates: edit[Template]{shards: &next.templates}, owned: map[string]bool{}, relisted: map[string]bool{}}
-	sorted := slices.Clone(rows.Objects)
-	slices.SortStableFunc(sorted, func(a, b Object) int { return a.Kind.Rank() - b.Kind.Rank() })
-	for i := range sorted {
-		sorted[i].Settle()
-		b.object(&sorted[i])
+	for rank := -1; rank < len(Kinds); rank++ { // what refers to an object comes after it; -1 is of no kind
+		for i := range rows.Objects {
+			if rows.Objects[i].Kind.Rank() == rank {
+				o := rows.Objects[i]
+				o.Settle()
+				b.object(&o)
+			}
+		}
 	}
 	b.rechain()
 	b.relist()
@@ -240,22 +243,32 @@ func (b *builder) template(o *Object, standing Standing, err error) {
 // index keeps what is looked up by other things than a template's id, when old gives way to t (either may be nil): here
 // belongs every such index of an entity or header. Today: which templates have a call to action in their own text.
 func (b *builder) index(old, t *Template) {
-	if old != nil {
-		if e := b.entities.get(old.Entity); e != nil {
-			if _, there := e.withCTA[old.ID]; there {
-				delete(b.own(old.Entity).withCTA, old.ID)
-			}
-		}
+	had, has := b.hasCTA(old), false
+	if t != nil {
+		_, free := t.Parsed.Unlisted(nil)
+		_, listed := t.Parsed.Unlisted(b.entities.get(t.Entity).Whitelist)
+		has, t.Unlisted = !free, !listed
 	}
+	same := had && has && old.Entity == t.Entity // else the entities are copied, to be changed
+	if had && !same {
+		delete(b.own(old.Entity).withCTA, old.ID)
+	}
+	if has && !same {
+		b.own(t.Entity).withCTA[t.ID] = struct{}{}
+	}
+}
+
+// hasCTA tells whether a template is among those of its entity that have a call to action in their own text.
+func (b *builder) hasCTA(t *Template) bool {
 	if t == nil {
-		return
+		return false
 	}
-	if _, free := t.Parsed.Unlisted(nil); !free {
-		e := b.own(t.Entity)
-		e.withCTA[t.ID] = struct{}{}
-		_, listed := t.Parsed.Unlisted(e.Whitelist)
-		t.Unlisted = !listed
+	e := b.entities.get(t.Entity)
+	if e == nil {
+		return false
 	}
+	_, there := e.withCTA[t.ID]
+	return there
 }
 
 func newTemplate(o *Object) (*Template, error) {

@@ -3,17 +3,12 @@ package registry
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
-
-// Operators are the access providers whose DLT platforms keep statuses of their own; registrations replicate between
-// them, activations do not.
-var Operators = []string{"AIRTEL", "BSNL", "JIO", "MTNL", "QTL", "SMARTPING", "TATA", "VI"}
 
 // Bounds of what is registered.
 const (
@@ -91,8 +86,8 @@ func (c *checker) standing() {
 	_, err := policy.ParseStatus(c.o.Status)
 	c.err("status", err)
 	for operator, status := range c.o.Operators {
-		if !slices.Contains(Operators, operator) {
-			c.add("operator_status", reasonUnknown, "the operators are "+strings.Join(Operators, ", "))
+		if !IsOperator(operator) {
+			c.add("operator_status", reasonUnknown, "the operators are "+strings.Join(operators, ", "))
 		}
 		_, err := policy.ParseStatus(status)
 		c.err("operator_status", err)

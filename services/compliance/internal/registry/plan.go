@@ -33,15 +33,16 @@ const (
 // none; it must know all that wanted names, and what that refers to. Objects of wanted may refer to one another. When
 // there are problems nothing may be changed. Plan neither keeps nor changes what it is given.
 func Plan(known View, wanted []Object) (changes []Change, unchanged int, problems []Problem) {
-	wanted = slices.Clone(wanted)
 	p := planner{known: known, coming: make(map[Key]bool, len(wanted))}
 	for i := range wanted {
-		wanted[i].Settle()
-		p.coming[wanted[i].Key()] = true
+		o := wanted[i]
+		o.Settle()
+		p.coming[o.Key()] = true
 	}
 	seen := make(map[Key]bool, len(wanted))
 	for i := range wanted {
 		o := wanted[i]
+		o.Settle()
 		before := known(o.Key())
 		if before != nil && o.Kind == Templates && o.Revision < before.Revision && sameBody(before.Body, o.Body) {
 			o.Revision = before.Revision // who knows of no revisions means the one in force

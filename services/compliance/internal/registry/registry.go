@@ -94,12 +94,11 @@ func (r *Registry) Load(ctx context.Context) (wrong, err error) {
 		if err := r.FollowStops(ctx, tenant, v.Stops); err != nil {
 			return errors.Join(problems...), err
 		}
-		if v.Registry < r.Snapshot(tenant).Version() { // the database was put back to an earlier state
-			r.tenant(tenant).swap(func(s *Snapshot) *Snapshot {
-				return &Snapshot{stopsVersion: s.stopsVersion, stops: s.stops, version: -1}
-			})
+		read := r.Refresh
+		if v.Registry < r.Snapshot(tenant).Version() {
+			read = r.reload
 		}
-		bad, err := r.Refresh(ctx, tenant, v.Registry)
+		bad, err := read(ctx, tenant, v.Registry)
 		if err != nil {
 			return errors.Join(problems...), err
 		}
@@ -122,7 +121,20 @@ func (r *Registry) Refresh(ctx context.Context, tenant uuid.UUID, version int64)
 	if base.version >= version {
 		return nil, nil
 	}
-	rows, err := r.source.Rows(ctx, tenant, max(base.version, 0))
+	return r.follow(ctx, tenant, h, base)
+}
+
+// reload reads a tenant's registry anew: the database was put back to a version before the one held.
+func (r *Registry) reload(ctx context.Context, tenant uuid.UUID, _ int64) (wrong, err error) {
+	h := r.tenant(tenant)
+	h.refresh.Lock()
+	defer h.refresh.Unlock()
+	return r.follow(ctx, tenant, h, empty)
+}
+
+// follow puts in place what base becomes by all that has changed since; its caller holds the lock.
+func (r *Registry) follow(ctx context.Context, tenant uuid.UUID, h *held, base *Snapshot) (wrong, err error) {
+	rows, err := r.source.Rows(ctx, tenant, base.version)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -150,6 +151,10 @@ func TestRegistryFollowsItsSource(t *testing.T) {
 	if _, err := r.Refresh(ctx, tenant, 2); err != nil || r.Snapshot(tenant).Version() != 3 {
 		t.Errorf("version %d, %v", r.Snapshot(tenant).Version(), err)
 	}
+	src.rows[tenant] = registry.Rows{Version: 1} // the database was put back
+	if load(); r.Snapshot(tenant).Version() != 1 || r.Snapshot(tenant).Entity("1701158019811140068") != nil {
+		t.Errorf("version %d is held", r.Snapshot(tenant).Version())
+	}
 	src.err = errors.New("away")
 	if _, err := r.Load(ctx); !errors.Is(err, src.err) {
 		t.Error(err)
@@ -163,17 +168,36 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// BenchmarkLookUp finds templates among 100,000: the shards that a change shares against one map of all, in one run.
 func BenchmarkLookUp(b *testing.B) {
-	const entity = "1701158019811140068"
-	s, err := registry.NewSnapshot(registry.Rows{Objects: []registry.Object{{Kind: registry.Entities, ID: entity}}})
-	if err != nil {
-		b.Fatal(err)
+	const n = 100_000
+	objects := many(n)
+	s := snapshotOf(b, objects...)
+	plain := make(map[string]*registry.Template, n)
+	ids := make([][]byte, 0, n)
+	for _, o := range objects {
+		if o.Kind == registry.Templates {
+			plain[o.ID] = s.Template(o.ID)
+			ids = append(ids, []byte(o.ID))
+		}
 	}
-	id := []byte(entity)
+	took := func(find func(string) *registry.Template) time.Duration {
+		start := time.Now()
+		for i := range 5 * n {
+			if find(string(ids[i*7919%len(ids)])) == nil {
+				b.Fatal("lost")
+			}
+		}
+		return time.Since(start) / (5 * n)
+	}
+	took(s.Template)
+	sharded, whole := took(s.Template), took(func(id string) *registry.Template { return plain[id] })
 	b.ReportAllocs()
 	for b.Loop() {
-		if s.Entity(string(id)) == nil {
+		if s.Template(string(ids[0])) == nil {
 			b.Fatal("lost")
 		}
 	}
+	b.ReportMetric(float64(sharded.Nanoseconds()), "ns/look-up")
+	b.ReportMetric(float64(sharded)/float64(whole), "x-of-one-map")
 }

@@ -40,9 +40,12 @@ func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
 		return false
 	}
 	override := d.parcel.Env == envTest && t.UntypedMax > 0
-	f.Template = policy.Template{ID: m.TemplateID, Status: t.Status, AtOperator: t.With(d.route.Operator), From: t.From, Until: t.Until,
-		Category: t.Category, Goods: t.Goods, OfEntity: t.Entity == m.EntityID, OfHeader: t.Linked(m.Header), Headers: len(t.Headers),
+	f.Template = policy.Template{ID: m.TemplateID, Status: t.Status, AtOperator: t.WithAt(d.route.Operator, d.now), From: t.From, Until: t.Until,
+		Category: t.Category, Goods: t.Goods, OfEntity: t.Entity == m.EntityID, OfHeader: t.LinkedAt(m.Header, d.now), Headers: len(t.Headers),
 		Untyped: t.Parsed.HasUntyped() && !override, Unlisted: t.Unlisted, PreferenceUnchecked: t.Unchecked}
+	if override {
+		f.Template.AtOperator = t.With(d.route.Operator)
+	}
 	v.Category = d.pack.Effective(t.Category)
 	if f.Unreadable {
 		return false

@@ -1111,7 +1111,7 @@ type UpdateObjectRequest struct {
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Id, as in RegistryObject.
 	ObjectId string `protobuf:"bytes,2,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
-	// The whole object: what is left out is emptied.
+	// The whole object: what is left out is emptied, but for statuses, which stay.
 	Object        *RegistryObject `protobuf:"bytes,3,opt,name=object,proto3" json:"object,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
