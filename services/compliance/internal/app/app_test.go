@@ -240,6 +240,15 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+func TestLiveOperatorsAreKnown(t *testing.T) {
+	if err := (Config{LiveOperators: []string{"VI", "NOKIA"}}).Validate(); err == nil || !strings.Contains(err.Error(), "LIVE_OPERATORS") {
+		t.Error(err)
+	}
+	if err := (Config{LiveOperators: []string{"VI"}}).Validate(); strings.Contains(err.Error(), "LIVE_OPERATORS") {
+		t.Error(err)
+	}
+}
+
 func TestImportUsage(t *testing.T) {
 	if err := Import(t.Context(), nil); !errors.Is(err, service.ErrUsage) {
 		t.Error(err)

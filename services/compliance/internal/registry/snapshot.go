@@ -15,8 +15,8 @@ type Standing struct {
 	From, Until time.Time                // validity; zero: no bound
 }
 
-// With is the status with one operator, Unknown where it does not differ from the portal-wide one.
-func (s *Standing) With(operator string) policy.Status { return s.Operators[operator] }
+// With is the status with one operator, at any time; Unknown where it does not differ from the portal-wide one.
+func (s *Standing) With(operator string, _ time.Time) policy.Status { return s.Operators[operator] }
 
 // Entity is a principal entity, ready for decisions.
 type Entity struct {

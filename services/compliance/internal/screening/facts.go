@@ -3,12 +3,32 @@ package screening
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 	"github.com/onlinesms/onlinesms/services/internal/msisdn"
 )
+
+// standing is what has a status of its own with an operator at a time.
+type standing interface {
+	With(operator string, at time.Time) policy.Status
+}
+
+// atOperator is an object's status for a live message with the operators that may take it: the first one's, unless one of
+// them has it active. Unknown, that no operator's counts, where none is named; trials reach none.
+func (d *decider) atOperator(s standing) policy.Status {
+	if d.parcel.Env != envLive || len(d.operators) == 0 {
+		return policy.Unknown
+	}
+	for _, operator := range d.operators {
+		if s.With(operator, d.now) <= policy.Active {
+			return policy.Unknown
+		}
+	}
+	return s.With(d.operators[0], d.now)
+}
 
 // used notes that a header and a template went out live: unused ones are suspended by their operators.
 func (d *decider) used(m *Message) {
@@ -28,11 +48,11 @@ func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
 	f.Entity.ID, f.Header.Text, f.Template.ID = m.EntityID, m.Header, m.TemplateID
 	f.Stops = d.snapshot.Stops(m.EntityID, m.Header, m.TemplateID)
 	if entity := d.snapshot.Entity(m.EntityID); entity != nil {
-		f.Entity.Status, f.Entity.AtOperator = entity.Status, entity.With(d.route.Operator)
+		f.Entity.Status, f.Entity.AtOperator = entity.Status, d.atOperator(entity)
 		f.Chain, v.ChainHash = entity.Chain.Chain, entity.Chain.Hash
 	}
 	if h := d.snapshot.Header(m.Header); h != nil {
-		f.Header.Status, f.Header.AtOperator, f.Header.From, f.Header.Until = h.Status, h.With(d.route.Operator), h.From, h.Until
+		f.Header.Status, f.Header.AtOperator, f.Header.From, f.Header.Until = h.Status, d.atOperator(h), h.From, h.Until
 		f.Header.Kind, f.Header.OfEntity = h.Kind, h.Entity == m.EntityID
 	}
 	t := d.snapshot.Template(m.TemplateID)
@@ -40,12 +60,9 @@ func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
 		return false
 	}
 	override := d.parcel.Env == envTest && t.UntypedMax > 0
-	f.Template = policy.Template{ID: m.TemplateID, Status: t.Status, AtOperator: t.WithAt(d.route.Operator, d.now), From: t.From, Until: t.Until,
+	f.Template = policy.Template{ID: m.TemplateID, Status: t.Status, AtOperator: d.atOperator(t), From: t.From, Until: t.Until,
 		Category: t.Category, Goods: t.Goods, OfEntity: t.Entity == m.EntityID, OfHeader: t.LinkedAt(m.Header, d.now), Headers: len(t.Headers),
 		Untyped: t.Parsed.HasUntyped() && !override, Unlisted: t.Unlisted, PreferenceUnchecked: t.Unchecked}
-	if override {
-		f.Template.AtOperator = t.With(d.route.Operator)
-	}
 	v.Category = d.pack.Effective(t.Category)
 	if f.Unreadable {
 		return false

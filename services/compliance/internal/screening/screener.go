@@ -29,6 +29,9 @@ type Config struct {
 	Route    func(env string) policy.Route // the route messages take; nil: nothing is known of it
 	Store    Store
 	Now      func() time.Time
+	// Operators are those of the live routes: a header or template counts as active for live messages where one of them has
+	// it active. Empty: statuses with single operators do not count.
+	Operators []string
 }
 
 // Screener decides parcels and has the outcome recorded. It may be used from many goroutines.
@@ -67,13 +70,16 @@ func distinct(parcels []Parcel) []Parcel {
 func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, error) {
 	now := s.cfg.Now()
 	pack := s.cfg.Packs.At(now)
-	d := decider{contents: s.cfg.Contents, proofs: s.cfg.Proofs, pack: pack, now: now}
+	d := decider{contents: s.cfg.Contents, proofs: s.cfg.Proofs, pack: pack, now: now, operators: s.cfg.Operators}
 	screened := make([]Screened, len(parcels))
 	for i, p := range parcels {
 		p.Messages = slices.Clone(p.Messages) // their content may be replaced
 		d.parcel, d.snapshot = &p, s.cfg.Registry.Snapshot(p.Tenant)
-		if s.cfg.Route != nil {
+		if d.route = (policy.Route{}); s.cfg.Route != nil {
 			d.route = s.cfg.Route(p.Env)
+		}
+		if len(d.operators) > 0 {
+			d.route.Operator = d.operators[0] // told where no operator has an object active
 		}
 		verdicts := make([]Verdict, len(p.Messages))
 		for j := range p.Messages {
@@ -88,16 +94,17 @@ func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, er
 
 // decider is the scratch of one Decide.
 type decider struct {
-	contents Contents
-	proofs   Proofs
-	route    policy.Route
-	pack     *policy.Pack
-	now      time.Time
-	snapshot *registry.Snapshot
-	parcel   *Parcel
-	matcher  template.Matcher
-	content  Content
-	facts    policy.Facts
+	contents  Contents
+	proofs    Proofs
+	route     policy.Route
+	pack      *policy.Pack
+	now       time.Time
+	operators []string
+	snapshot  *registry.Snapshot
+	parcel    *Parcel
+	matcher   template.Matcher
+	content   Content
+	facts     policy.Facts
 }
 
 // decide fills in v for one message and replaces its content where it must go out in another form.
