@@ -130,7 +130,7 @@ func newBenchWorld(b *testing.B) *benchWorld {
 	}
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, policy.IST)
 	w := &benchWorld{contents: &benchContents{}}
-	w.decider = decider{contents: w.contents, proofs: newBenchProofs(), pack: packs.At(now), now: now, snapshot: snapshot,
+	w.decider = decider{contents: w.contents, proofs: newBenchProofs(), pack: packs.At(now), now: now, day: registry.Day(now), snapshot: snapshot,
 		parcel: &Parcel{Tenant: uuid.New(), Env: "live"}}
 	w.fill(now)
 	return w
@@ -168,17 +168,22 @@ func (w *benchWorld) fill(now time.Time) {
 	}
 }
 
-// decide decides a batch and measures what it would cost to send.
+// decide decides messages by batches and measures what each would cost to send.
 func (w *benchWorld) decide(b *testing.B, from, n int) {
-	var v Verdict
-	for i := from; i < from+n; i++ {
-		m := &w.messages[i%len(w.messages)]
-		v = Verdict{}
-		if err := w.decider.decide(context.Background(), m, &v); err != nil || v.Outcome != policy.Cleared {
-			b.Fatalf("%s: %v", m.TemplateID, v.Reasons)
+	from %= len(w.messages)
+	var verdicts [lookAhead]Verdict
+	for at := from; at < from+n; at += lookAhead {
+		clear(verdicts[:])
+		if err := w.decider.decideAll(context.Background(), w.messages[at:at+lookAhead], verdicts[:]); err != nil {
+			b.Fatal(err)
 		}
-		if gsm.Measure(w.decider.content.Text).Segments != 1 {
-			b.Fatal("not one segment")
+		for i := range verdicts {
+			if verdicts[i].Outcome != policy.Cleared {
+				b.Fatalf("%s: %v", w.messages[at+i].TemplateID, verdicts[i].Reasons)
+			}
+			if gsm.Measure(w.contents.all[at+i].Text).Segments != 1 {
+				b.Fatal("not one segment")
+			}
 		}
 	}
 }

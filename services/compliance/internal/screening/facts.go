@@ -29,31 +29,26 @@ func (d *decider) atOperator(s standing) policy.Status {
 }
 
 // used notes that a header and a template went out live: unused ones are suspended by their operators.
-func (d *decider) used(m *Message) {
-	day := registry.Day(d.now)
-	if h := d.snapshot.Header(m.Header); h != nil {
-		h.Touch(day)
-	}
-	if t := d.snapshot.Template(m.TemplateID); t != nil {
-		t.Touch(day)
-	}
+func (d *decider) used(r *registered) {
+	r.header.Touch(d.day)
+	r.template.Touch(d.day)
 }
 
 // gather fills the facts from the registry and from comparing text and template. It answers whether the content must
 // go out in another form than it came: rendered or normalised.
-func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
+func (d *decider) gather(m *Message, r *registered, v *Verdict) (changed bool) {
 	f := &d.facts
 	f.Entity.ID, f.Header.Text, f.Template.ID = m.EntityID, m.Header, m.TemplateID
 	f.Stops = d.snapshot.Stops(m.EntityID, m.Header, m.TemplateID)
-	if entity := d.snapshot.Entity(m.EntityID); entity != nil {
+	if entity := r.entity; entity != nil {
 		f.Entity.Status, f.Entity.AtOperator = entity.Status, d.atOperator(entity)
 		f.Chain, v.ChainHash = entity.Chain.Chain, entity.Chain.Hash
 	}
-	if h := d.snapshot.Header(m.Header); h != nil {
+	if h := r.header; h != nil {
 		f.Header.Status, f.Header.AtOperator, f.Header.From, f.Header.Until = h.Status, d.atOperator(h), h.From, h.Until
 		f.Header.Kind, f.Header.OfEntity = h.Kind, h.Entity == m.EntityID
 	}
-	t := d.snapshot.Template(m.TemplateID)
+	t := r.template
 	if t == nil {
 		return false
 	}
@@ -65,8 +60,11 @@ func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
 	if f.Unreadable {
 		return false
 	}
-	rules := template.Rules{}
-	if owner := d.snapshot.Entity(t.Entity); owner != nil {
+	rules, owner := template.Rules{}, r.entity
+	if owner == nil || owner.ID != t.Entity {
+		owner = d.snapshot.Entity(t.Entity)
+	}
+	if owner != nil {
 		rules.Whitelist = owner.Whitelist
 	}
 	if override {

@@ -70,7 +70,7 @@ func distinct(parcels []Parcel) []Parcel {
 func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, error) {
 	now := s.cfg.Now()
 	pack := s.cfg.Packs.At(now)
-	d := decider{contents: s.cfg.Contents, proofs: s.cfg.Proofs, pack: pack, now: now, operators: s.cfg.Operators}
+	d := decider{contents: s.cfg.Contents, proofs: s.cfg.Proofs, pack: pack, now: now, day: registry.Day(now), operators: s.cfg.Operators}
 	screened := make([]Screened, len(parcels))
 	for i, p := range parcels {
 		p.Messages = slices.Clone(p.Messages) // their content may be replaced
@@ -82,10 +82,8 @@ func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, er
 			d.route.Operator = d.operators[0] // told where no operator has an object active
 		}
 		verdicts := make([]Verdict, len(p.Messages))
-		for j := range p.Messages {
-			if err := d.decide(ctx, &p.Messages[j], &verdicts[j]); err != nil {
-				return nil, err
-			}
+		if err := d.decideAll(ctx, p.Messages, verdicts); err != nil {
+			return nil, err
 		}
 		screened[i] = Screened{Parcel: p, Pack: pack.Version, At: now, Verdicts: verdicts}
 	}
@@ -99,16 +97,33 @@ type decider struct {
 	route     policy.Route
 	pack      *policy.Pack
 	now       time.Time
+	day       int32 // of now, as uses are noted
 	operators []string
 	snapshot  *registry.Snapshot
 	parcel    *Parcel
 	matcher   template.Matcher
 	content   Content
 	facts     policy.Facts
+	looked    [lookAhead]registered
+	touched   int
+}
+
+// decideAll fills in a verdict for each message.
+func (d *decider) decideAll(ctx context.Context, messages []Message, verdicts []Verdict) error {
+	for from := 0; from < len(messages); from += lookAhead {
+		batch := messages[from:min(from+lookAhead, len(messages))]
+		d.look(batch)
+		for i := range batch {
+			if err := d.decide(ctx, &batch[i], &d.looked[i], &verdicts[from+i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // decide fills in v for one message and replaces its content where it must go out in another form.
-func (d *decider) decide(ctx context.Context, m *Message, v *Verdict) error {
+func (d *decider) decide(ctx context.Context, m *Message, r *registered, v *Verdict) error {
 	d.facts = policy.Facts{Expire: instant(m.Expire), Schedule: instant(m.Schedule), Route: d.route}
 	err := d.contents.Open(ctx, d.parcel, m, &d.content)
 	if err != nil && !forGood(err) {
@@ -120,12 +135,12 @@ func (d *decider) decide(ctx context.Context, m *Message, v *Verdict) error {
 		number, d.facts.Mobile = msisdn.Parse(d.content.To)
 		d.facts.SeriesUnknown = !number.Known()
 	}
-	changed := d.gather(m, v)
+	changed := d.gather(m, r, v)
 	d.prove(m, number)
 	v.Decision = policy.Evaluate(d.pack, &d.facts, d.now)
 	v.Round = m.Round
 	if v.Outcome == policy.Cleared && d.parcel.Env == envLive {
-		d.used(m)
+		d.used(r)
 	}
 	if v.Outcome == policy.Held && d.parcel.Hold != uuid.Nil {
 		v.Round++
