@@ -34,7 +34,7 @@ func (d *decider) look(messages []Message) {
 			r.entity = d.snapshot.Entity(m.EntityID)
 		}
 		if r.header != nil {
-			touched += int(r.header.Kind)
+			touched += int(r.header.Last())
 		}
 		if t := r.template; t != nil && t.Parsed.HasUntyped() {
 			touched++
@@ -43,7 +43,7 @@ func (d *decider) look(messages []Message) {
 	for i := range messages {
 		if t := d.looked[i].template; t != nil {
 			if t.Linked(messages[i].Header) {
-				touched++
+				touched += int(t.Last())
 			}
 			body := t.Parsed.Body()
 			for at := 0; at < len(body); at += cacheLine {
