@@ -38,7 +38,7 @@ func Migrate(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, cfg.OwnerURL, store.Sources...)
+	return postgres.Migrate(ctx, cfg, store.Sources...)
 }
 
 // Serve runs the service until ctx ends. The admin port answers from the start, also while the database is awaited.

@@ -43,7 +43,7 @@ func Migrate(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, cfg.OwnerURL, sources...)
+	return postgres.Migrate(ctx, cfg, sources...)
 }
 
 // Serve runs the service until ctx ends. The admin port answers from the start, also while the database is awaited.

@@ -233,6 +233,14 @@ func (v *Verifier) Forget(tenant uuid.UUID, kid string) {
 	maps.DeleteFunc(v.known, func(_ string, e *entry) bool { return e.record.Tenant == tenant })
 }
 
+// ForgetAll drops all keys that are remembered: changes may have gone unheard.
+func (v *Verifier) ForgetAll() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.changes.Add(1)
+	clear(v.known)
+}
+
 // remembered answers from memory, looking a key up again beside the call before it gets too old.
 func (v *Verifier) remembered(kid string) (*entry, bool) {
 	v.mu.RLock()
