@@ -48,9 +48,10 @@ type Template struct {
 	Standing
 	Goods      int // -1 when not registered
 	Parsed     *template.Template
-	UntypedMax int  // above 0: the override untyped_allowed with its limit
-	Unchecked  bool // the override preference_unchecked_allowed
-	Unlisted   bool // its own text has a call to action that is not whitelisted
+	UntypedMax int           // above 0: the override untyped_allowed with its limit
+	Unchecked  bool          // the override preference_unchecked_allowed
+	Unlisted   bool          // its own text has a call to action that is not whitelisted
+	OptOut     policy.Answer // whether the recipient is told how to opt out
 	*Use
 }
 

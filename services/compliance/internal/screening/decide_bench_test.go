@@ -83,7 +83,7 @@ func benchHeader(i int) string {
 
 // benchBody is a template of some 130 octets when filled, with a piece of fixed text of its own.
 func benchBody(i int) string {
-	return fmt.Sprintf("Dear {#alphanumeric#}, your order {#numeric#} of batch %d in shop %d was packed and goes out today. Follow it at {#url#} - ABCBNK", i, i*7919)
+	return fmt.Sprintf("Dear {#alphanumeric#}, your order {#numeric#} of batch %d in shop %d was packed and goes out today. Stop or follow it at {#url#} - ABCBNK", i, i*7919)
 }
 
 func benchText(i int, r *rand.Rand) string {

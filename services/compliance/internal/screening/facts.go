@@ -55,7 +55,8 @@ func (d *decider) gather(m *Message, r *registered, v *Verdict) (changed bool) {
 	override := d.parcel.Env == envTest && t.UntypedMax > 0
 	f.Template = policy.Template{ID: m.TemplateID, Status: t.Status, AtOperator: d.atOperator(t), From: t.From, Until: t.Until,
 		Category: t.Category, Goods: t.Goods, OfEntity: t.Entity == m.EntityID, OfHeader: t.LinkedAt(m.Header, d.now), Headers: len(t.Headers),
-		Untyped: t.Parsed.HasUntyped() && !override, Unlisted: t.Unlisted, PreferenceUnchecked: t.Unchecked}
+		Untyped: t.Parsed.HasUntyped() && !override, Unlisted: t.Unlisted, OptOut: t.OptOut,
+		PreferenceUnchecked: t.Unchecked}
 	v.Category = d.pack.Effective(t.Category)
 	if f.Unreadable {
 		return false
