@@ -233,7 +233,7 @@ func TestPoisonIsKept(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	err := Config{}.Validate()
-	for _, setting := range []string{"POSTGRES_URL", "NATS_MONITOR_URL", "KEK_FILE", "INGEST_ADDR", "TLS_CA_FILE"} {
+	for _, setting := range []string{"POSTGRES_URL", "NATS_MONITOR_URL", "KEK", "INGEST_ADDR", "TLS_CA_FILE"} {
 		if err == nil || !strings.Contains(err.Error(), setting) {
 			t.Errorf("%s is not required: %v", setting, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 )
 
@@ -18,10 +19,10 @@ type Config struct {
 	Postgres postgres.Config
 	Bus      eventbus.Config
 	TLS      tlsconf.Files
-	// KEKFile holds the key-encryption key: 32 bytes in base64, mode 0600.
-	KEKFile string `env:"KEK_FILE"`
-	// KeyringFile holds the deployment keys, wrapped by it.
-	KeyringFile string `env:"KEYRING_FILE"`
+	// KEK is the key-encryption key; see secret.Keys for its form.
+	KEK secret.Ref `env:"KEK"`
+	// Keyring is the deployment keys, wrapped by it.
+	Keyring secret.Ref `env:"KEYRING"`
 	// IngestAddr is ingest's inner gRPC server, host:port, which hands out content keys.
 	IngestAddr string `env:"INGEST_ADDR"`
 	// LiveOperators are the operators behind the live routes, for example VI,JIO: what is not active with any of them is
@@ -69,9 +70,9 @@ func (c Config) route(env string) policy.Route {
 // Validate tells what is missing to serve.
 func (c Config) Validate() error {
 	required := map[string]string{
-		"POSTGRES_URL": c.Postgres.URL, "POSTGRES_TENANT_URL": c.Postgres.TenantURL, "NATS_URL": c.Bus.URL,
+		"POSTGRES_URL": string(c.Postgres.URL), "POSTGRES_TENANT_URL": string(c.Postgres.TenantURL), "NATS_URL": c.Bus.URL,
 		"NATS_CA_FILE": c.Bus.CAFile, "NATS_MONITOR_URL": c.Bus.MonitorURL, "TLS_CERT_FILE": c.TLS.Cert, "TLS_KEY_FILE": c.TLS.Key, "TLS_CA_FILE": c.TLS.CA,
-		"KEK_FILE": c.KEKFile, "KEYRING_FILE": c.KeyringFile, "INGEST_ADDR": c.IngestAddr,
+		"KEK": string(c.KEK), "KEYRING": string(c.Keyring), "INGEST_ADDR": c.IngestAddr,
 	}
 	var missing []string
 	for name, value := range required {
