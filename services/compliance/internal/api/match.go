@@ -7,7 +7,6 @@ import (
 
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
-	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
@@ -25,7 +24,7 @@ func (s *TemplateServer) Match(ctx context.Context, req *compliancev1.MatchReque
 	}
 	resp := &compliancev1.MatchResponse{}
 	if t.registered != nil {
-		resp.Status = statusWord(t.registered.At(a.now, ""))
+		resp.Status = t.registered.Current(a.now).String()
 	}
 	text, wrong, err := textOf(t.Template, req)
 	if err != nil {
@@ -102,11 +101,6 @@ func valuesOf(t *template.Template, text string, spans []template.Span) (all []*
 	return all
 }
 
-// statusWord is a status in the words of the API.
-func statusWord(s policy.Status) string {
-	return map[policy.Status]string{policy.Active: "active", policy.Inactive: "inactive", policy.Suspended: "suspended", policy.Blacklisted: "blacklisted"}[s]
-}
-
 // Find implements TemplateService.
 func (s *TemplateServer) Find(ctx context.Context, req *compliancev1.FindRequest) (*compliancev1.FindResponse, error) {
 	a, err := s.asked(ctx)
@@ -174,5 +168,5 @@ func (a *asked) differences(m *template.Matcher, t *registry.Template, text stri
 
 func (a *asked) encodeFound(t *registry.Template) *compliancev1.FoundTemplate {
 	return &compliancev1.FoundTemplate{TemplateId: t.ID, EntityId: t.Entity, Headers: t.Headers, Category: typev1.Category(t.Category),
-		Status: statusWord(t.At(a.now, "")), FixedBytes: int32(t.Parsed.FixedBytes())}
+		Status: t.Current(a.now).String(), FixedBytes: int32(t.Parsed.FixedBytes())}
 }

@@ -17,6 +17,19 @@ type Among struct {
 	Now            time.Time // of links and statuses
 }
 
+// Current is the portal-wide status at a time: Inactive before the validity, SuspendedValidity after it.
+func (s *Standing) Current(at time.Time) policy.Status {
+	switch {
+	case s.Status != policy.Active:
+		return s.Status
+	case !s.From.IsZero() && at.Before(s.From):
+		return policy.Inactive
+	case !s.Until.IsZero() && !at.Before(s.Until):
+		return policy.SuspendedValidity
+	}
+	return policy.Active
+}
+
 // maxHits bounds the templates that Find looks through for active ones.
 const maxHits = 50
 
@@ -36,7 +49,7 @@ func (s *Snapshot) Find(m *template.Matcher, text string, in Among, limit int) F
 		f.Of = append(f.Of, s.Template(h.Entry.ID))
 	}
 	usable := func(t *Template) int {
-		if t.At(in.Now, "") == policy.Active {
+		if t.Current(in.Now) == policy.Active {
 			return 0
 		}
 		return 1

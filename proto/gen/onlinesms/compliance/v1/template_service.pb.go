@@ -812,7 +812,7 @@ type MatchResponse struct {
 	Values []*MatchedValue `protobuf:"bytes,4,rep,name=values,proto3" json:"values,omitempty"`
 	// Everything that is wrong when it did not; the first is what decides.
 	Mismatches []*TemplateMismatch `protobuf:"bytes,5,rep,name=mismatches,proto3" json:"mismatches,omitempty"`
-	// With a registered template: its status now: active, inactive, suspended or blacklisted.
+	// With a registered template: its status now, in the words of RegistryObject.
 	Status        string `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -974,7 +974,7 @@ type FoundTemplate struct {
 	Headers []string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"`
 	// Its category.
 	Category v1.Category `protobuf:"varint,4,opt,name=category,proto3,enum=onlinesms.type.v1.Category" json:"category,omitempty"`
-	// Its status now: active, inactive, suspended or blacklisted.
+	// Its status now, in the words of RegistryObject.
 	Status string `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
 	// Bytes of fixed text: of several templates the one with most is the most specific.
 	FixedBytes    int32 `protobuf:"varint,6,opt,name=fixed_bytes,json=fixedBytes,proto3" json:"fixed_bytes,omitempty"`
