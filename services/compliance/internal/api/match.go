@@ -150,10 +150,10 @@ func (s *TemplateServer) Find(ctx context.Context, req *compliancev1.FindRequest
 func (a *asked) among(req *compliancev1.FindRequest) (registry.Among, error) {
 	in := registry.Among{Entity: req.GetEntityId(), Header: req.GetHeader(), Now: a.now}
 	if in.Entity != "" && a.Entity(in.Entity) == nil {
-		return in, notFound(registry.Key{Kind: registry.Entities, ID: in.Entity})
+		return in, notFound(registry.Entities)
 	}
 	if in.Header != "" && a.Header(in.Header) == nil {
-		return in, notFound(registry.Key{Kind: registry.Headers, ID: in.Header})
+		return in, notFound(registry.Headers)
 	}
 	return in, nil
 }

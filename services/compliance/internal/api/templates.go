@@ -34,7 +34,9 @@ type TemplateServer struct {
 }
 
 // NewTemplateServer makes it.
-func NewTemplateServer(r Registry, now func() time.Time) *TemplateServer { return &TemplateServer{registry: r, now: now} }
+func NewTemplateServer(r Registry, now func() time.Time) *TemplateServer {
+	return &TemplateServer{registry: r, now: now}
+}
 
 // asked is a call: who asks, and what is registered for him.
 type asked struct {
@@ -76,7 +78,7 @@ func (a *asked) subject(id string, body *compliancev1.TemplateBody, entity strin
 		return s, invalid("entity_id", "a registered template has its entity; leave it out")
 	}
 	if s.registered = a.Template(id); s.registered == nil {
-		return s, notFound(registry.Key{Kind: registry.Templates, ID: id})
+		return s, notFound(registry.Templates)
 	}
 	s.Template = s.registered.Parsed
 	if a.Env == principal.Test {
@@ -86,13 +88,9 @@ func (a *asked) subject(id string, body *compliancev1.TemplateBody, entity strin
 	return s, err
 }
 
-// notFound is the error for what is not registered; an id of another form is not repeated.
-func notFound(key registry.Key) error {
-	name := string(key.Kind)
-	if policy.IsID(key.ID) || policy.CheckHeader(key.ID) == nil {
-		name = key.String()
-	}
-	return errs.E(errs.NotFound, "OBJECT_NOT_FOUND", "Nothing is registered as "+name+".", nil)
+// notFound is the error for what is not registered; what was asked for is not repeated, it may be anything.
+func notFound(kind registry.Kind) error {
+	return errs.E(errs.NotFound, "OBJECT_NOT_FOUND", "Nothing is registered among the "+string(kind)+" with this id.", nil)
 }
 
 // whitelist holds an entity's calls to action; nil, which has none, without an entity.
@@ -102,7 +100,7 @@ func (a *asked) whitelist(entity string) (*template.Whitelist, error) {
 	}
 	e := a.Entity(entity)
 	if e == nil {
-		return nil, notFound(registry.Key{Kind: registry.Entities, ID: entity})
+		return nil, notFound(registry.Entities)
 	}
 	return e.Whitelist, nil
 }

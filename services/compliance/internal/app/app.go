@@ -151,7 +151,7 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 		}
 	}
 	server := api.NewServer(c.records, c.registry, c.records, c.now)
-	registrar := api.NewRegistryServer(c.records, c.wakeImporter)
+	registrar := api.NewRegistryServer(c.records, c.registry, c.wakeImporter)
 	return rpc.NewServer(rpc.ServerConfig{Addr: cfg.GRPCAddr, TLS: tls, Log: c.log, Callers: callers},
 		func(r grpc.ServiceRegistrar) {
 			compliancev1.RegisterComplianceServiceServer(r, server)

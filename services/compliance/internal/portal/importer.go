@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
 
@@ -199,7 +200,38 @@ func (w *work) change(f File, known map[registry.Key]*registry.Object, version i
 			w.job.Changed++
 		}
 	}
-	return w.complete(version, changes, nil)
+	w.lint(&f, wanted, known)
+	w.job.Problems, w.job.Warnings = int64(f.Count), int64(f.Count)
+	return w.complete(version, changes, f.Problems)
+}
+
+// lint notes what a portal would refuse or ask about the templates of a file.
+func (w *work) lint(f *File, wanted []registry.Object, known map[registry.Key]*registry.Object) {
+	if f.Kind != registry.Templates {
+		return
+	}
+	whitelists := registry.Whitelists(known)
+	for i := range wanted {
+		o := &wanted[i]
+		owner := ""
+		if e := known[registry.Key{Kind: registry.Entities, ID: o.Entity}]; e != nil {
+			owner = e.Name
+		}
+		for _, found := range registry.Lint(o, owner, whitelists[o.Entity]) {
+			if found.Severity == template.Note {
+				continue
+			}
+			detail := found.Sentence + " " + found.Remedy
+			if found.Code == template.LintCTA {
+				detail = found.Remedy // the sentence quotes what may be a number
+			}
+			f.problem(Problem{Line: f.Lines[i].Number, Column: f.Lines[i].column("body"), Reason: found.Code, Detail: detail,
+				Object: o.Key().String(), Severity: string(template.Warning)})
+		}
+		if i%1000 == 999 {
+			w.report(45, 50, i, len(wanted))
+		}
+	}
 }
 
 func wantedOf(f *File, known map[registry.Key]*registry.Object) []registry.Object {

@@ -37,6 +37,8 @@ type Problem struct {
 	Reason string
 	Detail string
 	Object string // its key, where it could be read
+	// Severity is warning for what a portal would refuse or ask about and is imported all the same; else empty.
+	Severity string
 }
 
 // Line is an object as a line of the file says it.

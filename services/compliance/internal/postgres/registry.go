@@ -114,6 +114,9 @@ func (s *Store) Revisions(ctx context.Context, tenant uuid.UUID, template string
 // Known implements portal.Store: objects of a kind and of the kinds it may refer to.
 func (s *Store) Known(ctx context.Context, tenant uuid.UUID, kind registry.Kind) (map[registry.Key]*registry.Object, int64, error) {
 	kinds := []string{string(kind), string(registry.Entities), string(registry.Telemarketers)}
+	if kind == registry.Templates {
+		kinds = append(kinds, string(registry.CTAs)) // what their links are looked up in
+	}
 	var version int64
 	var found []registry.Object
 	err := s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
