@@ -132,7 +132,7 @@ func (w *world) rows(tenant uuid.UUID) registry.Rows {
 	c, err := open(w.t.Context(), w.cfg, slog.Default(), w.clock.now)
 	must(w.t, err)
 	defer c.close()
-	rows, err := c.records.Rows(w.t.Context(), tenant, 0)
+	rows, err := c.records.Rows(w.t.Context(), tenant, 0, nil)
 	must(w.t, err)
 	return rows
 }

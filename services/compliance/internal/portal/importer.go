@@ -32,7 +32,8 @@ type Store interface {
 	// Known answers a tenant's registered objects of a kind and of what that refers to, with the registry's version.
 	Known(ctx context.Context, tenant uuid.UUID, kind registry.Kind) (map[registry.Key]*registry.Object, int64, error)
 	// Complete ends a job as Succeeded, with its changes and its problems, in one transaction. progress is told how many
-	// changes are written. errs.Exists when the registry is not at that version any more: nothing is changed then.
+	// changes are written, and may be told less than before. errs.Exists when an object of the changes has changed since
+	// that version: nothing is changed then.
 	// errs.Denied as for Progress.
 	Complete(ctx context.Context, j *Job, version int64, changes []registry.Change, problems []Problem, progress func(written int)) error
 }
@@ -262,7 +263,11 @@ func (w *work) compare(f File, known map[registry.Key]*registry.Object, version 
 
 func (w *work) complete(version int64, changes []registry.Change, problems []Problem) error {
 	w.job.State = Succeeded
-	err := w.store.Complete(w.ctx, w.job, version, changes, problems, func(written int) { w.report(50, 99, written, len(changes)) })
+	most := 0
+	err := w.store.Complete(w.ctx, w.job, version, changes, problems, func(written int) {
+		most = max(most, written) // it may begin anew
+		w.report(50, 99, most, len(changes))
+	})
 	if err != nil {
 		w.job.State = Running
 	}

@@ -11,9 +11,7 @@ import (
 
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/portal"
-	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
-	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 )
 
@@ -69,40 +67,6 @@ func (s *Store) Progress(ctx context.Context, j *portal.Job) error {
 		return errNotHolder
 	}
 	return postgres.Map(err)
-}
-
-// Complete implements portal.Store.
-func (s *Store) Complete(ctx context.Context, j *portal.Job, version int64, changes []registry.Change, problems []portal.Problem, progress func(int)) error {
-	var announced []eventbus.Parcel
-	err := postgres.InTx(ctx, s.db.Worker, func(tx pgx.Tx) error {
-		announced = nil
-		found, err := lockRegistry(ctx, tx, j.Tenant)
-		if err != nil {
-			return err
-		}
-		if found != version {
-			return errs.E(errs.Exists, "", "the registry was changed meanwhile", nil)
-		}
-		if len(changes) > 0 {
-			author := registry.Author{Actor: j.Actor, Action: "registry.import", Reason: "import " + j.ID.String()}
-			if j.Mode == portal.ModeCompare {
-				author.Actor, author.Action = "service/compliance", "registry.blacklist"
-			}
-			summary, err := summaryOf(j)
-			if err != nil {
-				return err
-			}
-			if announced, err = s.apply(ctx, tx, j.Tenant, author, version+1, changes, summary, progress); err != nil {
-				return err
-			}
-		}
-		return s.end(ctx, tx, j, problems)
-	})
-	if err != nil {
-		return err
-	}
-	s.publish(announced...)
-	return nil
 }
 
 // summaryOf is what the audit log keeps of a whole file.
