@@ -241,11 +241,13 @@ func TestTemplateRequestsThatCannotBe(t *testing.T) {
 	_, noKey := s.Lint(t.Context(), &compliancev1.LintRequest{TemplateId: otp})
 	_, noScope := s.Find(as(principal.Principal{TenantID: tenant, Env: "live"}), &compliancev1.FindRequest{Text: "x"})
 	body := &compliancev1.TemplateBody{Body: "x {#var#}"}
+	_, foreign := s.Match(as(principal.Principal{TenantID: uuid.New(), Env: "live", Scopes: []string{"registry:read"}}), &compliancev1.MatchRequest{TemplateId: otp, Text: "x"})
 	for name, c := range map[string]struct {
 		err           error
 		reason, field string
 	}{
 		"no key":           {noKey, "KEY_MISSING", ""},
+		"another tenant":   {foreign, "OBJECT_NOT_FOUND", ""},
 		"no scope":         {noScope, "SCOPE_MISSING", ""},
 		"neither":          {match(&compliancev1.MatchRequest{Text: "x"}), "REQUEST_INVALID", "template_id"},
 		"both":             {match(&compliancev1.MatchRequest{TemplateId: otp, Template: body}), "REQUEST_INVALID", "template_id"},

@@ -144,16 +144,19 @@ func newWorker(cfg Config) *worker {
 // single is one tenant's registry.
 type single struct{ snapshot *registry.Snapshot }
 
+// Snapshot implements screening.Registry.
 func (s single) Snapshot(uuid.UUID) *registry.Snapshot { return s.snapshot }
 
 // plain is screening.Contents that is not sealed: a message's content is its place in the batch.
 type plain struct{ contents []screening.Content }
 
+// Open implements screening.Contents.
 func (p *plain) Open(_ context.Context, _ *screening.Parcel, m *screening.Message, c *screening.Content) error {
 	*c = p.contents[binary.NativeEndian.Uint32(m.Content)]
 	return nil
 }
 
+// Reseal implements screening.Contents.
 func (p *plain) Reseal(_ context.Context, _ *screening.Parcel, m *screening.Message, c *screening.Content) ([]byte, error) {
 	p.contents[binary.NativeEndian.Uint32(m.Content)].Text = c.Text
 	return m.Content, nil

@@ -98,8 +98,10 @@ func NewJSONWriter(w io.Writer, pack string) Writer {
 	return &jsonWriter{out, j, pack}
 }
 
+// Flush implements Writer.
 func (w *jsonWriter) Flush() error { return w.out.Flush() }
 
+// Write implements Writer.
 func (w *jsonWriter) Write(r *Result) error {
 	o := result{Line: r.Line, Reference: r.Ref, Outcome: r.Outcome()}
 	if r.Err != nil {
@@ -126,11 +128,13 @@ func NewCSVWriter(w io.Writer, pack string) Writer {
 	return &csvWriter{csv: csv.NewWriter(bufio.NewWriterSize(w, 64<<10)), pack: pack}
 }
 
+// Flush implements Writer.
 func (w *csvWriter) Flush() error {
 	w.csv.Flush()
 	return w.csv.Error()
 }
 
+// Write implements Writer.
 func (w *csvWriter) Write(r *Result) error {
 	if !w.begun {
 		w.begun = true

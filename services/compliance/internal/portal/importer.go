@@ -85,7 +85,7 @@ func (im *Importer) Next(ctx context.Context) (worked bool, err error) {
 	if err != nil || j == nil {
 		return false, err
 	}
-	w := work{Importer: im, ctx: ctx, job: j}
+	w := work{Importer: im, ctx: ctx, job: j, named: j.Portal}
 	if j.Attempts > maxAttempts {
 		return true, w.fail(errs.E(errs.Invalid, "IMPORT_ABANDONED", "The import was interrupted too often; upload the file again.", nil), nil)
 	}
@@ -100,16 +100,18 @@ type work struct {
 	*Importer
 	ctx      context.Context
 	job      *Job
+	named    string // portal
 	reported time.Time
 	lost     error // of a report
 }
 
 // report notes progress, not too often; between from and to percent.
 func (w *work) report(from, to, done, all int) {
-	w.job.Percent = from
+	percent := from
 	if all > 0 {
-		w.job.Percent += (to - from) * min(done, all) / all
+		percent += (to - from) * min(done, all) / all
 	}
+	w.job.Percent = max(w.job.Percent, percent) // it may begin anew
 	if now := w.now(); w.lost == nil && now.Sub(w.reported) >= reportEvery {
 		w.reported = now
 		w.lost = w.store.Progress(w.ctx, w.job)
@@ -130,7 +132,21 @@ func (w *work) run() error {
 	if err != nil {
 		return w.fail(err, nil)
 	}
-	f, err := Read(raw, w.job.Portal, w.job.Entity, func(done, lines int) {
+	for range maxReplans {
+		if w.lost != nil {
+			return w.lost
+		}
+		if err := w.attempt(raw); errs.KindOf(err) != errs.Exists || w.lost != nil {
+			return err
+		}
+	}
+	return w.fail(errs.E(errs.Invalid, "IMPORT_OUTPACED", "The registry was changed again and again while the file was imported; try again.", nil), nil)
+}
+
+// attempt reads the file and does what it says to the registry as it is now. What was read is let go before anything is
+// written, since a large file is some hundred megabytes of objects.
+func (w *work) attempt(raw []byte) error {
+	f, err := Read(raw, w.named, w.job.Entity, func(done, lines int) {
 		w.job.Done, w.job.Lines = int64(done), int64(lines)
 		w.report(0, 40, done, lines)
 	})
@@ -140,25 +156,15 @@ func (w *work) run() error {
 	w.job.Portal, w.job.Kind = f.Portal, f.Kind
 	w.job.Lines = int64(len(f.Lines) + f.Count)
 	w.job.Done = w.job.Lines
-	for range maxReplans {
-		if w.lost != nil {
-			return w.lost
-		}
-		known, version, err := w.store.Known(w.ctx, w.job.Tenant, f.Kind)
-		if err != nil {
-			return err
-		}
-		w.report(45, 45, 0, 0)
-		if w.job.Mode == ModeCompare {
-			err = w.compare(*f, known, version)
-		} else {
-			err = w.change(*f, known, version)
-		}
-		if errs.KindOf(err) != errs.Exists || w.lost != nil {
-			return err
-		}
+	known, version, err := w.store.Known(w.ctx, w.job.Tenant, f.Kind)
+	if err != nil {
+		return err
 	}
-	return w.fail(errs.E(errs.Invalid, "IMPORT_OUTPACED", "The registry was changed again and again while the file was imported; try again.", nil), nil)
+	w.report(45, 45, 0, 0)
+	if w.job.Mode == ModeCompare {
+		return w.compare(f, known, version)
+	}
+	return w.change(f, known, version)
 }
 
 // unpack reads gzip, within bounds; what is not gzip is as it is.
@@ -182,8 +188,8 @@ func unpack(content []byte) ([]byte, error) {
 }
 
 // change registers what the file says: all of it or, when a line is wrong, nothing.
-func (w *work) change(f File, known map[registry.Key]*registry.Object, version int64) error {
-	wanted := wantedOf(&f, known)
+func (w *work) change(f *File, known map[registry.Key]*registry.Object, version int64) error {
+	wanted := wantedOf(f, known)
 	changes, unchanged, problems := registry.Plan(func(k registry.Key) *registry.Object { return known[k] }, wanted)
 	for _, p := range problems {
 		l := &f.Lines[p.At]
@@ -201,9 +207,11 @@ func (w *work) change(f File, known map[registry.Key]*registry.Object, version i
 			w.job.Changed++
 		}
 	}
-	w.lint(&f, wanted, known)
+	w.lint(f, wanted, known)
 	w.job.Problems, w.job.Warnings = int64(f.Count), int64(f.Count)
-	return w.complete(version, changes, f.Problems)
+	found := f.Problems
+	*f = File{}
+	return w.complete(version, changes, found)
 }
 
 // lint notes what a portal would refuse or ask about the templates of a file.
@@ -244,8 +252,8 @@ func wantedOf(f *File, known map[registry.Key]*registry.Object) []registry.Objec
 }
 
 // compare reports differences, and blacklists what the portal has blacklisted.
-func (w *work) compare(f File, known map[registry.Key]*registry.Object, version int64) error {
-	differences, blacklisted := registry.Compare(known, f.Kind, wantedOf(&f, known))
+func (w *work) compare(f *File, known map[registry.Key]*registry.Object, version int64) error {
+	differences, blacklisted := registry.Compare(known, f.Kind, wantedOf(f, known))
 	for _, d := range differences {
 		p := Problem{Reason: d.Reason, Detail: d.Detail, Object: d.String()}
 		if d.At >= 0 {
@@ -263,11 +271,7 @@ func (w *work) compare(f File, known map[registry.Key]*registry.Object, version 
 
 func (w *work) complete(version int64, changes []registry.Change, problems []Problem) error {
 	w.job.State = Succeeded
-	most := 0
-	err := w.store.Complete(w.ctx, w.job, version, changes, problems, func(written int) {
-		most = max(most, written) // it may begin anew
-		w.report(50, 99, most, len(changes))
-	})
+	err := w.store.Complete(w.ctx, w.job, version, changes, problems, func(written int) { w.report(50, 99, written, len(changes)) })
 	if err != nil {
 		w.job.State = Running
 	}

@@ -86,7 +86,7 @@ func Read(raw []byte, named, entity string, progress func(done, lines int)) (*Fi
 	if err != nil {
 		return nil, err
 	}
-	f := &File{Portal: l.portal, Kind: l.kind}
+	f := &File{Portal: l.portal, Kind: l.kind, Lines: make([]Line, 0, lines)}
 	for done := 0; ; done++ {
 		record, err := r.Read()
 		if err != nil {

@@ -151,6 +151,7 @@ func BenchmarkMemory(b *testing.B) {
 		b.ReportMetric(float64(indexed-held)/(1<<20), "MiB-index")
 		b.ReportMetric(float64(took.Milliseconds()), "ms-index")
 		runtime.KeepAlive(objects)
+		runtime.KeepAlive(s)
 		if size != 100_002 {
 			b.Fatal(size)
 		}

@@ -34,6 +34,7 @@ const (
 // there are problems nothing may be changed. Plan neither keeps nor changes what it is given.
 func Plan(known View, wanted []Object) (changes []Change, unchanged int, problems []Problem) {
 	p := planner{known: known, coming: make(map[Key]bool, len(wanted))}
+	changes = make([]Change, 0, len(wanted))
 	for i := range wanted {
 		o := wanted[i]
 		o.Settle()
