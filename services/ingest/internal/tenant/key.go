@@ -18,9 +18,9 @@ const (
 	keyPrefix   = "osms_"
 	kidLength   = 12 // 71 bits
 	secretBytes = 32
-	secretChars = 43 // 32 bytes in base62
-	crcChars    = 6  // 32 bits in base62
-	keyLength   = len(keyPrefix) + len("live_") + kidLength + len("_") + secretChars + crcChars
+	secretChars = 43                                            // 32 bytes in base62
+	crcChars    = 6                                             // 32 bits in base62
+	tokenLength = kidLength + len("_") + secretChars + crcChars // behind its prefix
 
 	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
@@ -35,34 +35,58 @@ type Key struct {
 // ErrKeyInvalid is what every key that is not one of ours gets, whatever is wrong with it.
 var ErrKeyInvalid = errs.E(errs.Unauthenticated, "KEY_INVALID", "the API key is not valid; check that the whole key is sent as `Authorization: Bearer osms_…`", nil)
 
-// ParseKey takes a key apart. It needs no database: form and CRC decide. The error is ErrKeyInvalid.
-func ParseKey(s string) (Key, error) {
-	if len(s) != keyLength || !strings.HasPrefix(s, keyPrefix) || crc(s[:keyLength-crcChars]) != s[keyLength-crcChars:] {
-		return Key{}, ErrKeyInvalid
-	}
-	env, rest, _ := strings.Cut(s[len(keyPrefix):], "_")
-	kid, secret, found := strings.Cut(rest[:len(rest)-crcChars], "_")
-	known := env == principal.Live || env == principal.Test
-	if !found || !known || len(kid) != kidLength || !isBase62(kid) || !isBase62(secret) {
-		return Key{}, ErrKeyInvalid
-	}
-	return Key{Env: env, KID: kid, Secret: secret}, nil
+// Token is the form our secrets have in common: <prefix><id>_<secret><crc>.
+type Token struct {
+	ID     string // public name
+	Secret string // never logged, never stored
 }
 
-// String is the key as its holder writes it.
-func (k Key) String() string {
-	body := keyPrefix + k.Env + "_" + k.KID + "_" + k.Secret
+// ParseToken takes a token of that prefix apart. It needs no database: form and CRC decide.
+func ParseToken(prefix, s string) (t Token, ok bool) {
+	rest, found := strings.CutPrefix(s, prefix)
+	if !found || len(rest) != tokenLength || crc(s[:len(s)-crcChars]) != s[len(s)-crcChars:] {
+		return Token{}, false
+	}
+	id, secret, found := strings.Cut(rest[:len(rest)-crcChars], "_")
+	if !found || len(id) != kidLength || !isBase62(id) || !isBase62(secret) {
+		return Token{}, false
+	}
+	return Token{ID: id, Secret: secret}, true
+}
+
+// Write is the token as its holder writes it.
+func (t Token) Write(prefix string) string {
+	body := prefix + t.ID + "_" + t.Secret
 	return body + crc(body)
 }
 
-// NewKey makes a key for env (principal.Live or principal.Test) from 48 bytes of random.
-func NewKey(env string, random io.Reader) (Key, error) {
+// NewToken makes a token from 48 bytes of random.
+func NewToken(random io.Reader) (Token, error) {
 	var raw [16 + secretBytes]byte
 	if _, err := io.ReadFull(random, raw[:]); err != nil {
-		return Key{}, fmt.Errorf("reading randomness: %w", err)
+		return Token{}, fmt.Errorf("reading randomness: %w", err)
 	}
-	kid := encode62(raw[:16], 22)
-	return Key{Env: env, KID: kid[len(kid)-kidLength:], Secret: encode62(raw[16:], secretChars)}, nil
+	id := encode62(raw[:16], 22)
+	return Token{ID: id[len(id)-kidLength:], Secret: encode62(raw[16:], secretChars)}, nil
+}
+
+// ParseKey takes a key apart. It needs no database: form and CRC decide. The error is ErrKeyInvalid.
+func ParseKey(s string) (Key, error) {
+	for _, env := range []string{principal.Live, principal.Test} {
+		if t, ok := ParseToken(keyPrefix+env+"_", s); ok {
+			return Key{Env: env, KID: t.ID, Secret: t.Secret}, nil
+		}
+	}
+	return Key{}, ErrKeyInvalid
+}
+
+// String is the key as its holder writes it.
+func (k Key) String() string { return Token{k.KID, k.Secret}.Write(keyPrefix + k.Env + "_") }
+
+// NewKey makes a key for env (principal.Live or principal.Test) from 48 bytes of random.
+func NewKey(env string, random io.Reader) (Key, error) {
+	t, err := NewToken(random)
+	return Key{Env: env, KID: t.ID, Secret: t.Secret}, err
 }
 
 func crc(s string) string {
