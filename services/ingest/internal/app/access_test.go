@@ -136,7 +136,7 @@ func TestItem11OtherEnvironment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ids := map[string]string{"message_id": sent.GetMessageId(), "key_id": kidOf(t, key), "verification_id": sent.GetMessageId()}
+		ids := map[string]string{"message_id": sent.GetMessageId(), "key_id": kidOf(t, key), "verification_id": sent.GetMessageId(), "user_id": sent.GetMessageId(), "session_id": "x"}
 		called := 0
 		eachMethod(func(m protoreflect.MethodDescriptor, id string) {
 			value, known := ids[id]

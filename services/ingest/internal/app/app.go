@@ -90,6 +90,7 @@ type ingest struct {
 	door      *door.Door
 	inner     *rpc.Server
 	access    *access
+	people    *people
 	confirmed atomic.Bool  // the bus was seen to be durable
 	unsent    atomic.Int64 // rows in the outbox, as last counted
 }
@@ -168,6 +169,10 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 		return err
 	}
 	i.access = i.newAccess(cfg.Access, vault, peppers)
+	if i.people, err = i.newPeople(cfg.People, vault, peppers); err != nil {
+		return err
+	}
+	i.access.people = i.people
 	i.records = record.NewWriter(i.db.Worker, i.publisher, i.log, i.now)
 	server := api.NewMessageServer(accepter, i.store, vault, i.now)
 	i.door, err = door.New(door.Config{
@@ -178,6 +183,7 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 		Register: func(r grpc.ServiceRegistrar) {
 			ingestv1.RegisterMessageServiceServer(r, server)
 			i.access.register(r)
+			i.people.register(r)
 			ingestv1.RegisterVerificationServiceServer(r, i.verifications(cfg.Verification, accepter, vault, peppers))
 		},
 		Records: i.records, Forward: forwards(compliance, audit), Pins: pins, OpenAPI: openapi.Document, Log: i.log,

@@ -17,6 +17,7 @@ type Config struct {
 	Secrets  SecretFiles
 	Door     DoorConfig
 	Access   AccessConfig
+	People   PeopleConfig
 	// Verification is the limits of OTP sessions.
 	Verification VerificationConfig
 	// GRPCAddr is where the inner gRPC server listens (ContentKeyService, mTLS), host:port.
@@ -51,7 +52,7 @@ type SecretFiles struct {
 
 // Validate tells what is missing to serve.
 func (c Config) Validate() error {
-	return errors.Join(c.Verification.Validate(), c.Access.Validate(), missing(map[string]string{
+	return errors.Join(c.Verification.Validate(), c.Access.Validate(), c.People.Validate(), missing(map[string]string{
 		"POSTGRES_URL": c.Postgres.URL, "POSTGRES_TENANT_URL": c.Postgres.TenantURL, "NATS_URL": c.Bus.URL,
 		"NATS_MONITOR_URL": c.Bus.MonitorURL, "TLS_CERT_FILE": c.TLS.Cert, "TLS_KEY_FILE": c.TLS.Key, "TLS_CA_FILE": c.TLS.CA,
 		"KEK_FILE": c.Secrets.KEK, "KEYRING_FILE": c.Secrets.Keyring, "PEPPER_FILE": c.Secrets.Pepper,

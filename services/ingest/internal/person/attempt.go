@@ -41,6 +41,7 @@ type Alert struct {
 type Opening struct {
 	Session  Session
 	Replaces string    // public id of the session it takes the place of; empty: none
+	Compared string    // the stored form of the password that was right: another by now opens nothing; empty: none was
 	Rehashed string    // the password anew, at a higher cost; empty: it stays
 	Identity *[16]byte // of the identity provider, to be linked to the user; nil: it is
 }
@@ -50,6 +51,16 @@ type Attempts interface {
 	// RecordAttempt stores a, with what it opens (nil: nothing), its alert and the call's audit record, in one transaction.
 	// Unauthenticated with SESSION_INVALID when the session to replace is gone; nothing is stored then.
 	RecordAttempt(ctx context.Context, a *Attempt, o *Opening) error
+}
+
+// AttemptFilter asks for attempts older than a place in the list; zero values do not filter.
+type AttemptFilter struct {
+	Tenant     uuid.UUID
+	User       uuid.UUID
+	Outcome    string // success or refused
+	Start, End time.Time
+	Before     uuid.UUID // of the last attempt of the page before
+	Limit      int
 }
 
 // newAttempt begins an attempt on an account.

@@ -50,8 +50,8 @@ var (
 	errTOTPMissing  = errs.E(errs.Exists, "TOTP_NOT_SET", "no authenticator was set up", nil)
 )
 
-// userOf is the id of the person who calls.
-func userOf(p principal.Principal) (uuid.UUID, error) {
+// UserOf is the id of the person who calls; Denied with SESSION_REQUIRED when it is a key.
+func UserOf(p principal.Principal) (uuid.UUID, error) {
 	id, err := uuid.Parse(strings.TrimPrefix(p.Actor, "user/"))
 	if err != nil || p.Session == "" {
 		return uuid.Nil, errs.E(errs.Denied, "SESSION_REQUIRED", "only a person can do this: log in, and send the session's token", nil)
@@ -61,7 +61,7 @@ func userOf(p principal.Principal) (uuid.UUID, error) {
 
 // caller answers the user who calls, and his session.
 func (f *Factors) caller(ctx context.Context, p principal.Principal) (User, Session, error) {
-	id, err := userOf(p)
+	id, err := UserOf(p)
 	if err != nil {
 		return User{}, Session{}, err
 	}

@@ -137,7 +137,7 @@ func (f *Federation) Finish(ctx context.Context, state, code, binding string, fr
 	}
 	provider, claims, err := f.exchange(ctx, login.Tenant, code, browser)
 	if err != nil {
-		if errs.KindOf(err) == errs.Unavailable {
+		if kind := errs.KindOf(err); kind != errs.Unauthenticated && kind != errs.NotFound {
 			return Opened{}, err
 		}
 		return Opened{}, refuse(ctx, f.Store, a, "FEDERATED_LOGIN_FAILED", errFederated)

@@ -92,7 +92,7 @@ func (l *Login) Password(ctx context.Context, c Credentials, from Origin) (Opene
 	case !account.allows(from.Address):
 		return Opened{}, refuse(ctx, l.Store, a, "ADDRESS_NOT_ALLOWED", errAddress)
 	}
-	opening := Opening{}
+	opening := Opening{Compared: account.PasswordHash}
 	if outdated {
 		opening.Rehashed = l.Hasher.Hash(c.Password)
 	}

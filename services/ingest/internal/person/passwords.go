@@ -47,7 +47,7 @@ var errPassword = errs.E(errs.Denied, "PASSWORD_WRONG", "the password there is, 
 // Change replaces the caller's password and answers his session anew, his only one. Errors: Denied with PASSWORD_WRONG,
 // Exhausted with LOGIN_DELAYED, Invalid for a password that is too weak.
 func (c *Passwords) Change(ctx context.Context, p principal.Principal, old, wanted string, from Origin) (Opened, error) {
-	id, err := userOf(p)
+	id, err := UserOf(p)
 	if err != nil {
 		return Opened{}, err
 	}

@@ -86,7 +86,7 @@ func invalid(field, reason, detail string) error {
 // Effects are what a change of a user brings about beside the change itself.
 type Effects struct {
 	Remove      bool         // the user, with all that is his
-	EndSessions bool         // all there are, and the links under way
+	EndSessions bool         // all there are
 	Begin       *Session     // after that
 	ForgetCodes bool         // all recovery codes there are
 	Codes       []StoredCode // after that
@@ -97,7 +97,7 @@ type Changes interface {
 	// User answers a user of a tenant; NotFound with USER_NOT_FOUND.
 	User(ctx context.Context, tenant, id uuid.UUID) (User, error)
 	// ChangeUser lets change work on a user, one change of a tenant's users at a time, and stores him with the effects, the
-	// call's audit record and the news for the other replicas in one transaction. An error of change stores nothing and
-	// comes back as it is. Exists with LAST_OWNER when no active owner would be left; NotFound with USER_NOT_FOUND.
+	// call's audit record and the news for the other replicas in one transaction. Links end with a change of password and
+	// with disabling. An error of change stores nothing and comes back as it is. Exists with LAST_OWNER when no active owner would be left; NotFound with USER_NOT_FOUND.
 	ChangeUser(ctx context.Context, tenant, id uuid.UUID, change func(*User) (Effects, error)) (User, error)
 }

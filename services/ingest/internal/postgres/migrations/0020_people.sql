@@ -88,6 +88,7 @@ CREATE TABLE login_failures (
     tries int NOT NULL, -- all, those that came too early included
     try_time timestamptz NOT NULL,
     next_time timestamptz NOT NULL, -- before it nothing is compared
+    early boolean NOT NULL, -- the latest try came before it
     PRIMARY KEY (tenant_id, account, network, kind)
 ) WITH (fillfactor = 50);
 CREATE INDEX login_failures_old ON login_failures USING brin (try_time) WITH (autosummarize = on);
