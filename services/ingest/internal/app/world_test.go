@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,8 +55,14 @@ type world struct {
 	https   *http.Client
 	grpc    *grpc.ClientConn
 	logs    *lockedBuffer
-	stopped func() // stops the service and waits
+	ahead   atomic.Int64 // nanoseconds the service's clock is ahead
+	stopped func()       // stops the service and waits
 }
+
+// clock is the service's clock, put forward with advance.
+func (w *world) clock() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+
+func (w *world) advance(d time.Duration) { w.ahead.Add(int64(d)) }
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
 	t.Helper()
@@ -66,6 +73,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 		GRPCAddr: "127.0.0.1:0", PublicHTTPAddr: "127.0.0.1:0", PublicGRPCAddr: "127.0.0.1:0",
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
 		Access: AccessConfig{RevokeInClear: true},
+		People: PeopleConfig{MailDir: w.path("mail"), MailFrom: "no-reply@sms.example", ConsoleURL: "https://console.example/password"},
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -76,7 +84,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	w.bootstrap(t, cfg)
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	if w.ingest, err = open(t.Context(), cfg, log, time.Now); err != nil {
+	if w.ingest, err = open(t.Context(), cfg, log, w.clock); err != nil {
 		t.Fatal(err)
 	}
 	w.start(t, log)
@@ -317,7 +325,7 @@ func (w *world) replica(t testing.TB) *grpc.ClientConn {
 		Access: AccessConfig{RevokeInClear: true},
 	}
 	log := slog.New(slog.DiscardHandler)
-	i, err := open(t.Context(), cfg, log, time.Now)
+	i, err := open(t.Context(), cfg, log, w.clock)
 	if err != nil {
 		t.Fatal(err)
 	}

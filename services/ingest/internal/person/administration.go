@@ -22,8 +22,8 @@ type Page struct {
 // UserStore keeps the users of tenants.
 type UserStore interface {
 	Changes
-	// CreateUser stores a new user with the link and letter that invite him, the call's audit record and the news; Exists
-	// with USER_EXISTS when the tenant has one with that address.
+	// CreateUser stores a new user with the link and letter that invite him (nil: none), the call's audit record and the
+	// news; Exists with USER_EXISTS when the tenant has one with that address.
 	CreateUser(ctx context.Context, u *User, link *Link, letter *Letter) error
 	// Users answers a page, newest first.
 	Users(ctx context.Context, p Page) ([]User, error)

@@ -89,7 +89,7 @@ func (p *People) Users(ctx context.Context, page person.Page) (users []person.Us
 func (p *People) CreateUser(ctx context.Context, u *person.User, link *person.Link, letter *person.Letter) error {
 	record.Change(ctx, userResource(u.ID), nil, userView(u))
 	err := p.ChangeAccess(ctx, u.Tenant, principal.Live, &ingestv1.AccessChange{UserId: u.ID.String()}, func(tx pgx.Tx) error {
-		if err := insertUser(ctx, tx, u); err != nil {
+		if err := insertUser(ctx, tx, u); err != nil || link == nil {
 			return err
 		}
 		return insertLink(ctx, tx, link, letter)

@@ -1,0 +1,61 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/onlinesms/onlinesms/services/ingest/internal/content"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/person"
+	store "github.com/onlinesms/onlinesms/services/ingest/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/record"
+	"github.com/onlinesms/onlinesms/services/internal/principal"
+	"github.com/onlinesms/onlinesms/services/internal/seal"
+)
+
+// ownerVariables are the names of an owner's credentials in the shell file.
+var ownerVariables = []variable{
+	{"email", "ONLINESMS_ADMIN_EMAIL"}, {"password", "ONLINESMS_ADMIN_PASSWORD"}, {"totp", "ONLINESMS_ADMIN_TOTP"},
+}
+
+// bootstrapOwner makes the owner of a demo file, unless file holds credentials of his that work.
+func bootstrapOwner(ctx context.Context, s *store.Store, secrets SecretFiles, demoPath, file string) error {
+	demo, err := parseDemo(demoPath)
+	if err != nil {
+		return err
+	}
+	if demo.Owner.Email == "" {
+		return nil
+	}
+	if err := missing(map[string]string{"KEK_FILE": secrets.KEK, "KEYRING_FILE": secrets.Keyring}); err != nil {
+		return err
+	}
+	id, err := uuid.Parse(demo.Tenant.ID)
+	if err != nil {
+		return fmt.Errorf("%s: tenant.id: %w", demoPath, err)
+	}
+	held, err := readVariables(file, ownerVariables)
+	if err != nil {
+		return err
+	}
+	keyring, err := openKeyring(ctx, secrets, time.Now)
+	if err != nil {
+		return err
+	}
+	b := person.Bootstrap{
+		Store: store.NewPeople(s), Vault: content.NewVault(keyring, seal.NewSealer(keyring, s, time.Now), time.Now),
+		Hasher: person.NewHasher(person.StandardCost), Now: time.Now, Random: rand.Reader,
+	}
+	ctx = record.ByOperator(ctx, "bootstrap", "user.bootstrap", principal.Principal{TenantID: id, Env: principal.Live}, time.Now())
+	made, err := b.Owner(ctx, id, demo.Owner.Email, person.Credential{Password: held["password"], Seed: held["totp"]})
+	if err != nil {
+		return err
+	}
+	return writeVariables(file, ownerVariables, map[string]string{
+		"email": strings.ToLower(demo.Owner.Email), "password": made.Password, "totp": made.Seed,
+	})
+}
