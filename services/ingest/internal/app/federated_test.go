@@ -164,7 +164,7 @@ func TestFederatedLoginRefusals(t *testing.T) {
 	if _, err := f.finish(t, state, code, binding); reasonOf(err) != "FEDERATED_LOGIN_FAILED" {
 		t.Errorf("a state that was used: %v", err)
 	}
-	state, code, binding = f.begin(t)
+	state, _, binding = f.begin(t)
 	if _, err := f.finish(t, state, otherCode, binding); reasonOf(err) != "FEDERATED_LOGIN_FAILED" {
 		t.Errorf("a code of another sign-in, whose PKCE verifier is another: %v", err)
 	}

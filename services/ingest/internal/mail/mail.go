@@ -118,10 +118,14 @@ func (s *SMTP) connect(ctx context.Context) (*smtp.Client, error) {
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	if !s.Implicit {
-		if err := c.StartTLS(config); err != nil { // fails where it is not offered
-			return nil, errors.Join(fmt.Errorf("STARTTLS: %w", err), c.Close())
-		}
+	if s.Implicit {
+		return c, nil
+	}
+	if offered, _ := c.Extension("STARTTLS"); !offered {
+		return nil, errors.Join(errors.New("the SMTP server offers no STARTTLS, and nothing is sent without TLS"), c.Close())
+	}
+	if err := c.StartTLS(config); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }

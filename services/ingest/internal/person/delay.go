@@ -71,13 +71,13 @@ func NetworkOf(a netip.Addr) netip.Prefix {
 		bits = 48
 	}
 	p, err := a.Prefix(bits)
-	if err != nil {
+	if err != nil || !a.IsValid() {
 		return netip.PrefixFrom(netip.IPv6Unspecified(), 48) // no address: all of them together
 	}
 	return p
 }
 
-// alerts tells whether the tenant is to be told of that many tries: 10, 100, 1000 …
+// alerts tells whether the tenant is to be told of that many tries: 10, 100, 1000 and so on.
 func alerts(tries int) bool {
 	for tries >= firstAlert && tries%10 == 0 {
 		if tries == firstAlert {

@@ -80,7 +80,7 @@ func (l *Links) read(token string) (t tenant.Token, err error) {
 	}
 	expire, expireErr := strconv.ParseInt(parts[1], 10, 64)
 	version, versionErr := strconv.ParseInt(parts[2], 10, 16)
-	mac, macErr := base64.RawURLEncoding.DecodeString(parts[3])
+	mac, macErr := base64.RawURLEncoding.Strict().DecodeString(parts[3])
 	if expireErr != nil || versionErr != nil || macErr != nil || !l.Peppers.Matches("signed|"+parts[0]+"."+parts[1], mac, int16(version)) {
 		return t, errLink
 	}

@@ -45,7 +45,7 @@ func CheckPassword(field, password, email string) error {
 	if email != "" && (strings.Contains(lower, email) || rest(lower, local) < minPassword/2) {
 		return invalid(field, "PASSWORD_COMMON", "must not be the e-mail address, or its name with little more")
 	}
-	if isCommon(lower) || isCommon(leet.Replace(lower)) || distinct(lower) < 5 || isRun(lower) {
+	if isCommon(lower) || isCommon(leet.Replace(strings.TrimRightFunc(lower, notLetter))) || distinct(lower) < 5 || isRun(lower) {
 		return invalid(field, "PASSWORD_COMMON", "is one of those that are tried first; choose another, best a sentence")
 	}
 	return nil
@@ -94,6 +94,8 @@ func isCommonWords(s string) bool {
 	}
 	return true
 }
+
+func notLetter(r rune) bool { return !unicode.IsLetter(r) }
 
 // distinct counts the different characters.
 func distinct(s string) int {
