@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,6 +13,7 @@ import (
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/person"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/record"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
@@ -31,6 +33,7 @@ type SessionRooms struct {
 	Federation *person.Federation
 	Sessions   SessionList
 	People     *person.Administration
+	Admit      func(from netip.Addr) error  // whether calls without credential are taken from there now
 	Forget     func(tenant, user uuid.UUID) // see person.Sessions.Forget
 	Now        func() time.Time
 }
@@ -87,6 +90,9 @@ func (s *SessionServer) opened(ctx context.Context, o *person.Opened, cookie boo
 
 // Login begins a session with a password.
 func (s *SessionServer) Login(ctx context.Context, req *ingestv1.LoginRequest) (*ingestv1.LoginResponse, error) {
+	if err := s.Admit(caller.From(ctx).Address); err != nil {
+		return nil, err
+	}
 	owner, err := optionalID("tenant_id", req.GetTenantId())
 	if err != nil {
 		return nil, err
@@ -101,9 +107,9 @@ func (s *SessionServer) Login(ctx context.Context, req *ingestv1.LoginRequest) (
 
 // VerifySecondFactor shows the second factor.
 func (s *SessionServer) VerifySecondFactor(ctx context.Context, req *ingestv1.VerifySecondFactorRequest) (*ingestv1.VerifySecondFactorResponse, error) {
-	p, ok := principal.FromContext(ctx)
-	if !ok {
-		return nil, errNoPrincipal
+	p, _, err := s.person(ctx)
+	if err != nil {
+		return nil, err
 	}
 	if (req.GetCode() == "") == (req.GetRecoveryCode() == "") {
 		return nil, invalid("code", "CONFLICT", "give either code or recovery_code")
@@ -116,13 +122,16 @@ func (s *SessionServer) VerifySecondFactor(ctx context.Context, req *ingestv1.Ve
 	return &ingestv1.VerifySecondFactorResponse{Session: session, Token: token, RecoveryCodesLeft: int32(left)}, err
 }
 
-// person answers who calls, where it is a person.
+// person answers who calls, where it is a person. What he does with himself stands in the live log, like his login.
 func (s *SessionServer) person(ctx context.Context) (principal.Principal, uuid.UUID, error) {
 	p, ok := principal.FromContext(ctx)
 	if !ok {
 		return p, uuid.Nil, errNoPrincipal
 	}
 	id, err := person.UserOf(p)
+	if call := record.From(ctx); call != nil && err == nil {
+		call.Env = principal.Live
+	}
 	return p, id, err
 }
 
@@ -261,6 +270,9 @@ func (s *SessionServer) ChangePassword(ctx context.Context, req *ingestv1.Change
 
 // RequestPasswordReset mails a link to whom it may concern.
 func (s *SessionServer) RequestPasswordReset(ctx context.Context, req *ingestv1.RequestPasswordResetRequest) (*ingestv1.RequestPasswordResetResponse, error) {
+	if err := s.Admit(caller.From(ctx).Address); err != nil {
+		return nil, err
+	}
 	owner, err := optionalID("tenant_id", req.GetTenantId())
 	if err != nil {
 		return nil, err
@@ -273,16 +285,24 @@ func (s *SessionServer) RequestPasswordReset(ctx context.Context, req *ingestv1.
 
 // ConfirmPasswordReset sets a password.
 func (s *SessionServer) ConfirmPasswordReset(ctx context.Context, req *ingestv1.ConfirmPasswordResetRequest) (*ingestv1.ConfirmPasswordResetResponse, error) {
+	if err := s.Admit(caller.From(ctx).Address); err != nil {
+		return nil, err
+	}
 	if err := s.Passwords.Reset(ctx, req.GetToken(), req.GetPassword(), originOf(ctx)); err != nil {
 		return nil, err
 	}
 	return &ingestv1.ConfirmPasswordResetResponse{}, nil
 }
 
+var errNoFederation = errs.E(errs.NotFound, "IDENTITY_PROVIDER_NOT_FOUND", "this platform takes no sign-ins of identity providers: OIDC_REDIRECT_URL is not set", nil)
+
 // StartFederatedLogin begins a sign-in at the identity provider.
 func (s *SessionServer) StartFederatedLogin(ctx context.Context, req *ingestv1.StartFederatedLoginRequest) (*ingestv1.StartFederatedLoginResponse, error) {
+	if err := s.Admit(caller.From(ctx).Address); err != nil {
+		return nil, err
+	}
 	if s.Federation == nil {
-		return nil, errs.E(errs.NotFound, "IDENTITY_PROVIDER_NOT_FOUND", "this platform takes no sign-ins of identity providers: OIDC_REDIRECT_URL is not set", nil)
+		return nil, errNoFederation
 	}
 	owner, err := idOf("tenant_id", req.GetTenantId())
 	if err != nil {
@@ -298,8 +318,11 @@ func (s *SessionServer) StartFederatedLogin(ctx context.Context, req *ingestv1.S
 
 // FinishFederatedLogin begins a session with what the identity provider's redirect brought.
 func (s *SessionServer) FinishFederatedLogin(ctx context.Context, req *ingestv1.FinishFederatedLoginRequest) (*ingestv1.FinishFederatedLoginResponse, error) {
+	if err := s.Admit(caller.From(ctx).Address); err != nil {
+		return nil, err
+	}
 	if s.Federation == nil {
-		return nil, errs.E(errs.NotFound, "IDENTITY_PROVIDER_NOT_FOUND", "this platform takes no sign-ins of identity providers: OIDC_REDIRECT_URL is not set", nil)
+		return nil, errNoFederation
 	}
 	binding := req.GetBinding()
 	if values := metadata.ValueFromIncomingContext(ctx, caller.BindingKey); binding == "" && len(values) > 0 {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/ingest/internal/api"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/content"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/limit"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/mail"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/oidc"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/person"
@@ -55,7 +57,13 @@ type PeopleConfig struct {
 	// OIDCPrivate allows providers at addresses that are not public. Tenants set the issuers: only where all of them are
 	// trusted with the own network.
 	OIDCPrivate bool `env:"OIDC_ALLOW_PRIVATE" envDefault:"false"`
+	// LoginsPerSecond bounds logins and requests for links of one network (IPv4 /24, IPv6 /48) at one replica, whatever the
+	// accounts; a hundred at once; 0: no limit.
+	LoginsPerSecond float64 `env:"LIMIT_LOGINS_PER_SECOND" envDefault:"5"`
 }
+
+// loginBurst is how many people of one network may log in at the same moment.
+const loginBurst = 100
 
 // Validate tells which setting is wrong.
 func (c PeopleConfig) Validate() error {
@@ -73,6 +81,9 @@ func (c PeopleConfig) Validate() error {
 	}
 	if _, _, err := net.SplitHostPort(c.SMTPAddr); c.SMTPAddr != "" && err != nil {
 		all = append(all, errors.New("SMTP_ADDR must be host:port"))
+	}
+	if c.LoginsPerSecond < 0 || c.LoginsPerSecond > 1e6 {
+		all = append(all, errors.New("LIMIT_LOGINS_PER_SECOND must be 0 to 1,000,000"))
 	}
 	return errors.Join(all...)
 }
@@ -144,6 +155,7 @@ func (i *ingest) newPeople(cfg PeopleConfig, vault *content.Vault, peppers *tena
 		Store: p.store, Vault: vault, Links: links, Scopes: scopes, Forget: p.sessions.Forget, Now: i.now, Wake: p.wake,
 	}
 	p.rooms = api.SessionRooms{
+		Admit: admission(limit.PerSecond(cfg.LoginsPerSecond, loginBurst, 1), i.now),
 		Login: p.login, Sessions: p.store, People: p.admin, Forget: p.sessions.Forget, Now: i.now,
 		Factors: &person.Factors{
 			Store: p.store, Vault: vault, Peppers: peppers, Issuer: issuer, Forget: p.sessions.Forget, Now: i.now, Random: rand.Reader,
@@ -161,6 +173,15 @@ func (i *ingest) newPeople(cfg PeopleConfig, vault *content.Vault, peppers *tena
 		Relying: oidc.NewRelying(oidc.Config{RedirectURL: cfg.OIDCRedirectURL, Roots: roots, AllowPrivate: cfg.OIDCPrivate, Now: i.now}),
 	}
 	return p, err
+}
+
+// admission refuses calls without credential that come too often from one network: so nobody tries one password on many
+// accounts, or takes all places at which passwords are computed.
+func admission(rate limit.Rate, now func() time.Time) func(netip.Addr) error {
+	networks := limit.NewLocal[netip.Prefix](rate)
+	return func(from netip.Addr) error {
+		return limit.Standing{Name: "logins", Burst: rate.Burst, Wait: networks.Spend(person.NetworkOf(from), now())}.Err()
+	}
 }
 
 func (p *people) register(r grpc.ServiceRegistrar) {
