@@ -17,6 +17,8 @@ type Config struct {
 	TLS      tlsconf.Files
 	// AdminAddr is where /healthz, /readyz and /metrics are served, host:port; for the machine or the pod only.
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0"`
+	// GRPCAddr is where the inner gRPC server listens (DispatchService, mTLS), host:port.
+	GRPCAddr string `env:"GRPC_ADDR" envDefault:"127.0.0.1:0"`
 	// IngestAddr is ingest's inner gRPC server, host:port, for wrapped content keys.
 	IngestAddr string `env:"INGEST_ADDR"`
 	// KEKFile holds the key-encryption key; see seal.NewFileKEK.

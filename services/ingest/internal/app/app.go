@@ -156,6 +156,10 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 	if err != nil {
 		return err
 	}
+	dispatch, err := i.dial(cfg, "dispatch", cfg.DispatchAddr)
+	if err != nil {
+		return err
+	}
 	audit, err := i.dial(cfg, "audit", cfg.AuditAddr)
 	if err != nil {
 		return err
@@ -174,7 +178,7 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 	}
 	i.access.people = i.people
 	i.records = record.NewWriter(i.db.Worker, i.publisher, i.log, i.now)
-	server := api.NewMessageServer(accepter, i.store, vault, i.now)
+	server := api.NewMessageServer(accepter, i.store, vault, canceller{compliance, dispatch}, i.now)
 	i.door, err = door.New(door.Config{
 		HTTPAddr: cfg.PublicHTTPAddr, GRPCAddr: cfg.PublicGRPCAddr, TLS: public,
 		Trust: caller.Trust{Hops: cfg.Access.TrustedHops}, Proxies: cfg.Access.TrustedProxies,

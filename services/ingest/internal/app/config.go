@@ -34,6 +34,8 @@ type Config struct {
 	// ComplianceAddr is compliance's inner gRPC server, host:port. Without it decisions cannot be asked for and
 	// transactional templates do not get the otp lane.
 	ComplianceAddr string `env:"COMPLIANCE_ADDR"`
+	// DispatchAddr is dispatch's inner gRPC server, host:port. Without it messages cannot be cancelled.
+	DispatchAddr string `env:"DISPATCH_ADDR"`
 	// AuditAddr is audit's inner gRPC server, host:port. Without it audit events cannot be asked for.
 	AuditAddr string `env:"AUDIT_ADDR"`
 	// TraceEndpoint is the collector telemetry exports to. Without it the door makes no spans.
