@@ -416,3 +416,22 @@ func welch(a, b []float64) float64 {
 	mb, vb := mean(b)
 	return (ma - mb) / math.Sqrt(va/float64(len(a))+vb/float64(len(b)))
 }
+
+// Item 19: an address tried with and without its tenant is one address, whether somebody has it or not: the delay of the
+// one holds for the other.
+func TestItem19TenantTellsNothing(t *testing.T) {
+	w := newWorld(t)
+	h := w.human(t, person.Developer, false)
+	client := w.from(t, "127.0.8.1", nil)
+	for _, email := range []string{h.email, "nobody@people.example"} {
+		for range 5 {
+			w.post(t, client, "/v1/sessions:login", loginJSON(email, "wrong"))
+		}
+		for _, owner := range []string{demoTenant.String(), uuid.NewString(), ""} {
+			resp := w.post(t, client, "/v1/sessions:login", fmt.Sprintf(`{"email": %q, "password": "wrong", "tenantId": %q}`, email, owner))
+			if resp.StatusCode != http.StatusTooManyRequests {
+				t.Errorf("%s, tenant %q: %d", email, owner, resp.StatusCode)
+			}
+		}
+	}
+}

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
 
@@ -40,10 +38,10 @@ func Delay(failures int) time.Duration {
 	return min(maxDelay, time.Second<<(failures-freeTries))
 }
 
-// Target is what is counted: an account, from one network.
+// Target is what is counted: an address, whoever has it in whichever tenant, from one network. Were the count a tenant's,
+// an address tried with and without tenant would tell by its delay whether somebody has it.
 type Target struct {
-	Tenant  uuid.UUID // zero where no tenant is known
-	Account [16]byte
+	Account [16]byte // index of the address
 	Network netip.Prefix
 	Kind    string
 }

@@ -119,7 +119,7 @@ func (f *Factors) Verify(ctx context.Context, p principal.Principal, code, recov
 
 // try counts a try at a code; one that comes too early is refused.
 func (f *Factors) try(ctx context.Context, u *User, a *Attempt) (Target, error) {
-	target := Target{u.Tenant, u.Index, NetworkOf(a.Origin.Address), kindCode}
+	target := Target{u.Index, NetworkOf(a.Origin.Address), kindCode}
 	tally, err := f.Store.CountTry(ctx, target, a.Time)
 	if err != nil {
 		return target, err

@@ -73,7 +73,7 @@ func (l *Login) Password(ctx context.Context, c Credentials, from Origin) (Opene
 	if err != nil {
 		return Opened{}, err
 	}
-	target := Target{account.Tenant, index, NetworkOf(from.Address), kindPassword}
+	target := Target{index, NetworkOf(from.Address), kindPassword}
 	a := newAttempt(&account.User, MethodPassword, from, l.Now())
 	tally, err := l.Store.CountTry(ctx, target, a.Time)
 	if err != nil {

@@ -92,7 +92,7 @@ func (c *Passwords) reprove(ctx context.Context, u *User, old, wanted string, fr
 		return "", target, err
 	}
 	defer leave()
-	target = Target{u.Tenant, u.Index, NetworkOf(from.Address), kindPassword}
+	target = Target{u.Index, NetworkOf(from.Address), kindPassword}
 	a := newAttempt(u, MethodPassword, from, c.Now())
 	tally, err := c.Store.CountTry(ctx, target, a.Time)
 	if err != nil {
@@ -128,7 +128,7 @@ func (c *Passwords) RequestReset(ctx context.Context, email string, owner uuid.U
 	if err != nil {
 		return err
 	}
-	target := Target{account.Tenant, index, NetworkOf(from.Address), kindReset}
+	target := Target{index, NetworkOf(from.Address), kindReset}
 	a := newAttempt(&account.User, MethodResetRequest, from, c.Now())
 	tally, err := c.Store.CountTry(ctx, target, a.Time)
 	if err != nil {
@@ -183,7 +183,8 @@ func newLetter(ctx context.Context, v Vault, owner uuid.UUID, m Mail, now, expir
 }
 
 // Reset sets the password of the user whose link's token it is, and ends his sessions; an invited user is active from
-// then on. Errors: Invalid with LINK_INVALID, or for a password that is too weak, which does not use the link up.
+// then on. Errors: Invalid with LINK_INVALID, or for a password that is too weak, which does not use the link up; Denied
+// with ADDRESS_NOT_ALLOWED.
 func (c *Passwords) Reset(ctx context.Context, token, wanted string, from Origin) error {
 	t, err := c.Links.read(token)
 	if err != nil {
@@ -196,9 +197,9 @@ func (c *Passwords) Reset(ctx context.Context, token, wanted string, from Origin
 	if err != nil || !c.opens(t, &link) {
 		return errLink
 	}
-	u, err := c.Store.User(ctx, link.Tenant, link.User)
+	u, err := c.mayReset(ctx, &link, from)
 	if err != nil {
-		return errLink
+		return err
 	}
 	if err := c.check(ctx, &u, "password", wanted); err != nil {
 		return err
@@ -221,6 +222,19 @@ func (c *Passwords) Reset(ctx context.Context, token, wanted string, from Origin
 		c.Forget(u.Tenant, u.ID)
 	}
 	return err
+}
+
+// mayReset answers a link's user, if he could log in from there.
+func (c *Passwords) mayReset(ctx context.Context, link *Link, from Origin) (User, error) {
+	u, err := c.Store.User(ctx, link.Tenant, link.User)
+	if err != nil {
+		return u, err
+	}
+	account, err := c.Store.Account(ctx, u.Index, u.Tenant)
+	if err == nil && !account.allows(from.Address) {
+		err = errAddress
+	}
+	return u, err
 }
 
 // opens tells whether a token is that of a stored link which is somebody's and not over.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/onlinesms/onlinesms/services/ingest/internal/tenant"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
 
@@ -309,4 +310,50 @@ func benchSession(b *testing.B) (*Sessions, Opened) {
 	}
 	store := &oneSession{Held{Session: o.Session, Role: Developer, Active: true}}
 	return NewSessions(store, peppers{}, []string{"messages:read", "messages:send"}, time.Now), o
+}
+
+// looksOf is a store without sessions that counts what it is asked.
+type looksOf struct {
+	asked int
+	one   *Held
+}
+
+func (l *looksOf) Session(_ context.Context, id string) (Held, error) {
+	l.asked++
+	if l.one != nil && l.one.ID == id {
+		return *l.one, nil
+	}
+	return Held{}, errs.E(errs.NotFound, "SESSION_NOT_FOUND", "", nil)
+}
+
+func (l *looksOf) Touch(context.Context, string, time.Time) error { return nil }
+
+// Item 9 for sessions: malformed tokens cost no query; an unknown id and a wrong secret cost one each.
+func TestItem9SessionWork(t *testing.T) {
+	issuer := &Issuer{Peppers: peppers{}, Now: time.Now, Random: rand.Reader}
+	o, err := issuer.begin(&User{ID: uuid.Must(uuid.NewV7()), Role: Developer}, StageComplete, Origin{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &looksOf{one: &Held{Session: o.Session, Role: Developer, Active: true}}
+	s := NewSessions(store, peppers{}, nil, time.Now)
+	good, _ := tenant.ParseToken(SessionPrefix, o.Token)
+	unknown, err := tenant.NewToken(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := tenant.Token{ID: good.ID, Secret: unknown.Secret}
+	for _, step := range []struct {
+		name, token string
+		ok          bool
+		asked       int
+	}{
+		{"malformed", o.Token[:len(o.Token)-1] + "!", false, 0}, {"first use", o.Token, true, 1}, {"second use", o.Token, true, 0},
+		{"wrong secret", wrong.Write(SessionPrefix), false, 1}, {"unknown", unknown.Write(SessionPrefix), false, 1}, {"still right", o.Token, true, 0},
+	} {
+		before := store.asked
+		if _, err := s.Verify(t.Context(), step.token, "test", Origin{}); (err == nil) != step.ok || store.asked-before != step.asked {
+			t.Errorf("%s: %v, %d queries", step.name, err, store.asked-before)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package person
 
 import (
 	"context"
+	"crypto/sha256"
 	"maps"
 	"sync"
 	"time"
@@ -36,6 +37,8 @@ const (
 	// touchEvery is how exactly the time of the last use is kept; a session ends so much early at worst.
 	touchEvery = time.Minute
 	maxHeld    = 10000
+	looks      = 4 // at a time: invented tokens must not take the connections that sends need
+	lookLimit  = 2 * time.Second
 )
 
 // Sessions tells whose a session is. It is safe for concurrent use.
@@ -44,6 +47,7 @@ type Sessions struct {
 	peppers Peppers
 	scopes  []string // all there are
 	now     func() time.Time
+	slots   chan struct{}
 
 	mu      sync.Mutex
 	changes uint64 // counts Forget: an answer from before one is not kept
@@ -58,7 +62,7 @@ type heldEntry struct {
 
 // NewSessions makes a verifier with nothing in memory; scopes are all there are.
 func NewSessions(store SessionStore, peppers Peppers, scopes []string, now func() time.Time) *Sessions {
-	return &Sessions{store: store, peppers: peppers, scopes: scopes, now: now, known: map[string]*heldEntry{}}
+	return &Sessions{store: store, peppers: peppers, scopes: scopes, now: now, slots: make(chan struct{}, looks), known: map[string]*heldEntry{}}
 }
 
 // Verify answers whose token it is, for calls of env from that address. A malformed token costs no query, one used within
@@ -69,12 +73,12 @@ func (s *Sessions) Verify(ctx context.Context, token, env string, from Origin) (
 	if !ok {
 		return principal.Principal{}, errSessionInvalid
 	}
-	held, err := s.find(ctx, t.ID)
-	if err != nil {
-		return principal.Principal{}, err
-	}
-	if !s.peppers.Matches(SessionPrefix+t.Secret, held.MAC, held.PepperVersion) {
-		return principal.Principal{}, errSessionInvalid
+	held, ok := s.remembered(t.ID)
+	if !ok || !s.matches(t, &held) {
+		var err error
+		if held, err = s.doubt(ctx, t, ok); err != nil {
+			return principal.Principal{}, err
+		}
 	}
 	p := principal.Principal{
 		TenantID: held.Tenant, Env: env, Actor: "user/" + held.User.String(), Session: held.ID,
@@ -85,11 +89,39 @@ func (s *Sessions) Verify(ctx context.Context, token, env string, from Origin) (
 		return p, errSessionInvalid
 	case s.ended(&held):
 		return p, errSessionExpired
-	case !held.Rules[env].Allow(from.Address):
+	case !held.Rules[env].Allow(from.Address) || !allowed(held.Rules[principal.Live], held.Rules[principal.Test], from.Address):
 		return p, errAddress
 	}
 	return p, s.use(ctx, &held)
 }
+
+func (s *Sessions) matches(t tenant.Token, h *Held) bool {
+	return s.peppers.Matches(SessionPrefix+t.Secret, h.MAC, h.PepperVersion)
+}
+
+// doubt is for tokens that are not remembered, or not with this secret. An unknown id and a wrong secret take the same
+// steps, a comparison and a query, so that from outside they cannot be told apart: for a wrong secret the query asks for
+// an id that cannot be.
+func (s *Sessions) doubt(ctx context.Context, t tenant.Token, known bool) (Held, error) {
+	id := t.ID
+	if known {
+		id += "-"
+	}
+	held, err := s.look(ctx, id)
+	if err != nil && errs.KindOf(err) != errs.NotFound {
+		return Held{}, err
+	}
+	if err != nil {
+		held.MAC = noMAC // compared all the same
+	}
+	if !s.matches(t, &held) || err != nil {
+		return Held{}, errSessionInvalid
+	}
+	return held, nil
+}
+
+// noMAC is the MAC of no secret.
+var noMAC = make([]byte, sha256.Size)
 
 // ended tells whether the session has come to its end.
 func (s *Sessions) ended(h *Held) bool {
@@ -97,32 +129,43 @@ func (s *Sessions) ended(h *Held) bool {
 	return !now.Before(h.Expire) || now.Sub(h.LastUse) >= IdleLimit
 }
 
-// find answers a session from memory or from the database.
-func (s *Sessions) find(ctx context.Context, id string) (Held, error) {
-	now := s.now()
+// remembered answers a session from memory.
+func (s *Sessions) remembered(id string) (Held, bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	e, ok := s.known[id]
-	if ok && now.Sub(e.fetched) < heldTTL {
-		held := e.held
-		held.LastUse = latest(held.LastUse, e.used)
-		s.mu.Unlock()
-		return held, nil
+	if !ok || s.now().Sub(e.fetched) >= heldTTL {
+		return Held{}, false
 	}
-	var used time.Time
-	if ok {
-		used = e.used
+	held := e.held
+	held.LastUse = latest(held.LastUse, e.used)
+	return held, true
+}
+
+// look asks the database and remembers its answer, unless something was changed meanwhile.
+func (s *Sessions) look(ctx context.Context, id string) (Held, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		return Held{}, errs.E(errs.Unavailable, "SERVICE_UNAVAILABLE", "the session could not be looked up in time", ctx.Err())
 	}
+	now := s.now() // before the query: its answer is no newer than this
+	s.mu.Lock()
 	changes := s.changes
 	s.mu.Unlock()
 	held, err := s.store.Session(ctx, id)
-	if errs.KindOf(err) == errs.NotFound {
-		err = errSessionInvalid
-	}
 	if err != nil {
 		return Held{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var used time.Time
+	if e, ok := s.known[id]; ok {
+		used = e.used
+	}
 	if s.changes == changes {
 		s.makeRoom()
 		s.known[id] = &heldEntry{held: held, fetched: now, used: used}

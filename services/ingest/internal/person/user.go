@@ -48,13 +48,16 @@ type Account struct {
 	TestRules tenant.Addresses
 }
 
-// allows tells whether people may come in from a: the tenant's rules for live, or where it has none those for test. What
-// a session does is checked by the rules of its environment again.
-func (a *Account) allows(from netip.Addr) bool {
-	if len(a.LiveRules) > 0 {
-		return a.LiveRules.Allow(from)
+// allows tells whether people may come in from an address.
+func (a *Account) allows(from netip.Addr) bool { return allowed(a.LiveRules, a.TestRules, from) }
+
+// allowed tells whether people may come in from an address: by the tenant's rules for live, or where it has none by those
+// for test. Each call of a session obeys the rules of its environment besides.
+func allowed(live, test tenant.Addresses, from netip.Addr) bool {
+	if len(live) > 0 {
+		return live.Allow(from)
 	}
-	return a.TestRules.Allow(from)
+	return test.Allow(from)
 }
 
 // maxEmail is the longest address of e-mail (RFC 5321, 4.5.3.1.3, without brackets).

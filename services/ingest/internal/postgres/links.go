@@ -96,7 +96,7 @@ func (p *People) PurgePeople(ctx context.Context, now time.Time, rows int) (more
 		{"password_links", "link_id", "expire_time", now},
 		{"federated_logins", "state_id", "expire_time", now},
 		{"letters", "tenant_id, letter_id", "expire_time", now},
-		{"login_failures", "tenant_id, account, network, kind", "try_time", now.Add(-person.Forgotten)},
+		{"login_failures", "account, network, kind", "try_time", now.Add(-person.Forgotten)},
 		{"login_attempts", "tenant_id, attempt_id", "attempt_time", now.Add(-attemptsKept)},
 	} {
 		tag, err := p.db.Worker.Exec(ctx, `DELETE FROM `+purge.table+` WHERE (`+purge.key+`) IN (SELECT `+purge.key+` FROM `+purge.table+

@@ -65,17 +65,17 @@ func (p *People) CountTry(ctx context.Context, t person.Target, now time.Time) (
 	}
 	var early bool
 	var next time.Time
-	err = p.db.Worker.QueryRow(ctx, `INSERT INTO login_failures AS f (tenant_id, account, network, kind, failures, tries, try_time, next_time, early)
-			VALUES ($1, $2, $3, $4, 1, 1, $5, $5::timestamptz + ($6::bigint[])[1] * interval '1 microsecond', false)
-		ON CONFLICT (tenant_id, account, network, kind) DO UPDATE SET
-			early = f.try_time > $7 AND f.next_time > $5,
-			failures = CASE WHEN f.try_time <= $7 THEN 1 WHEN f.next_time > $5 THEN f.failures ELSE f.failures + 1 END,
-			tries = CASE WHEN f.try_time <= $7 THEN 1 ELSE f.tries + 1 END,
-			try_time = greatest(f.try_time, $5),
-			next_time = CASE WHEN f.try_time <= $7 THEN $5::timestamptz + ($6::bigint[])[1] * interval '1 microsecond'
-				WHEN f.next_time > $5 THEN f.next_time
-				ELSE $5::timestamptz + ($6::bigint[])[least(f.failures + 1, 32)] * interval '1 microsecond' END
-		RETURNING failures, tries, early, next_time`, t.Tenant, t.Account[:], t.Network, t.Kind, now, delays, now.Add(-person.Forgotten)).
+	err = p.db.Worker.QueryRow(ctx, `INSERT INTO login_failures AS f (account, network, kind, failures, tries, try_time, next_time, early)
+			VALUES ($1, $2, $3, 1, 1, $4, $4::timestamptz + ($5::bigint[])[1] * interval '1 microsecond', false)
+		ON CONFLICT (account, network, kind) DO UPDATE SET
+			early = f.try_time > $6 AND f.next_time > $4,
+			failures = CASE WHEN f.try_time <= $6 THEN 1 WHEN f.next_time > $4 THEN f.failures ELSE f.failures + 1 END,
+			tries = CASE WHEN f.try_time <= $6 THEN 1 ELSE f.tries + 1 END,
+			try_time = greatest(f.try_time, $4),
+			next_time = CASE WHEN f.try_time <= $6 THEN $4::timestamptz + ($5::bigint[])[1] * interval '1 microsecond'
+				WHEN f.next_time > $4 THEN f.next_time
+				ELSE $4::timestamptz + ($5::bigint[])[least(f.failures + 1, 32)] * interval '1 microsecond' END
+		RETURNING failures, tries, early, next_time`, t.Account[:], t.Network, t.Kind, now, delays, now.Add(-person.Forgotten)).
 		Scan(&tally.Failures, &tally.Tries, &early, &next)
 	if early {
 		tally.Wait = max(next.Sub(now), time.Millisecond)
@@ -85,8 +85,7 @@ func (p *People) CountTry(ctx context.Context, t person.Target, now time.Time) (
 
 // ForgetTries forgets a target; see person.Failures.
 func (p *People) ForgetTries(ctx context.Context, t person.Target) error {
-	_, err := p.db.Worker.Exec(ctx, `DELETE FROM login_failures WHERE tenant_id = $1 AND account = $2 AND network = $3 AND kind = $4`,
-		t.Tenant, t.Account[:], t.Network, t.Kind)
+	_, err := p.db.Worker.Exec(ctx, `DELETE FROM login_failures WHERE account = $1 AND network = $2 AND kind = $3`, t.Account[:], t.Network, t.Kind)
 	return postgres.Map(err)
 }
 

@@ -78,9 +78,9 @@ CREATE TABLE letters (
 CREATE INDEX letters_due ON letters (due_time);
 CALL onlinesms_secure_table('letters');
 
--- What an account was tried with from one network since the last success. Of addresses that nobody has too.
+-- How often an address was tried from one network since the last success; addresses that nobody has too. They are of no
+-- tenant: else the delay of an address that is tried with and without tenant would tell whether somebody has it.
 CREATE TABLE login_failures (
-    tenant_id uuid NOT NULL, -- zero where no tenant is known
     account bytea NOT NULL CHECK (length(account) = 16), -- the index of the address
     network cidr NOT NULL, -- /24 or /48
     kind text NOT NULL CHECK (kind IN ('password', 'code', 'reset')),
@@ -89,7 +89,7 @@ CREATE TABLE login_failures (
     try_time timestamptz NOT NULL,
     next_time timestamptz NOT NULL, -- before it nothing is compared
     early boolean NOT NULL, -- the latest try came before it
-    PRIMARY KEY (tenant_id, account, network, kind)
+    PRIMARY KEY (account, network, kind)
 ) WITH (fillfactor = 50);
 CREATE INDEX login_failures_old ON login_failures USING brin (try_time) WITH (autosummarize = on);
 CALL onlinesms_secure_table('login_failures');
