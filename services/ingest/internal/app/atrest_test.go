@@ -21,6 +21,7 @@ import (
 // outcome.
 func TestItem35EveryLoginIsOneRecord(t *testing.T) {
 	w := newWorld(t)
+	w.freeze()
 	h, owner := w.human(t, person.Developer, false), w.human(t, person.Owner, true)
 	client := w.from(t, "127.0.4.4", nil)
 	want := map[string]string{}

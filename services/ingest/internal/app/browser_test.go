@@ -63,6 +63,7 @@ func TestItem21Cookie(t *testing.T) {
 // the password learns nothing of them.
 func TestItem15AddressRulesForPeople(t *testing.T) {
 	w := newWorld(t)
+	w.freeze()
 	h, owner := w.human(t, person.Developer, false), w.human(t, person.Owner, true)
 	session, boss := w.login(t, h), w.login(t, owner)
 	if _, err := ingestv1.NewTenantServiceClient(w.grpc).UpdateTenant(as(t, boss, "x-environment", "live"), &ingestv1.UpdateTenantRequest{AllowedAddresses: []string{"127.0.0.0/24"}}); err != nil {

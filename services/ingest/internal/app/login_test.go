@@ -57,6 +57,7 @@ func loginJSON(email, password string) string {
 // Item 18: ten wrong passwords delay the next, are told as an alert, and are on record; the user gets in from elsewhere.
 func TestItem18TenWrongPasswords(t *testing.T) {
 	w := newWorld(t)
+	w.freeze()
 	victim, owner := w.human(t, person.Developer, false), w.human(t, person.Owner, true)
 	attacker, elsewhere := w.from(t, "127.0.0.66", nil), w.from(t, "127.0.1.1", nil)
 	var statuses []int

@@ -137,6 +137,7 @@ func (w *world) link(t testing.TB, to string, n int) string {
 // A user's whole way: invited, password by the link, authenticator, recovery codes, password changed, removed.
 func TestPersonFromInvitationToRemoval(t *testing.T) {
 	w := newWorld(t)
+	w.freeze()
 	boss := w.login(t, w.human(t, person.Owner, true))
 	invited, err := w.users().InviteUser(as(t, boss), &ingestv1.InviteUserRequest{Email: "New.Admin@People.example", Role: "admin"})
 	if err != nil || invited.GetUser().GetStatus() != "INVITED" || invited.GetUser().GetEmail() != "new.admin@people.example" {
@@ -229,6 +230,7 @@ func (w *world) recoveryCodes(t *testing.T, h human, recovery []string) {
 // Nobody raises himself or makes somebody who may do more; a tenant keeps an owner; roles end sessions.
 func TestUsersOfATenant(t *testing.T) {
 	w := newWorld(t)
+	w.freeze()
 	owner, admin, developer := w.human(t, person.Owner, true), w.human(t, person.Admin, true), w.human(t, person.Developer, false)
 	asOwner, asAdmin, asDeveloper := w.login(t, owner), w.login(t, admin), w.login(t, developer)
 	role := func(token string, h human, role string) error {

@@ -23,6 +23,7 @@ import (
 // A link sets a password once and within an hour, ends all sessions, and does not replace the second factor.
 func TestPasswordReset(t *testing.T) {
 	w := newWorld(t)
+	w.freeze()
 	h := w.human(t, person.Owner, true)
 	session := w.login(t, h)
 	ask := func() error {
@@ -73,6 +74,7 @@ func TestPasswordReset(t *testing.T) {
 // Who asks for links again and again waits longer and longer, for known and unknown addresses alike.
 func TestPasswordResetIsDelayed(t *testing.T) {
 	w := newWorld(t)
+	w.freeze()
 	h := w.human(t, person.Developer, false)
 	client := w.from(t, "127.0.5.5", nil)
 	for _, email := range []string{h.email, "nobody@people.example"} {
@@ -90,6 +92,7 @@ func TestPasswordResetIsDelayed(t *testing.T) {
 // Mail that cannot be sent is sent later, by whichever replica comes to it.
 func TestLettersAreNotLost(t *testing.T) {
 	w := newWorld(t)
+	w.freeze()
 	h := w.human(t, person.Developer, false)
 	sender := w.people.mailer
 	failing := &failingMailer{}
@@ -124,6 +127,7 @@ func (f *failingMailer) Send(context.Context, person.Mail) error {
 // Who is a user of two tenants must say which; each is a user of its own.
 func TestOneAddressInTwoTenants(t *testing.T) {
 	w := newWorld(t)
+	w.freeze()
 	h := w.human(t, person.Developer, false)
 	other := uuid.Must(uuid.NewV7())
 	if err := w.store.EnsureTenant(t.Context(), tenant.Tenant{ID: other, Name: "Other"}); err != nil {
@@ -224,6 +228,7 @@ func TestItem24OwnSessionsOnly(t *testing.T) {
 // Item 24 for users: another tenant's are not there, by any call.
 func TestItem24UsersOfOthers(t *testing.T) {
 	w := newWorld(t)
+	w.freeze()
 	owner := w.login(t, w.human(t, person.Owner, true))
 	other := uuid.Must(uuid.NewV7())
 	if err := w.store.EnsureTenant(t.Context(), tenant.Tenant{ID: other, Name: "Other"}); err != nil {
@@ -257,6 +262,7 @@ func TestItem24UsersOfOthers(t *testing.T) {
 // Logins of one network are limited whatever the accounts: nobody tries one password on all.
 func TestItem17LoginsOfANetwork(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.People.LoginsPerSecond = 5 })
+	w.freeze()
 	client := w.from(t, "127.0.6.6", nil)
 	limited := 0
 	for i := range 120 {

@@ -22,6 +22,7 @@ func (w *world) whoami(t testing.TB, conn grpc.ClientConnInterface, token string
 // Item 9 for sessions: every way a token can be wrong has its status and its reason, by JSON and by gRPC.
 func TestItem9SessionReasons(t *testing.T) {
 	w := newWorld(t)
+	w.freeze()
 	h := w.human(t, person.Developer, false)
 	good, ended, idle, old := w.login(t, h), w.login(t, h), w.login(t, h), w.login(t, h)
 	parsed, _ := tenant.ParseToken(person.SessionPrefix, good)
@@ -77,6 +78,7 @@ func (w *world) setSession(t testing.TB, token, change string) {
 // A session in use outlives 15 minutes, on another replica too, and ends 12 hours after the login however much it is used.
 func TestSessionLifetime(t *testing.T) {
 	w := newWorld(t)
+	w.freeze()
 	second := w.replica(t)
 	token := w.login(t, w.human(t, person.Developer, false))
 	for n := range 71 { // 10 minutes each: until ten minutes before the end
@@ -106,6 +108,7 @@ func TestSessionLifetime(t *testing.T) {
 // another replica.
 func TestItem20SecondFactorAndSessions(t *testing.T) {
 	w := newWorld(t)
+	w.freeze()
 	second := w.replica(t)
 	h := w.human(t, person.Owner, true)
 	pending := func() string {

@@ -56,11 +56,24 @@ type world struct {
 	grpc    *grpc.ClientConn
 	logs    *lockedBuffer
 	ahead   atomic.Int64 // nanoseconds the service's clock is ahead
+	frozen  atomic.Int64 // Unix nanoseconds at which it stands still; 0: it goes
 	stopped func()       // stops the service and waits
 }
 
 // clock is the service's clock, put forward with advance.
-func (w *world) clock() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+func (w *world) clock() time.Time {
+	now := time.Now()
+	if at := w.frozen.Load(); at != 0 {
+		now = time.Unix(0, at)
+	}
+	return now.Add(time.Duration(w.ahead.Load()))
+}
+
+// freeze lets the clock stand still but for advance: delays and codes then do not depend on how fast the machine is. It
+// stands in the middle of an authenticator's step.
+func (w *world) freeze() {
+	w.frozen.Store(time.Now().Truncate(30 * time.Second).Add(15 * time.Second).UnixNano())
+}
 
 func (w *world) advance(d time.Duration) { w.ahead.Add(int64(d)) }
 
