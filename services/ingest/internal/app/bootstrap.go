@@ -54,12 +54,12 @@ type demoFile struct {
 // and still work are kept, so that running it again changes nothing. Without -out new keys are made and printed as JSON:
 // {"id": …, "keys": {"live": …, "test": …}}. With -owner the demo's owner is made too, in the same manner: his address,
 // password and authenticator seed stand in that file as ONLINESMS_ADMIN_EMAIL, ONLINESMS_ADMIN_PASSWORD and
-// ONLINESMS_ADMIN_TOTP.
+// ONLINESMS_ADMIN_TOTP; with -owner - he gets new ones, which are printed.
 func Bootstrap(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bootstrap", flag.ContinueOnError)
 	file := flags.String("file", "", "YAML file with the sections tenant and keys")
 	out := flags.String("out", "", "shell file to keep the keys in; standard output when empty")
-	owner := flags.String("owner", "", "shell file to keep the owner's credentials in; no owner is made when empty")
+	owner := flags.String("owner", "", "shell file to keep the owner's credentials in; - prints new ones; no owner is made when empty")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("%w: %w", service.ErrUsage, err)
 	}
@@ -82,7 +82,7 @@ func Bootstrap(ctx context.Context, args []string) error {
 	if err := bootstrap(ctx, s, cfg.Secrets.Pepper, *file, *out); err != nil || *owner == "" {
 		return err
 	}
-	return bootstrapOwner(ctx, s, cfg.Secrets, *file, *owner)
+	return bootstrapOwner(ctx, s, cfg.Secrets, *file, *owner, os.Stdout)
 }
 
 func bootstrap(ctx context.Context, directory tenant.Directory, pepperFile, file, out string) error {

@@ -3,7 +3,9 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -22,8 +24,12 @@ var ownerVariables = []variable{
 	{"email", "ONLINESMS_ADMIN_EMAIL"}, {"password", "ONLINESMS_ADMIN_PASSWORD"}, {"totp", "ONLINESMS_ADMIN_TOTP"},
 }
 
-// bootstrapOwner makes the owner of a demo file, unless file holds credentials of his that work.
-func bootstrapOwner(ctx context.Context, s *store.Store, secrets SecretFiles, demoPath, file string) error {
+// onScreen as a file stands for standard output.
+const onScreen = "-"
+
+// bootstrapOwner makes the owner of a demo file, unless file holds credentials of his that work. Without a file, for
+// onScreen, he gets new ones, which are written to out as JSON: {"owner": {"email": …, "password": …, "totp": …}}.
+func bootstrapOwner(ctx context.Context, s *store.Store, secrets SecretFiles, demoPath, file string, out io.Writer) error {
 	demo, err := parseDemo(demoPath)
 	if err != nil {
 		return err
@@ -38,9 +44,11 @@ func bootstrapOwner(ctx context.Context, s *store.Store, secrets SecretFiles, de
 	if err != nil {
 		return fmt.Errorf("%s: tenant.id: %w", demoPath, err)
 	}
-	held, err := readVariables(file, ownerVariables)
-	if err != nil {
-		return err
+	var held map[string]string
+	if file != onScreen {
+		if held, err = readVariables(file, ownerVariables); err != nil {
+			return err
+		}
 	}
 	keyring, err := openKeyring(ctx, secrets, time.Now)
 	if err != nil {
@@ -55,7 +63,9 @@ func bootstrapOwner(ctx context.Context, s *store.Store, secrets SecretFiles, de
 	if err != nil {
 		return err
 	}
-	return writeVariables(file, ownerVariables, map[string]string{
-		"email": strings.ToLower(demo.Owner.Email), "password": made.Password, "totp": made.Seed,
-	})
+	credentials := map[string]string{"email": strings.ToLower(demo.Owner.Email), "password": made.Password, "totp": made.Seed}
+	if file == onScreen {
+		return json.NewEncoder(out).Encode(map[string]any{"owner": credentials})
+	}
+	return writeVariables(file, ownerVariables, credentials)
 }

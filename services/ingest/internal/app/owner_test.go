@@ -1,6 +1,9 @@
 package app
 
 import (
+	"bytes"
+	"encoding/json"
+	"io"
 	"os"
 	"testing"
 
@@ -16,7 +19,7 @@ func TestOwnerBootstrap(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := func() (h human) {
-		if err := bootstrapOwner(t.Context(), w.store, w.secrets(), w.path("owner.yaml"), w.path("owner.env")); err != nil {
+		if err := bootstrapOwner(t.Context(), w.store, w.secrets(), w.path("owner.yaml"), w.path("owner.env"), io.Discard); err != nil {
 			t.Fatal(err)
 		}
 		held, err := readVariables(w.path("owner.env"), ownerVariables)
@@ -47,4 +50,13 @@ func TestOwnerBootstrap(t *testing.T) {
 		t.Error("lost credentials are not made anew")
 	}
 	w.login(t, anew)
+	var out bytes.Buffer
+	if err := bootstrapOwner(t.Context(), w.store, w.secrets(), w.path("owner.yaml"), onScreen, &out); err != nil {
+		t.Fatal(err)
+	}
+	var printed struct{ Owner struct{ Email, Password, TOTP string } }
+	if err := json.Unmarshal(out.Bytes(), &printed); err != nil {
+		t.Fatal(err)
+	}
+	w.login(t, human{email: printed.Owner.Email, password: printed.Owner.Password, seed: printed.Owner.TOTP})
 }
