@@ -21,8 +21,10 @@ PROGRAMS := ./services/ingest/cmd/ingest ./services/compliance/cmd/compliance ./
 	./services/internal/tlsconf/cmd/devca ./services/internal/eventbus/cmd/natsgrants
 # Time for each fuzz target, as go test -fuzztime takes it.
 FUZZTIME ?= 20s
+# Names of the fuzz targets to run, as a regular expression.
+FUZZ ?= Fuzz[A-Za-z0-9_]+
 
-.PHONY: help generate lint test e2e bench fuzz build up down reset
+.PHONY: help generate lint test e2e bench fuzz build up keys down reset
 
 help: ## print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,8 +57,8 @@ bench: ## benchmark of the whole platform, one JSON line last (BASE=ref compares
 	@mkdir -p bin && GOWORK=off go build -C deploy/bench -o $(ROOT)/bin/bench .
 	@exec bin/bench
 
-fuzz: ## every fuzz target for FUZZTIME (20s)
-	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' services client deploy 2>/dev/null | sed 's/:func /:/' | sort | \
+fuzz: ## every fuzz target for FUZZTIME (20s); FUZZ='A|B' for those of these names
+	@grep -rHoE --include='*_test.go' '^func ($(FUZZ))\(' services client deploy 2>/dev/null | sed 's/:func /:/; s/($$//' | sort | \
 		while IFS=: read -r file target; do \
 			echo "$$target ($$(dirname $$file))"; \
 			go test -C "$$(dirname $$file)" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .; \
@@ -68,6 +70,9 @@ build: ## the production programs, static, into bin/
 
 up: $(LOCAL) ## start everything here and send one message (DETACH=1, SMSC=host:port, POSTGRES_URL=url, REPLICAS=2)
 	@exec $(LOCAL) up
+
+keys: $(LOCAL) ## replace those demo keys of the running platform that no longer work (one sent over plain HTTP is revoked)
+	@exec $(LOCAL) keys
 
 down: $(LOCAL) ## stop everything, leave no process
 	@exec $(LOCAL) down

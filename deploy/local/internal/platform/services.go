@@ -48,7 +48,6 @@ func (p *Platform) environment(service string, index int) ([]string, error) {
 		vars["PUBLIC_HTTP_ADDR"], vars["PUBLIC_GRPC_ADDR"] = loopback(doors.https), loopback(doors.grpc)
 		vars["PUBLIC_CERT_FILE"], vars["PUBLIC_KEY_FILE"] = p.dir.Path("tls", "public.pem"), p.dir.Path("tls", "public-key.pem")
 		vars["PINS_KEY_FILE"] = p.dir.Path("keys", "pins")
-		vars["REVOKE_KEYS_IN_CLEAR"] = "false" // on loopback nobody listens in, and a trial must not cost the demo's keys
 		vars["MAIL_DIR"] = p.dir.Path("mail")
 		vars["PINS_NEXT_FILE"], vars["PINS_BACKUP_FILE"] = p.dir.Path("tls", nextPin+".pem"), p.dir.Path("tls", backupPin+".pem")
 	}

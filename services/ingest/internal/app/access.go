@@ -18,7 +18,6 @@ import (
 	"github.com/onlinesms/onlinesms/services/ingest/internal/api"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/content"
-	"github.com/onlinesms/onlinesms/services/ingest/internal/door"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/limit"
 	store "github.com/onlinesms/onlinesms/services/ingest/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/tenant"
@@ -35,9 +34,6 @@ type AccessConfig struct {
 	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES"`
 	// TrustedHops is how many proxies of ours append to X-Forwarded-For; 0: the header is not read.
 	TrustedHops int `env:"TRUSTED_HOPS" envDefault:"0"`
-	// RevokeInClear ends a key that was sent in clear text. Only a platform that nothing outside of the machine can reach
-	// may do without: there it is counted and logged.
-	RevokeInClear bool `env:"REVOKE_KEYS_IN_CLEAR" envDefault:"true"`
 	// KeyPerSecond bounds the requests of one key; 0: no limit.
 	KeyPerSecond float64 `env:"LIMIT_KEY_PER_SECOND" envDefault:"0"`
 	// TenantPerSecond and MessagesPerSecond bound the requests and messages of a tenant in one environment that has set
@@ -129,8 +125,7 @@ func (a *access) RevokeExposed(ctx context.Context, p principal.Principal) error
 	if p.Session != "" {
 		return a.people.endExposed(ctx, p)
 	}
-	_, err := a.keys.Revoke(ctx, p, strings.TrimPrefix(p.Actor, "key/"), "seen in clear")
-	return err
+	return a.keys.Expose(ctx, p, strings.TrimPrefix(p.Actor, "key/"))
 }
 
 const (
@@ -206,12 +201,4 @@ func (i *ingest) flushUses(ctx context.Context) error {
 	defer cancel()
 	flush(last)
 	return err
-}
-
-// revoker ends keys seen in clear; nil where the settings say that it must not.
-func (a *access) revoker(cfg AccessConfig) door.Revoker {
-	if !cfg.RevokeInClear {
-		return nil
-	}
-	return a
 }

@@ -129,7 +129,7 @@ func TestFederatedLoginRefusals(t *testing.T) {
 		"no nonce":                    {map[string]any{"email": "eve@corp.example", "nonce": ""}, false},
 		"wrong audience":              {map[string]any{"email": "eve@corp.example", "aud": "another client"}, false},
 		"wrong issuer":                {map[string]any{"email": "eve@corp.example", "iss": "https://evil.example"}, false},
-		"expired":                     {map[string]any{"email": "eve@corp.example", "exp": f.clock().Add(-time.Minute).Unix()}, false},
+		"expired":                     {map[string]any{"email": "eve@corp.example", "exp": f.now().Add(-time.Minute).Unix()}, false},
 		"a key of nobody":             {map[string]any{"email": "eve@corp.example"}, true},
 		"unverified address":          {map[string]any{"email": "eve@corp.example", "email_verified": false}, false},
 		"an address of other domains": {map[string]any{"email": "eve@other.example"}, false},

@@ -169,7 +169,7 @@ func (w *world) payloads(t testing.TB, event string) [][]byte {
 func TestItem18RaceOfFifty(t *testing.T) {
 	w := newWorld(t)
 	target := person.Target{Account: [16]byte{1}, Network: netip.MustParsePrefix("192.0.2.0/24"), Kind: "password"}
-	now := w.clock().Truncate(time.Microsecond)
+	now := w.now().Truncate(time.Microsecond)
 	var compared atomic.Int64
 	var all sync.WaitGroup
 	for range 50 {

@@ -54,7 +54,9 @@ func TestOwnerBootstrap(t *testing.T) {
 	if err := bootstrapOwner(t.Context(), w.store, w.secrets(), w.path("owner.yaml"), onScreen, &out); err != nil {
 		t.Fatal(err)
 	}
-	var printed struct{ Owner struct{ Email, Password, TOTP string } }
+	var printed struct {
+		Owner struct{ Email, Password, TOTP string }
+	}
 	if err := json.Unmarshal(out.Bytes(), &printed); err != nil {
 		t.Fatal(err)
 	}

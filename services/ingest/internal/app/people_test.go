@@ -37,7 +37,7 @@ func (w *world) human(t testing.TB, role person.Role, factor bool) human {
 	t.Helper()
 	h := human{id: uuid.Must(uuid.NewV7()), password: goodPassword}
 	h.email = fmt.Sprintf("%s-%s@people.example", role, h.id.String()[24:])
-	u := person.User{Tenant: demoTenant, ID: h.id, Role: role, Status: person.StatusActive, Create: w.clock().Truncate(time.Microsecond)}
+	u := person.User{Tenant: demoTenant, ID: h.id, Role: role, Status: person.StatusActive, Create: w.now().Truncate(time.Microsecond)}
 	u.PasswordHash = w.people.hasher.Hash(h.password)
 	var err error
 	if u.Index, err = w.people.vault.Hash(principal.Live, uuid.Nil, "email|"+h.email); err != nil {
@@ -61,14 +61,14 @@ func (w *world) human(t testing.TB, role person.Role, factor bool) human {
 
 // recorded is the context of a change that a test makes itself.
 func (w *world) recorded(t testing.TB) context.Context {
-	return record.ByOperator(t.Context(), "test", "test", principal.Principal{TenantID: demoTenant, Env: principal.Live}, w.clock())
+	return record.ByOperator(t.Context(), "test", "test", principal.Principal{TenantID: demoTenant, Env: principal.Live}, w.now())
 }
 
 // code is what the authenticator shows; each call is a step later than the last.
 func (w *world) code(t testing.TB, h human) string {
 	t.Helper()
 	w.advance(30 * time.Second)
-	code, err := person.TOTP(h.seed, w.clock())
+	code, err := person.TOTP(h.seed, w.now())
 	if err != nil {
 		t.Fatal(err)
 	}

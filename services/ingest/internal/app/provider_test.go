@@ -53,7 +53,7 @@ func (w *world) provider(t *testing.T) *provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &provider{now: w.clock, grants: map[string]grant{}}
+	p := &provider{now: w.now, grants: map[string]grant{}}
 	for _, key := range []**ecdsa.PrivateKey{&p.key, &p.other} {
 		if *key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 			t.Fatal(err)

@@ -96,7 +96,7 @@ func TestLettersAreNotLost(t *testing.T) {
 	h := w.human(t, person.Developer, false)
 	sender := w.people.mailer
 	failing := &failingMailer{}
-	p := &people{store: w.people.store, vault: w.people.vault, mailer: failing, letters: make(chan struct{}, 1), now: w.clock}
+	p := &people{store: w.people.store, vault: w.people.vault, mailer: failing, letters: make(chan struct{}, 1), now: w.now}
 	ctx := w.recorded(t)
 	passwords := *w.people.rooms.Passwords
 	passwords.Wake = func() {} // the service itself is not told
@@ -188,9 +188,9 @@ func TestItem24OwnSessionsOnly(t *testing.T) {
 	}
 	for range person.MaxSessions - 2 { // not all by password
 		w.advance(time.Millisecond)
-		a := person.Attempt{ID: uuid.Must(uuid.NewV7()), Tenant: demoTenant, User: h.id, Method: "password", Time: w.clock()}
+		a := person.Attempt{ID: uuid.Must(uuid.NewV7()), Tenant: demoTenant, User: h.id, Method: "password", Time: w.now()}
 		s := person.Session{ID: uuid.NewString(), Tenant: demoTenant, User: h.id, Stage: person.StagePassword, MAC: make([]byte, 32), PepperVersion: 1,
-			Create: w.clock(), LastUse: w.clock(), Expire: w.clock().Add(time.Hour)}
+			Create: w.now(), LastUse: w.now(), Expire: w.now().Add(time.Hour)}
 		if err := w.people.store.RecordAttempt(w.recorded(t), &a, &person.Opening{Session: s, Compared: u.PasswordHash}); err != nil {
 			t.Fatal(err)
 		}
@@ -322,7 +322,7 @@ func TestPurgePeople(t *testing.T) {
 	}{{0, []int{1, 1, 2, 3}}, {16 * time.Minute, []int{0, 1, 2, 3}}, {2 * time.Hour, []int{0, 0, 2, 3}}, {24 * time.Hour, []int{0, 0, 0, 3}}, {180 * 24 * time.Hour, []int{0, 0, 0, 0}}} {
 		for more := true; more; {
 			var err error
-			if more, err = w.people.store.PurgePeople(t.Context(), w.clock().Add(step.after), 1); err != nil {
+			if more, err = w.people.store.PurgePeople(t.Context(), w.now().Add(step.after), 1); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -47,6 +47,7 @@ var demoTenant = uuid.MustParse("01930000-0000-7000-8000-000000000001")
 type world struct {
 	*ingest
 	db      *postgrestest.Database
+	nats    *eventbustest.Server
 	bus     eventbus.Config
 	dir     string // certificates and secrets
 	live    string // keys of the demo tenant
@@ -60,8 +61,8 @@ type world struct {
 	stopped func()       // stops the service and waits
 }
 
-// clock is the service's clock, put forward with advance.
-func (w *world) clock() time.Time {
+// now is the service's clock, put forward with advance.
+func (w *world) now() time.Time {
 	now := time.Now()
 	if at := w.frozen.Load(); at != 0 {
 		now = time.Unix(0, at)
@@ -79,13 +80,13 @@ func (w *world) advance(d time.Duration) { w.ahead.Add(int64(d)) }
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
 	t.Helper()
-	w := &world{db: postgrestest.New(t, "ingest", sources...), bus: eventbustest.Run(t), dir: t.TempDir(), logs: &lockedBuffer{}}
+	w := &world{db: postgrestest.New(t, "ingest", sources...), nats: eventbustest.Start(t, nil), dir: t.TempDir(), logs: &lockedBuffer{}}
+	w.bus = w.nats.Config
 	w.certify(t)
 	cfg := Config{
 		Postgres: w.db.Config, Bus: w.bus, TLS: w.identity("ingest"), Secrets: w.secrets(),
 		GRPCAddr: "127.0.0.1:0", PublicHTTPAddr: "127.0.0.1:0", PublicGRPCAddr: "127.0.0.1:0",
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
-		Access: AccessConfig{RevokeInClear: true},
 		People: PeopleConfig{MailDir: w.path("mail"), MailFrom: "no-reply@sms.example", ConsoleURL: "https://console.example/password"},
 	}
 	for _, c := range change {
@@ -97,7 +98,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	w.bootstrap(t, cfg)
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	if w.ingest, err = open(t.Context(), cfg, log, w.clock); err != nil {
+	if w.ingest, err = open(t.Context(), cfg, log, w.now); err != nil {
 		t.Fatal(err)
 	}
 	w.start(t, log)
@@ -335,10 +336,9 @@ func (w *world) replica(t testing.TB) *grpc.ClientConn {
 		Postgres: w.db.Config, Bus: w.bus, TLS: w.identity("ingest"), Secrets: w.secrets(),
 		GRPCAddr: "127.0.0.1:0", PublicHTTPAddr: "127.0.0.1:0", PublicGRPCAddr: "127.0.0.1:0",
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
-		Access: AccessConfig{RevokeInClear: true},
 	}
 	log := slog.New(slog.DiscardHandler)
-	i, err := open(t.Context(), cfg, log, w.clock)
+	i, err := open(t.Context(), cfg, log, w.now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,8 +18,9 @@ const (
 	keyPrefix   = "osms_"
 	kidLength   = 12 // 71 bits
 	secretBytes = 32
-	secretChars = 43                                            // 32 bytes in base62
-	crcChars    = 6                                             // 32 bits in base62
+	secretChars = 43 // 32 bytes in base62
+	crcChars    = 6  // 32 bits in base62
+	keyLength   = len(keyPrefix) + len("live_") + tokenLength
 	tokenLength = kidLength + len("_") + secretChars + crcChars // behind its prefix
 
 	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -32,8 +33,13 @@ type Key struct {
 	Secret string // never logged, never stored
 }
 
-// ErrKeyInvalid is what every key that is not one of ours gets, whatever is wrong with it.
-var ErrKeyInvalid = errs.E(errs.Unauthenticated, "KEY_INVALID", "the API key is not valid; check that the whole key is sent as `Authorization: Bearer osms_…`", nil)
+// What is wrong with a key. The first two anybody can find out without us; of a key in order nobody is told whether its
+// kid or its secret is unknown.
+var (
+	ErrKeyMalformed = errs.E(errs.Unauthenticated, "KEY_MALFORMED", "this is not an API key; send the whole key as `Authorization: Bearer osms_…`", nil)
+	ErrKeyChecksum  = errs.E(errs.Unauthenticated, "KEY_CHECKSUM", "the API key is mistyped or cut short: its last six characters do not fit the rest", nil)
+	ErrKeyInvalid   = errs.E(errs.Unauthenticated, "KEY_INVALID", "the API key is not valid; check that it is a key of this platform", nil)
+)
 
 // Token is the form our secrets have in common: <prefix><id>_<secret><crc>.
 type Token struct {
@@ -70,14 +76,22 @@ func NewToken(random io.Reader) (Token, error) {
 	return Token{ID: id[len(id)-kidLength:], Secret: encode62(raw[16:], secretChars)}, nil
 }
 
-// ParseKey takes a key apart. It needs no database: form and CRC decide. The error is ErrKeyInvalid.
+// ParseKey takes a key apart. It needs no database: form and CRC decide. The error is ErrKeyMalformed or ErrKeyChecksum.
 func ParseKey(s string) (Key, error) {
-	for _, env := range []string{principal.Live, principal.Test} {
-		if t, ok := ParseToken(keyPrefix+env+"_", s); ok {
-			return Key{Env: env, KID: t.ID, Secret: t.Secret}, nil
-		}
+	if len(s) != keyLength || !strings.HasPrefix(s, keyPrefix) {
+		return Key{}, ErrKeyMalformed
 	}
-	return Key{}, ErrKeyInvalid
+	body, sum := s[:keyLength-crcChars], s[keyLength-crcChars:]
+	env, rest, _ := strings.Cut(body[len(keyPrefix):], "_")
+	kid, secret, found := strings.Cut(rest, "_")
+	known := env == principal.Live || env == principal.Test
+	switch {
+	case !found || !known || len(kid) != kidLength || !isBase62(kid) || !isBase62(secret):
+		return Key{}, ErrKeyMalformed
+	case crc(body) != sum:
+		return Key{}, ErrKeyChecksum
+	}
+	return Key{Env: env, KID: kid, Secret: secret}, nil
 }
 
 // String is the key as its holder writes it.
