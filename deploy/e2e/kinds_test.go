@@ -89,6 +89,8 @@ func madeVerification(t *testing.T, p *party) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Its message moves on for a while, which a snapshot would see.
+	awaitState(t, ingestv1.NewMessageServiceClient(p.conn), started.GetVerification().GetMessageId(), typev1.MessageState_DELIVERED)
 	return started.GetVerification().GetVerificationId()
 }
 
