@@ -1,33 +1,65 @@
 package screening
 
 import (
-	"fmt"
-	"strconv"
+	"time"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 )
 
+// standing is what has a status at a time with an operator.
+type standing interface {
+	At(now time.Time, operator string) policy.Status
+}
+
+// status is an object's status for a live message with the operators that may take it: active where one of them has it
+// active, else as with the first. Trials reach no operator, so that the portal-wide status counts.
+func (d *decider) status(s standing) policy.Status {
+	if d.parcel.Env != envLive || len(d.operators) == 0 {
+		return s.At(d.now, "")
+	}
+	for _, operator := range d.operators {
+		if s.At(d.now, operator) == policy.Active {
+			return policy.Active
+		}
+	}
+	return s.At(d.now, d.operators[0])
+}
+
+// used notes that a header and a template went out live: unused ones are suspended by their operators.
+func (d *decider) used(m *Message) {
+	day := registry.Day(d.now)
+	if h := d.snapshot.Header(m.Header); h != nil {
+		h.Touch(day)
+	}
+	if t := d.snapshot.Template(m.TemplateID); t != nil {
+		t.Touch(day)
+	}
+}
+
 // gather fills the facts from the registry and from comparing text and template. It answers whether the content must
 // go out in another form than it came: rendered or normalised.
 func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
 	f := &d.facts
 	f.Entity.ID, f.Header.Text, f.Template.ID = m.EntityID, m.Header, m.TemplateID
+	if stop, on := d.snapshot.Stopped(m.EntityID, m.Header, m.TemplateID); on {
+		f.Stopped = string(stop.Scope)
+	}
 	entity := d.snapshot.Entity(m.EntityID)
 	if entity != nil {
-		f.Entity.Status, f.Chain, v.ChainHash = entity.Status, entity.Chain, entity.ChainHash
+		f.Entity.Status, f.Chain, v.ChainHash = d.status(entity), entity.Chain, entity.ChainHash
 	}
 	if h := d.snapshot.Header(m.Header); h != nil {
-		f.Header.Status, f.Header.Kind, f.Header.OfEntity = h.Status, h.Kind, h.Entity == m.EntityID
+		f.Header.Status, f.Header.Kind, f.Header.OfEntity = d.status(h), h.Kind, h.Entity == m.EntityID
 	}
 	t := d.snapshot.Template(m.TemplateID)
 	if t == nil {
 		return false
 	}
 	override := d.parcel.Env == envTest && t.UntypedMax > 0
-	f.Template.Status, f.Template.Category, f.Template.Goods = t.Status, t.Category, t.Goods
-	f.Template.OfEntity, f.Template.OfHeader = t.Entity == m.EntityID, t.Linked(m.Header)
+	f.Template.Status, f.Template.Category, f.Template.Goods = d.status(t), t.Category, t.Goods
+	f.Template.OfEntity, f.Template.OfHeader = t.Entity == m.EntityID, t.LinkedAt(m.Header, d.now)
 	f.Template.Untyped = t.Parsed.HasUntyped() && !override
 	f.Template.Unlisted = t.Unlisted
 	v.Category = t.Category
@@ -63,34 +95,7 @@ func (d *decider) compare(t *registry.Template, rules template.Rules) (changed b
 	return changed || normalised
 }
 
-// reason puts a finding into words. Neither text nor values are quoted, only the template.
+// reason is a finding in the policy's vocabulary. Neither text nor values are quoted, only the template.
 func reason(f template.Finding) policy.Reason {
-	r := policy.Reason{Code: f.Code, Metadata: map[string]string{}}
-	if f.Position > 0 {
-		r.Metadata["position"] = strconv.Itoa(f.Position)
-	}
-	if f.Variable > 0 {
-		r.Metadata["variable"] = strconv.Itoa(f.Variable)
-	}
-	switch f.Code {
-	case template.NotMatched:
-		r.Metadata["expected"] = f.Expected
-		r.Detail = fmt.Sprintf("The text differs from its template at character %d; the template has there: %s", f.Position, f.Expected)
-		if f.Position == 0 {
-			r.Detail = "The text cannot be compared with its template; expected is " + f.Expected + "."
-		}
-	case template.VariableTooLong:
-		r.Metadata["length"], r.Metadata["max"] = strconv.Itoa(f.Length), strconv.Itoa(f.Max)
-		r.Detail = fmt.Sprintf("Variable %d has %d characters (UTF-16 units); at most %d are allowed.", f.Variable, f.Length, f.Max)
-	case template.VariableCount:
-		r.Metadata["given"], r.Metadata["expected"] = strconv.Itoa(f.Length), strconv.Itoa(f.Max)
-		r.Detail = fmt.Sprintf("The template has %d variables and %d values were given; give each one once, all by name or all in order.", f.Max, f.Length)
-	case template.InvisibleChar:
-		r.Detail = fmt.Sprintf("Character %d is invisible or a control character; remove it.", f.Position)
-	case template.CTANotWhitelisted:
-		r.Detail = fmt.Sprintf("The link, number or address in variable %d is not whitelisted for the entity; register it on DLT.", f.Variable)
-	case template.CTAInUntypedVar:
-		r.Detail = fmt.Sprintf("Variable %d is untyped and holds a link, number or address; register the template with a typed variable for it.", f.Variable)
-	}
-	return r
+	return policy.Reason{Code: f.Code, Detail: f.Detail(), Metadata: f.Metadata()}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/ingest/internal/person"
 	store "github.com/onlinesms/onlinesms/services/ingest/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // post calls the HTTPS port from an address of this host.
@@ -149,7 +150,7 @@ func (w *world) alerted(t *testing.T, victim human) {
 // payloads are the parcels of an event, also once the service has stopped.
 func (w *world) payloads(t testing.TB, event string) [][]byte {
 	t.Helper()
-	conn, err := pgx.Connect(context.WithoutCancel(t.Context()), w.db.Config.URL)
+	conn, err := pgx.Connect(context.WithoutCancel(t.Context()), string(w.db.Config.URL))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +260,7 @@ func TestItem18KilledMidLogin(t *testing.T) {
 	w := newWorld(t)
 	for n := 1; n <= 3; n++ {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestItem18KilledMidLogin$")
-		cmd.Env = append(os.Environ(), victimEnv+"="+w.db.Config.URL+"\n"+w.db.Config.TenantURL)
+		cmd.Env = append(os.Environ(), victimEnv+"="+strings.Join([]string{string(w.db.Config.URL), string(w.db.Config.TenantURL), w.db.Config.TLS}, "\n"))
 		out, err := cmd.CombinedOutput()
 		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 			t.Fatalf("the login was not killed: %v\n%s", err, out)
@@ -271,8 +272,8 @@ func TestItem18KilledMidLogin(t *testing.T) {
 }
 
 func logInAndDie(t *testing.T, urls string) {
-	worker, tenantURL, _ := strings.Cut(urls, "\n")
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: worker, TenantURL: tenantURL})
+	at := strings.Split(urls, "\n")
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: secret.Ref(at[0]), TenantURL: secret.Ref(at[1]), TLS: at[2]})
 	if err != nil {
 		t.Fatal(err)
 	}

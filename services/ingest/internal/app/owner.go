@@ -29,7 +29,7 @@ const onScreen = "-"
 
 // bootstrapOwner makes the owner of a demo file, unless file holds credentials of his that work. Without a file, for
 // onScreen, he gets new ones, which are written to out as JSON: {"owner": {"email": …, "password": …, "totp": …}}.
-func bootstrapOwner(ctx context.Context, s *store.Store, secrets SecretFiles, demoPath, file string, out io.Writer) error {
+func bootstrapOwner(ctx context.Context, s *store.Store, secrets Secrets, demoPath, file string, out io.Writer) error {
 	demo, err := parseDemo(demoPath)
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func bootstrapOwner(ctx context.Context, s *store.Store, secrets SecretFiles, de
 	if demo.Owner.Email == "" {
 		return nil
 	}
-	if err := missing(map[string]string{"KEK_FILE": secrets.KEK, "KEYRING_FILE": secrets.Keyring}); err != nil {
+	if err := missing(map[string]string{"KEK": string(secrets.KEK), "KEYRING": string(secrets.Keyring)}); err != nil {
 		return err
 	}
 	id, err := uuid.Parse(demo.Tenant.ID)
@@ -50,7 +50,7 @@ func bootstrapOwner(ctx context.Context, s *store.Store, secrets SecretFiles, de
 			return err
 		}
 	}
-	keyring, err := openKeyring(ctx, secrets, time.Now)
+	keyring, err := seal.OpenKeyring(ctx, secrets.KEK, secrets.Keyring, time.Now)
 	if err != nil {
 		return err
 	}

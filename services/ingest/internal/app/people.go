@@ -158,7 +158,7 @@ func (i *ingest) newPeople(cfg PeopleConfig, vault *content.Vault, peppers *tena
 		Admit: admission(limit.PerSecond(cfg.LoginsPerSecond, loginBurst, 1), i.now),
 		Login: p.login, Sessions: p.store, People: p.admin, Forget: p.sessions.Forget, Now: i.now,
 		Factors: &person.Factors{
-			Store: p.store, Vault: vault, Peppers: peppers, Issuer: issuer, Forget: p.sessions.Forget, Now: i.now, Random: rand.Reader,
+			Store: p.store, Vault: vault, Issuer: issuer, Forget: p.sessions.Forget, Now: i.now, Random: rand.Reader,
 		},
 		Passwords: &person.Passwords{
 			Store: p.store, Vault: vault, Hasher: p.hasher, Links: links, Issuer: issuer, Forget: p.sessions.Forget, Now: i.now, Wake: p.wake,

@@ -28,6 +28,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus/eventbustest"
 	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
@@ -89,11 +90,11 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
 		People: PeopleConfig{MailDir: w.path("mail"), MailFrom: "no-reply@sms.example", ConsoleURL: "https://console.example/password"},
 	}
-	for _, c := range change {
-		c(&cfg)
-	}
 	if err := initSecrets(t.Context(), cfg.Secrets); err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range change {
+		c(&cfg)
 	}
 	w.bootstrap(t, cfg)
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -108,8 +109,8 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-func (w *world) secrets() SecretFiles {
-	return SecretFiles{KEK: w.path("kek"), Keyring: w.path("keyring.json"), Pepper: w.path("pepper")}
+func (w *world) secrets() Secrets {
+	return Secrets{KEK: secret.File(w.path("kek")), Keyring: secret.File(w.path("keyring.json")), Pepper: secret.File(w.path("pepper"))}
 }
 
 func (w *world) identity(service string) tlsconf.Files {

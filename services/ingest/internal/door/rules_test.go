@@ -94,7 +94,8 @@ func TestItem16EveryRouteWantsItsScope(t *testing.T) {
 		if scope == "" {
 			continue // public
 		}
-		path := strings.NewReplacer("{message_id}", "x", "{key_id}", "x", "{index}", "1", "{verification_id}", "x", "{user_id}", "x", "{session_id}", "x").
+		path := strings.NewReplacer("{message_id}", "x", "{key_id}", "x", "{index}", "1", "{verification_id}", "x", "{user_id}", "x", "{session_id}", "x",
+			"{kind}", "templates", "{object_id}", "x", "{import_id}", "x").
 			Replace(strings.TrimPrefix(r.String(), r.method+" "))
 		content := ""
 		if r.method != "GET" {

@@ -17,10 +17,10 @@ type Codes interface {
 	// UseStep notes that a code of step was taken; false when one of it or of a later step was before. It is committed when
 	// it returns: of two that come at once one is right.
 	UseStep(ctx context.Context, tenant, user uuid.UUID, step int64) (bool, error)
-	// RecoveryCodes answers the codes that are left.
-	RecoveryCodes(ctx context.Context, tenant, user uuid.UUID) ([]StoredCode, error)
-	// UseRecoveryCode uses one up; false when it was used meanwhile.
-	UseRecoveryCode(ctx context.Context, tenant, user uuid.UUID, code StoredCode) (bool, error)
+	// RecoveryCodes answers how many are left.
+	RecoveryCodes(ctx context.Context, tenant, user uuid.UUID) (int, error)
+	// UseRecoveryCode uses one up, committed when it returns; false when there is no such code, or it was used.
+	UseRecoveryCode(ctx context.Context, tenant, user uuid.UUID, code RecoveryMAC) (bool, error)
 }
 
 // FactorStore is what second factors need of the database.
@@ -34,13 +34,12 @@ type FactorStore interface {
 
 // Factors keeps authenticators and recovery codes, and lets people show them.
 type Factors struct {
-	Store   FactorStore
-	Vault   Vault
-	Peppers Peppers
-	Issuer  *Issuer
-	Forget  func(tenant, user uuid.UUID) // see Sessions.Forget
-	Now     func() time.Time
-	Random  io.Reader
+	Store  FactorStore
+	Vault  Vault
+	Issuer *Issuer
+	Forget func(tenant, user uuid.UUID) // see Sessions.Forget
+	Now    func() time.Time
+	Random io.Reader
 }
 
 var (
@@ -110,11 +109,10 @@ func (f *Factors) Verify(ctx context.Context, p principal.Principal, code, recov
 		return Opened{}, 0, err
 	}
 	f.Forget(u.Tenant, u.ID)
-	rest, err := f.Store.RecoveryCodes(ctx, u.Tenant, u.ID)
-	if err != nil {
+	if left, err = f.Store.RecoveryCodes(ctx, u.Tenant, u.ID); err != nil {
 		return Opened{}, 0, err
 	}
-	return o, len(rest), f.Store.ForgetTries(ctx, target)
+	return o, left, f.Store.ForgetTries(ctx, target)
 }
 
 // try counts a try at a code; one that comes too early is refused.
@@ -134,15 +132,11 @@ func (f *Factors) try(ctx context.Context, u *User, a *Attempt) (Target, error) 
 // show compares a code with the authenticator, or with the recovery codes, and uses it up.
 func (f *Factors) show(ctx context.Context, u *User, code string, recovery bool) (bool, error) {
 	if recovery {
-		codes, err := f.Store.RecoveryCodes(ctx, u.Tenant, u.ID)
+		mac, err := recoveryMAC(f.Vault, u, code)
 		if err != nil {
 			return false, err
 		}
-		found, ok := matchRecovery(u.ID, code, codes, f.Peppers)
-		if !ok {
-			return false, nil
-		}
-		return f.Store.UseRecoveryCode(ctx, u.Tenant, u.ID, found)
+		return f.Store.UseRecoveryCode(ctx, u.Tenant, u.ID, mac)
 	}
 	step, ok, err := f.matches(ctx, u, code)
 	if !ok || err != nil {
@@ -206,7 +200,7 @@ func (f *Factors) Confirm(ctx context.Context, p principal.Principal, code strin
 	if err != nil {
 		return o, nil, err
 	}
-	recovery, stored, err := newRecoveryCodes(u.ID, f.Peppers, f.Random)
+	recovery, stored, err := newRecoveryCodes(f.Vault, &u, f.Random)
 	if err != nil {
 		return o, nil, err
 	}
@@ -272,7 +266,7 @@ func (f *Factors) Renew(ctx context.Context, p principal.Principal, code string,
 	if err != nil {
 		return nil, err
 	}
-	shown, stored, err := newRecoveryCodes(u.ID, f.Peppers, f.Random)
+	shown, stored, err := newRecoveryCodes(f.Vault, &u, f.Random)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,8 @@ package person
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"io"
 	"net/url"
@@ -106,9 +108,11 @@ func (f *Federation) Start(ctx context.Context, owner uuid.UUID) (authorization,
 		return "", "", err
 	}
 	login := FederatedLogin{ID: state.ID, Tenant: owner, Expire: f.Now().Add(federatedLife)}
-	login.MAC, login.PepperVersion = f.Peppers.Hash(statePrefix + state.Secret)
-	login.Binding, _ = f.Peppers.Hash(bindingPrefix + browser.Secret)
-	nonce, verifier := f.derive(browser.Secret)
+	for same := int16(-1); same != login.PepperVersion; { // both under one pepper, should it change just now
+		login.MAC, login.PepperVersion = f.Peppers.Hash(statePrefix + state.Secret)
+		login.Binding, same = f.Peppers.Hash(bindingPrefix + browser.Secret)
+	}
+	nonce, verifier := derive(browser.Secret)
 	if authorization, err = f.Relying.AuthorizationURL(ctx, &provider, state.Write(statePrefix), nonce, verifier); err != nil {
 		return "", "", err
 	}
@@ -117,10 +121,13 @@ func (f *Federation) Start(ctx context.Context, owner uuid.UUID) (authorization,
 
 // derive makes nonce and PKCE verifier of the browser's secret, so that neither is stored: who has another browser, or
 // the database, has neither.
-func (f *Federation) derive(browser string) (nonce, verifier string) {
-	n, _ := f.Peppers.Hash("nonce|" + browser)
-	v, _ := f.Peppers.Hash("pkce|" + browser)
-	return base64.RawURLEncoding.EncodeToString(n), base64.RawURLEncoding.EncodeToString(v)
+func derive(browser string) (nonce, verifier string) {
+	from := func(label string) string {
+		h := hmac.New(sha256.New, []byte(browser))
+		h.Write([]byte(label))
+		return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+	}
+	return from("nonce"), from("pkce")
 }
 
 // Finish begins a session with what the provider's redirect brought. Errors: Unauthenticated with FEDERATED_LOGIN_FAILED,
@@ -185,7 +192,7 @@ func (f *Federation) exchange(ctx context.Context, owner uuid.UUID, code, browse
 	if err != nil {
 		return p, c, err
 	}
-	nonce, verifier := f.derive(browser)
+	nonce, verifier := derive(browser)
 	c, err = f.Relying.Exchange(ctx, &p, string(secret), code, nonce, verifier)
 	return p, c, err
 }

@@ -4,7 +4,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/google/uuid"
+	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
 
 const (
@@ -12,41 +12,30 @@ const (
 	recoveryBytes = 10 // 80 bits a code
 )
 
-// StoredCode is what is kept of a recovery code.
-type StoredCode struct {
-	MAC           []byte
-	PepperVersion int16
-}
+// RecoveryMAC is what is kept of a recovery code: an HMAC under a key of the tenant. Not under a pepper: nobody has the
+// code to hash it anew when the pepper changes.
+type RecoveryMAC = [16]byte
 
-// recoveryMaterial is what a recovery code is stored as the MAC of: it is worth something for its user only.
-func recoveryMaterial(user uuid.UUID, code string) string {
-	return "recovery|" + user.String() + "|" + code
+// recoveryMAC is the MAC of a code as somebody typed it; it is worth something for its user only.
+func recoveryMAC(v Vault, u *User, typed string) (RecoveryMAC, error) {
+	code := strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(typed[:min(len(typed), 64)]))
+	return v.Hash(principal.Live, u.Tenant, "recovery|"+u.ID.String()+"|"+code)
 }
 
 // newRecoveryCodes makes codes as they are shown, xxxx-xxxx-xxxx-xxxx, and as they are stored.
-func newRecoveryCodes(user uuid.UUID, peppers Peppers, random io.Reader) (shown []string, stored []StoredCode, err error) {
+func newRecoveryCodes(v Vault, u *User, random io.Reader) (shown []string, stored []RecoveryMAC, err error) {
 	for range recoveryCodes {
 		raw := make([]byte, recoveryBytes)
 		if _, err := io.ReadFull(random, raw); err != nil {
 			return nil, nil, err
 		}
-		code := base32Plain.EncodeToString(raw)
-		mac, version := peppers.Hash(recoveryMaterial(user, code))
-		stored = append(stored, StoredCode{mac, version})
-		code = strings.ToLower(code)
-		shown = append(shown, code[:4]+"-"+code[4:8]+"-"+code[8:12]+"-"+code[12:])
+		code := strings.ToLower(base32Plain.EncodeToString(raw))
+		code = code[:4] + "-" + code[4:8] + "-" + code[8:12] + "-" + code[12:]
+		mac, err := recoveryMAC(v, u, code)
+		if err != nil {
+			return nil, nil, err
+		}
+		shown, stored = append(shown, code), append(stored, mac)
 	}
 	return shown, stored, nil
-}
-
-// matchRecovery finds the stored form of a code as somebody typed it, comparing all; ok is false when there is none.
-func matchRecovery(user uuid.UUID, typed string, stored []StoredCode, peppers Peppers) (found StoredCode, ok bool) {
-	code := strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(typed))
-	material := recoveryMaterial(user, code[:min(len(code), 64)])
-	for _, c := range stored {
-		if peppers.Matches(material, c.MAC, c.PepperVersion) {
-			found, ok = c, true
-		}
-	}
-	return found, ok
 }

@@ -220,6 +220,14 @@ func (s *Sessions) Forget(owner, user uuid.UUID) {
 	})
 }
 
+// ForgetAll drops what is remembered of all sessions.
+func (s *Sessions) ForgetAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes++
+	clear(s.known)
+}
+
 // Limits answers the limits of p's tenant in p's environment, as its session knows them; ok is false where p has no
 // session in memory.
 func (s *Sessions) Limits(p principal.Principal) (l tenant.Limits, ok bool) {

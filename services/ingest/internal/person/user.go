@@ -88,11 +88,11 @@ func invalid(field, reason, detail string) error {
 
 // Effects are what a change of a user brings about beside the change itself.
 type Effects struct {
-	Remove      bool         // the user, with all that is his
-	EndSessions bool         // all there are
-	Begin       *Session     // after that
-	ForgetCodes bool         // all recovery codes there are
-	Codes       []StoredCode // after that
+	Remove      bool          // the user, with all that is his
+	EndSessions bool          // all there are
+	Begin       *Session      // after that
+	ForgetCodes bool          // all recovery codes there are
+	Codes       []RecoveryMAC // after that
 }
 
 // Changes changes users.

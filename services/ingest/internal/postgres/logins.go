@@ -276,21 +276,16 @@ func (p *People) UseStep(ctx context.Context, tenantID, user uuid.UUID, step int
 	return tag.RowsAffected() == 1, postgres.Map(err)
 }
 
-// RecoveryCodes answers the codes that are left; see person.Codes.
-func (p *People) RecoveryCodes(ctx context.Context, tenantID, user uuid.UUID) (codes []person.StoredCode, err error) {
+// RecoveryCodes answers how many codes are left; see person.Codes.
+func (p *People) RecoveryCodes(ctx context.Context, tenantID, user uuid.UUID) (left int, err error) {
 	err = p.db.InTenant(ctx, tenantID, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT code_mac, pepper_version FROM recovery_codes WHERE tenant_id = $1 AND user_id = $2`, tenantID, user)
-		if err != nil {
-			return err
-		}
-		codes, err = pgx.CollectRows(rows, pgx.RowToStructByPos[person.StoredCode])
-		return err
+		return tx.QueryRow(ctx, `SELECT count(*) FROM recovery_codes WHERE tenant_id = $1 AND user_id = $2`, tenantID, user).Scan(&left)
 	})
-	return codes, err
+	return left, err
 }
 
 // UseRecoveryCode uses a recovery code up; see person.Codes.
-func (p *People) UseRecoveryCode(ctx context.Context, tenantID, user uuid.UUID, code person.StoredCode) (bool, error) {
-	tag, err := p.db.Worker.Exec(ctx, `DELETE FROM recovery_codes WHERE tenant_id = $1 AND user_id = $2 AND code_mac = $3`, tenantID, user, code.MAC)
+func (p *People) UseRecoveryCode(ctx context.Context, tenantID, user uuid.UUID, code person.RecoveryMAC) (bool, error) {
+	tag, err := p.db.Worker.Exec(ctx, `DELETE FROM recovery_codes WHERE tenant_id = $1 AND user_id = $2 AND code_mac = $3`, tenantID, user, code[:])
 	return tag.RowsAffected() == 1, postgres.Map(err)
 }

@@ -181,7 +181,7 @@ func storeUser(ctx context.Context, tx pgx.Tx, before, u *person.User, e person.
 		batch.Queue(`DELETE FROM recovery_codes WHERE tenant_id = $1 AND user_id = $2`, u.Tenant, u.ID)
 	}
 	for _, c := range e.Codes {
-		batch.Queue(`INSERT INTO recovery_codes (tenant_id, user_id, code_mac, pepper_version) VALUES ($1, $2, $3, $4)`, u.Tenant, u.ID, c.MAC, c.PepperVersion)
+		batch.Queue(`INSERT INTO recovery_codes (tenant_id, user_id, code_mac) VALUES ($1, $2, $3)`, u.Tenant, u.ID, c[:])
 	}
 	if e.Begin != nil {
 		queueSession(batch, e.Begin)

@@ -23,8 +23,7 @@ CALL onlinesms_secure_table('users');
 CREATE TABLE recovery_codes (
     tenant_id uuid NOT NULL,
     user_id uuid NOT NULL,
-    code_mac bytea NOT NULL CHECK (length(code_mac) = 32), -- under the pepper of this version
-    pepper_version smallint NOT NULL,
+    code_mac bytea NOT NULL CHECK (length(code_mac) = 16), -- under a key of the tenant
     PRIMARY KEY (tenant_id, user_id, code_mac),
     FOREIGN KEY (tenant_id, user_id) REFERENCES users ON DELETE CASCADE
 );
