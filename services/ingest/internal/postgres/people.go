@@ -144,8 +144,10 @@ func (p *People) changeIn(ctx context.Context, tx pgx.Tx, tenantID, id uuid.UUID
 	}
 	if effects.Remove {
 		record.Change(ctx, userResource(id), userView(&before), nil)
-		_, err := tx.Exec(ctx, `DELETE FROM users WHERE tenant_id = $1 AND user_id = $2`, tenantID, id) // and all that is his
-		return u, err
+		batch := &pgx.Batch{}
+		batch.Queue(`DELETE FROM password_links WHERE tenant_id = $1 AND user_id = $2`, tenantID, id)
+		batch.Queue(`DELETE FROM users WHERE tenant_id = $1 AND user_id = $2`, tenantID, id) // and all that is his
+		return u, tx.SendBatch(ctx, batch).Close()
 	}
 	record.Change(ctx, userResource(id), userView(&before), userView(&u))
 	return u, storeUser(ctx, tx, &before, &u, effects)

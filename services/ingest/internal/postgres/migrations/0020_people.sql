@@ -49,7 +49,7 @@ CREATE INDEX sessions_expire ON sessions (expire_time);
 CALL onlinesms_secure_table('sessions');
 
 -- Links by which a password can be set, once. Also made for addresses that nobody has, so that asking for one costs the
--- same: those have no user.
+-- same: those have no user. For the same reason no foreign key is checked here.
 CREATE TABLE password_links (
     tenant_id uuid NOT NULL,
     link_id text NOT NULL,
@@ -57,8 +57,7 @@ CREATE TABLE password_links (
     secret_mac bytea NOT NULL CHECK (length(secret_mac) = 32),
     pepper_version smallint NOT NULL,
     expire_time timestamptz NOT NULL,
-    PRIMARY KEY (link_id),
-    FOREIGN KEY (tenant_id, user_id) REFERENCES users ON DELETE CASCADE
+    PRIMARY KEY (link_id)
 );
 CREATE INDEX password_links_expire ON password_links (expire_time);
 CREATE INDEX password_links_user ON password_links (tenant_id, user_id);
