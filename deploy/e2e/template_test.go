@@ -21,8 +21,6 @@ import (
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 )
 
-const otpTemplate = "1107160000000000011"
-
 // differing is a text that is almost of the OTP template.
 const differing = "482913 is your otp for ABC login. Do not share it. - ABCBNK"
 
