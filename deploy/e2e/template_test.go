@@ -33,18 +33,19 @@ type mismatch struct {
 
 // TestTemplatesAreMatchedAndFound asks about texts and bodies over JSON.
 func TestTemplatesAreMatchedAndFound(t *testing.T) {
-	var matched struct {
+	type answer struct {
 		Matched    bool
 		Values     []struct{ Name, Value string }
 		Mismatches []mismatch
 	}
+	var matched, differs answer
 	registry(t, http.MethodPost, "/v1/templates:match", fmt.Sprintf(`{"templateId":%q,"text":%q}`, otpTemplate, strings.Replace(differing, "otp", "OTP", 1)), http.StatusOK).into(t, &matched)
 	if !matched.Matched || len(matched.Values) != 1 || matched.Values[0].Value != "482913" {
 		t.Errorf("%+v", matched)
 	}
-	registry(t, http.MethodPost, "/v1/templates:match", fmt.Sprintf(`{"templateId":%q,"text":%q}`, otpTemplate, differing), http.StatusOK).into(t, &matched)
-	if m := matched.Mismatches; matched.Matched || len(m) != 1 || m[0].Code != "TEMPLATE_NOT_MATCHED" || m[0].Fix != "case" || m[0].Position != 16 || m[0].Remedy == "" {
-		t.Errorf("%+v", matched)
+	registry(t, http.MethodPost, "/v1/templates:match", fmt.Sprintf(`{"templateId":%q,"text":%q}`, otpTemplate, differing), http.StatusOK).into(t, &differs)
+	if m := differs.Mismatches; differs.Matched || len(m) != 1 || m[0].Code != "TEMPLATE_NOT_MATCHED" || m[0].Fix != "case" || m[0].Position != 16 || m[0].Remedy == "" {
+		t.Errorf("%+v", differs)
 	}
 	var found struct {
 		Templates  []struct{ TemplateID, Status, Category string }
