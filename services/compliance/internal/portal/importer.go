@@ -193,7 +193,7 @@ func (w *work) change(f *File, known map[registry.Key]*registry.Object, version 
 	changes, unchanged, problems := registry.Plan(func(k registry.Key) *registry.Object { return known[k] }, wanted)
 	for _, p := range problems {
 		l := &f.Lines[p.At]
-		f.problem(Problem{Line: l.Number, Column: l.column(p.Field), Reason: p.Reason, Detail: p.Detail, Object: l.Object.Key().String()})
+		f.problem(Problem{Line: l.Number, Column: l.column(p.Field), Reason: p.Reason, Detail: p.Detail, Object: wanted[p.At].Key().String()})
 	}
 	w.job.Result = Result{Problems: int64(f.Count)}
 	if f.Count > 0 {
@@ -243,10 +243,12 @@ func (w *work) lint(f *File, wanted []registry.Object, known map[registry.Key]*r
 	}
 }
 
+// wantedOf takes the objects out of the lines: there is no room for two of each.
 func wantedOf(f *File, known map[registry.Key]*registry.Object) []registry.Object {
 	wanted := make([]registry.Object, len(f.Lines))
 	for i := range f.Lines {
 		wanted[i] = f.Lines[i].over(known[f.Lines[i].Object.Key()])
+		f.Lines[i].Object = nil
 	}
 	return wanted
 }

@@ -8,7 +8,7 @@ import (
 
 // over is the object of a line over what is registered: what the file has no column for stays.
 func (l *Line) over(known *registry.Object) registry.Object {
-	o := l.Object
+	o := *l.Object
 	if known == nil {
 		return o
 	}

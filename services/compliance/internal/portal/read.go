@@ -44,8 +44,8 @@ type Problem struct {
 // Line is an object as a line of the file says it.
 type Line struct {
 	Number int
-	Object registry.Object
-	has    map[string]int // the fields the file has
+	Object *registry.Object // nil once it was laid over what is registered
+	has    map[string]int   // the fields the file has
 	names  []string
 }
 
@@ -175,6 +175,6 @@ func (f *File) line(l *layout, r *csv.Reader, record []string, entity string) {
 		f.problem(wrong)
 	}
 	if len(p.wrong) == 0 {
-		f.Lines = append(f.Lines, Line{Number: number, Object: p.object, has: l.fields, names: l.names})
+		f.Lines = append(f.Lines, Line{Number: number, Object: new(p.object), has: l.fields, names: l.names})
 	}
 }
