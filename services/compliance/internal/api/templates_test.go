@@ -3,7 +3,9 @@ package api_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -171,6 +173,25 @@ func TestFind(t *testing.T) {
 	foreign := as(principal.Principal{TenantID: uuid.New(), Env: "live", Scopes: []string{"registry:read"}})
 	if got, err := s.Find(foreign, &compliancev1.FindRequest{Text: text}); err != nil || len(got.GetTemplates()) != 0 || got.GetNearest() != nil {
 		t.Errorf("another tenant finds %v, %v", got, err)
+	}
+}
+
+// TestFindGivesUp: where nothing is found within the work that is allowed, that is said; under a header it is found that
+// there is nothing.
+func TestFindGivesUp(t *testing.T) {
+	many := make([]registry.Object, 11_000)
+	for i := range many {
+		many[i] = registry.Object{Kind: registry.Templates, ID: fmt.Sprintf("11071600002%08d", i), Entity: pe,
+			Detail: registry.Detail{Category: "service", Body: strings.Repeat("lorem ipsum ", 165) + strconv.Itoa(i)}}
+	}
+	s := newTemplates(t, many...)
+	_, err := s.Find(reader("live"), &compliancev1.FindRequest{Text: "quite another thing"})
+	if e, ok := errors.AsType[*errs.Error](err); !ok || e.Reason != "TEMPLATE_SEARCH_TOO_COMPLEX" || e.Kind != errs.Exhausted {
+		t.Errorf("%v", err)
+	}
+	got, err := s.Find(reader("live"), &compliancev1.FindRequest{Text: "quite another thing", Header: "ABCBNK"})
+	if err != nil || len(got.GetTemplates()) != 0 || got.GetIncomplete() {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 
