@@ -68,7 +68,10 @@ func (m method) request(t *testing.T, req proto.Message) (verb, path, body strin
 		path = strings.Replace(path, "{"+name+"}", url.PathEscape(rest.Get(field).String()), 1)
 		rest.Clear(field)
 	}
-	if m.rule.GetBody() != "" {
+	if part := m.rule.GetBody(); part != "" {
+		if part != "*" {
+			rest = rest.Get(m.Input().Fields().ByName(protoreflect.Name(part))).Message()
+		}
 		text, err := protojson.Marshal(rest.Interface())
 		if err != nil {
 			t.Fatal(err)
