@@ -6,6 +6,7 @@ require (
 	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0
+	github.com/nyaruka/phonenumbers v1.8.1
 	github.com/onlinesms/onlinesms/proto v0.0.0
 	github.com/onlinesms/onlinesms/services/internal v0.0.0
 	go.opentelemetry.io/otel v1.47.0

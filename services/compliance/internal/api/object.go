@@ -93,6 +93,15 @@ func DecodeObject(kind string, in *compliancev1.RegistryObject) (registry.Object
 	return o, nil
 }
 
+// decodeOwn is DecodeObject for what a key may register: not the override that takes a registry file, which keys cannot load.
+func decodeOwn(kind string, in *compliancev1.RegistryObject) (registry.Object, error) {
+	o, err := DecodeObject(kind, in)
+	if err == nil && slices.Contains(o.Overrides, registry.PreferenceUncheckedAllowed) {
+		return o, invalid("object.template.overrides", registry.PreferenceUncheckedAllowed+" is for demonstrations and cannot be set here")
+	}
+	return o, err
+}
+
 // decodeDetail answers whether the detail is that of the kind. An entity may go without.
 func decodeDetail(o *registry.Object, in *compliancev1.RegistryObject) bool {
 	switch d := in.GetDetail().(type) {

@@ -71,7 +71,7 @@ func (s *RegistryServer) CreateObject(ctx context.Context, req *compliancev1.Cre
 	if err != nil {
 		return nil, err
 	}
-	o, err := DecodeObject(req.GetKind(), req.GetObject())
+	o, err := decodeOwn(req.GetKind(), req.GetObject())
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func (s *RegistryServer) UpdateObject(ctx context.Context, req *compliancev1.Upd
 	if err != nil {
 		return nil, err
 	}
-	o, err := DecodeObject(req.GetKind(), req.GetObject())
+	o, err := decodeOwn(req.GetKind(), req.GetObject())
 	if err != nil {
 		return nil, err
 	}

@@ -123,7 +123,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 		return c, err
 	}
 	c.screener = screening.New(screening.Config{Registry: c.registry, Packs: packs, Contents: consumer.NewContents(opener),
-		Store: c.records, Now: now, Operators: cfg.LiveOperators})
+		Store: c.records, Now: now, Operators: cfg.LiveOperators, Route: cfg.route})
 	return c, nil
 }
 

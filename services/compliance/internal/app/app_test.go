@@ -240,6 +240,17 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+func TestRouteSettings(t *testing.T) {
+	if err := (Config{Live: RouteConfig{Telemarketer: "1"}, ReleaseRate: -1}).Validate(); err == nil ||
+		!strings.Contains(err.Error(), "ROUTE_LIVE_TELEMARKETER") || !strings.Contains(err.Error(), "RELEASE_RATE") {
+		t.Error(err)
+	}
+	c := Config{Live: RouteConfig{Telemarketer: "1302157243747322354", AlphaPromo: true}}
+	if r := c.route("live"); r.Telemarketer != c.Live.Telemarketer || !r.AlphaPromo || c.route("test").AlphaPromo {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestLiveOperatorsAreKnown(t *testing.T) {
 	if err := (Config{LiveOperators: []string{"VI", "NOKIA"}}).Validate(); err == nil || !strings.Contains(err.Error(), "LIVE_OPERATORS") {
 		t.Error(err)

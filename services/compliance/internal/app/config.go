@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
@@ -31,6 +32,39 @@ type Config struct {
 	GRPCAddr string `env:"GRPC_ADDR" envDefault:"127.0.0.1:0"`
 	// AdminAddr is where /healthz, /readyz and /metrics are served, host:port; for the machine or the pod only.
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0"`
+	// ReleaseRate is how many held messages a second each replica releases of a lane at most, when they fall due together.
+	// 0 takes the default, 16000.
+	ReleaseRate int `env:"RELEASE_RATE" envDefault:"16000"`
+	// Live is what is known of the routes that live messages take; Test of those of test messages.
+	Live RouteConfig `envPrefix:"ROUTE_LIVE_"`
+	Test RouteConfig `envPrefix:"ROUTE_TEST_"`
+}
+
+// RouteConfig is what the rules need to know of the routes of an environment. Left empty, nothing is known: any telemarketer
+// may submit, headers of letters are not for promotion.
+type RouteConfig struct {
+	// Telemarketer is the id, 19 digits, of who submits on the route: chains must end with it.
+	Telemarketer string `env:"TELEMARKETER"`
+	// AlphaPromo says that the operator has confirmed promotional templates on headers of letters.
+	AlphaPromo bool `env:"ALPHA_PROMO"`
+	// SixOnly says that the operator takes headers of exactly six letters.
+	SixOnly bool `env:"SIX_ONLY"`
+}
+
+func (c RouteConfig) validate(prefix string) error {
+	if c.Telemarketer != "" && !policy.IsID(c.Telemarketer) {
+		return errors.New(prefix + "TELEMARKETER is not 19 digits")
+	}
+	return nil
+}
+
+// route is the policy's view of the routes of an environment.
+func (c Config) route(env string) policy.Route {
+	r := c.Test
+	if env == "live" {
+		r = c.Live
+	}
+	return policy.Route{Telemarketer: r.Telemarketer, AlphaPromo: r.AlphaPromo, SixOnly: r.SixOnly}
 }
 
 // Validate tells what is missing to serve.
@@ -51,10 +85,13 @@ func (c Config) Validate() error {
 	for _, name := range missing {
 		wrong = append(wrong, errors.New(name+" must be set"))
 	}
+	if c.ReleaseRate < 0 {
+		wrong = append(wrong, errors.New("RELEASE_RATE must not be negative"))
+	}
 	for _, operator := range c.LiveOperators {
 		if !registry.IsOperator(operator) {
 			wrong = append(wrong, errors.New("LIVE_OPERATORS: the operators are "+strings.Join(registry.Operators(), ", ")))
 		}
 	}
-	return errors.Join(wrong...)
+	return errors.Join(append(wrong, c.Live.validate("ROUTE_LIVE_"), c.Test.validate("ROUTE_TEST_"))...)
 }

@@ -85,7 +85,7 @@ func TestSuspendedWhileSendsFlow(t *testing.T) {
 	must(t, err)
 	for i, c := range replicas {
 		took := until(t, "the suspension is followed", func() bool {
-			return c.registry.Snapshot(w.demo.Tenant).Template(otp).Status == policy.Suspended
+			return c.registry.Snapshot(w.demo.Tenant).Template(otp).Status == policy.SuspendedCustomer
 		})
 		t.Logf("replica %d followed within %v of the answer", i, took)
 	}
@@ -139,8 +139,7 @@ func TestKillSwitch(t *testing.T) {
 	_, err := client.StopSending(w.admin(), &compliancev1.StopSendingRequest{Scope: "header", ObjectId: "ABCBNK", Reason: "phishing reported"})
 	must(t, err)
 	stopped := func(c *compliance) bool {
-		_, on := c.registry.Snapshot(w.demo.Tenant).Stopped(entity, "ABCBNK", otp)
-		return on
+		return c.registry.Snapshot(w.demo.Tenant).Stops(entity, "ABCBNK", otp) != 0
 	}
 	for i, c := range []*compliance{a, b} {
 		t.Logf("replica %d stopped within %v of the answer", i, until(t, "the stop is followed", func() bool { return stopped(c) }))

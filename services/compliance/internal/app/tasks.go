@@ -49,7 +49,7 @@ func (c *compliance) tasks(cfg Config) ([]service.Task, error) {
 		{Name: "grpc", Run: server.Run},
 		{Name: "releaser", Run: func(ctx context.Context) error {
 			defer ticker.Stop()
-			return screening.NewReleaser(c.screener, lanes, ticker.C).Run(ctx)
+			return screening.NewReleaser(c.screener, lanes, ticker.C, cfg.ReleaseRate).Run(ctx)
 		}},
 	}
 	handler := consumer.New(c.screener)

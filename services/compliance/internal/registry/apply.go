@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -94,12 +93,12 @@ func (b *builder) telemarketer(o *Object, standing Standing, err error) {
 	if !b.chained {
 		b.s.telemarketers, b.chained = maps.Clone(b.s.telemarketers), true
 		if b.s.telemarketers == nil {
-			b.s.telemarketers = map[string]policy.Status{}
+			b.s.telemarketers = map[string]Link{}
 		}
 	}
 	delete(b.s.telemarketers, o.ID)
-	if !b.refuse(o, err, wantID(o.ID), oneOf("role", o.Role, "TM-AF", "TM-DF")) {
-		b.s.telemarketers[o.ID] = standing.Status
+	if !b.refuse(o, err, wantID(o.ID), oneOf("role", o.Role, RoleAggregator, RoleDeliverer)) {
+		b.s.telemarketers[o.ID] = Link{o.ID, o.Role, standing.Status}
 	}
 }
 
@@ -128,45 +127,35 @@ func (b *builder) entity(o *Object, standing Standing, err error) {
 		b.entities.put(o.ID, e)
 	}
 	e.Standing = standing
-	e.chain, e.Chain, e.ChainHash, e.DF = nil, policy.Unknown, nil, ""
+	e.chain, e.Chain = nil, Chain{}
 	if len(o.Chain) > 0 {
 		b.refuse(o, b.bind(e, o))
 	}
 }
 
-// bind computes the chain's hash. One that differs from the portal's is alarming and makes the chain inactive: the
-// operator would refuse every message.
+// bind makes the entity's chain. A hash that differs from the portal's is alarming: the operator would refuse every
+// message.
 func (b *builder) bind(e *Entity, o *Object) error {
-	hash, err := ChainHash(o.ID, o.Chain)
+	status, err := policy.ParseStatus(o.ChainStatus)
 	if err != nil {
 		return err
 	}
-	if e.chainStatus, err = policy.ParseStatus(o.ChainStatus); err != nil {
-		return err
-	}
-	for _, id := range o.Chain {
-		if _, known := b.s.telemarketers[id]; !known {
+	links := make([]Link, len(o.Chain))
+	for i, id := range o.Chain {
+		link, known := b.s.telemarketers[id]
+		if !known {
 			return fmt.Errorf("telemarketer %s of the chain is not registered", id)
 		}
+		links[i] = link
 	}
-	e.chain, e.ChainHash, e.DF = slices.Clone(o.Chain), hash[:], o.Chain[len(o.Chain)-1]
-	e.Chain = b.chainStatus(e)
-	if o.PortalHash != "" && o.PortalHash != hex.EncodeToString(hash[:]) {
-		e.chainStatus, e.Chain = policy.Inactive, policy.Inactive
-		return fmt.Errorf("chain hash: the portal shows %s, computed is %x", o.PortalHash, hash)
+	if e.Chain, err = NewChain(o.ID, links, status, o.PortalHash); err != nil {
+		return err
+	}
+	e.chain = slices.Clone(o.Chain)
+	if e.Chain.Differs {
+		return fmt.Errorf("chain hash: the portal shows %s, computed is %x", o.PortalHash, e.Chain.Hash)
 	}
 	return nil
-}
-
-// chainStatus: a telemarketer that is not active makes the chain inactive.
-func (b *builder) chainStatus(e *Entity) policy.Status {
-	status := e.chainStatus
-	for _, id := range e.chain {
-		if tm := b.s.telemarketers[id]; tm != policy.Active {
-			status = max(tm, policy.Inactive)
-		}
-	}
-	return status
 }
 
 // rechain brings the chains in line with telemarketers that have changed.
@@ -178,8 +167,14 @@ func (b *builder) rechain() {
 		if len(e.chain) == 0 {
 			continue
 		}
-		if status := b.chainStatus(e); status != e.Chain {
-			b.own(id).Chain = status
+		worst := policy.Active
+		for _, tm := range e.chain {
+			if worst == policy.Active { // the first that is not
+				worst = b.s.telemarketers[tm].Status
+			}
+		}
+		if worst != e.Chain.Telemarketer {
+			b.own(id).Chain.Telemarketer = worst
 		}
 	}
 }
@@ -290,14 +285,20 @@ func newTemplate(o *Object) (*Template, error) {
 	if o.Goods != nil {
 		t.Goods = *o.Goods
 	}
+	if t.OptOut = policy.No; parsed.HasOptOut() {
+		t.OptOut = policy.Yes
+	}
 	for _, override := range o.Overrides {
-		if override != UntypedAllowed {
+		switch {
+		case override == PreferenceUncheckedAllowed:
+			t.Unchecked = true
+		case override != UntypedAllowed:
 			return nil, fmt.Errorf("unknown override %q", override)
-		}
-		if o.MaxLength <= 0 || o.MaxLength > 2000 {
+		case o.MaxLength <= 0 || o.MaxLength > 2000:
 			return nil, fmt.Errorf("override %s needs a max_length of 1 to 2000", override)
+		default:
+			t.UntypedMax = o.MaxLength
 		}
-		t.UntypedMax = o.MaxLength
 	}
 	return t, nil
 }

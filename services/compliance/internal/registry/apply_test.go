@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
@@ -70,19 +71,19 @@ func TestRequirement16FixedCTAsAreLookedAtAgain(t *testing.T) {
 // active; the last telemarketer is told for the route's.
 func TestRequirement40ChainState(t *testing.T) {
 	s := snapshotOf(t, base()...)
-	if e := s.Entity(pe); e.Chain != policy.Active || e.DF != tm || len(e.ChainHash) != 32 {
-		t.Fatalf("%+v", e)
+	if c := s.Entity(pe).Chain; c.Status != policy.Active || c.Telemarketer != policy.Active || c.Last != tm || len(c.Hash) != 32 {
+		t.Fatalf("%+v", c)
 	}
 	suspended := base()[0].WithStatus("", "suspended")
-	if e := apply(t, s, suspended).Entity(pe); e.Chain != policy.Suspended {
-		t.Errorf("with a suspended telemarketer: %v", e.Chain)
+	if c := apply(t, s, suspended).Entity(pe).Chain; c.Telemarketer != policy.Suspended {
+		t.Errorf("with a suspended telemarketer: %+v", c)
 	}
-	if e := apply(t, apply(t, s, suspended), base()[0]).Entity(pe); e.Chain != policy.Active {
-		t.Errorf("with the telemarketer back: %v", e.Chain)
+	if c := apply(t, apply(t, s, suspended), base()[0]).Entity(pe).Chain; c.Telemarketer != policy.Active {
+		t.Errorf("with the telemarketer back: %+v", c)
 	}
 	none := base()[1]
 	none.Chain = nil
-	if e := apply(t, s, none).Entity(pe); e.Chain != policy.Unknown || e.ChainHash != nil {
+	if e := apply(t, s, none).Entity(pe); e.Chain.Status != policy.Unknown || e.Chain.Hash != nil {
 		t.Errorf("without a chain: %+v", e)
 	}
 }
@@ -91,12 +92,12 @@ func TestRequirement40ChainState(t *testing.T) {
 func TestRequirement43PortalHash(t *testing.T) {
 	objects := base()
 	objects[1].PortalHash = "643606c77b50faade9b80953b40dcc2685529e185d8427fde5c3f3fae23284c1"
-	if e := snapshotOf(t, objects...).Entity(pe); e.Chain != policy.Active {
-		t.Errorf("equal hashes: %v", e.Chain)
+	if c := snapshotOf(t, objects...).Entity(pe).Chain; c.Differs || c.Status != policy.Active {
+		t.Errorf("equal hashes: %+v", c)
 	}
 	objects[1].PortalHash = strings.Repeat("0", 64)
 	s, err := registry.NewSnapshot(registry.Rows{Objects: objects})
-	if err == nil || !strings.Contains(err.Error(), "chain hash") || s.Entity(pe).Chain == policy.Active {
+	if err == nil || !strings.Contains(err.Error(), "chain hash") || !s.Entity(pe).Chain.Differs {
 		t.Errorf("%v %v", err, s.Entity(pe).Chain)
 	}
 	if r, differs := registry.ChainDiffers(&objects[1], time.Now()); !differs || r.Reason != "CHAIN_HASH_DIFFERS" {
@@ -104,33 +105,25 @@ func TestRequirement43PortalHash(t *testing.T) {
 	}
 }
 
-// Requirement 2: a status with an operator counts on his routes only, the portal-wide one on all.
+// Requirement 2, the part of the registry: a status with an operator is told apart from the portal-wide one.
 func TestRequirement2StatusPerOperator(t *testing.T) {
 	objects := base()
 	objects[2].Operators = map[string]string{"VI": "inactive", "JIO": "active"}
 	h := snapshotOf(t, objects...).Header("ABCBNK")
-	for operator, want := range map[string]policy.Status{"VI": policy.Inactive, "JIO": policy.Active, "AIRTEL": policy.Active, "": policy.Active} {
-		if got := h.At(time.Now(), operator); got != want {
+	for operator, want := range map[string]policy.Status{"VI": policy.Inactive, "JIO": policy.Active, "AIRTEL": policy.Unknown, "": policy.Unknown} {
+		if got := h.With(operator, time.Now()); got != want || h.Status != policy.Active {
 			t.Errorf("at %q: %v", operator, got)
 		}
 	}
-	objects[2].Status = "blacklisted"
-	if got := snapshotOf(t, objects...).Header("ABCBNK").At(time.Now(), "JIO"); got != policy.Blacklisted {
-		t.Errorf("blacklisted portal-wide: %v at JIO", got)
-	}
 }
 
-// Requirement 8: before its validity an object is inactive, after it suspended, to the second.
+// Requirement 8, the part of the registry: an object's validity is told with it; policy judges it, to the second.
 func TestRequirement8Validity(t *testing.T) {
 	from, until := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 	objects := base()
 	objects[4].ValidFrom, objects[4].ValidUntil = from, until
-	tpl := snapshotOf(t, objects...).Template("1107160000000000011")
-	for at, want := range map[time.Time]policy.Status{from.Add(-time.Second): policy.Inactive, from: policy.Active,
-		until.Add(-time.Second): policy.Active, until: policy.Suspended} {
-		if got := tpl.At(at, ""); got != want {
-			t.Errorf("at %v: %v", at, got)
-		}
+	if tpl := snapshotOf(t, objects...).Template("1107160000000000011"); !tpl.From.Equal(from) || !tpl.Until.Equal(until) {
+		t.Errorf("%+v", tpl.Standing)
 	}
 }
 
@@ -180,14 +173,14 @@ func compare(t *testing.T, s *registry.Snapshot, held map[registry.Key]registry.
 			}
 		case registry.Entities:
 			g, w := s.Entity(k.ID), want.Entity(k.ID)
-			if (g == nil) != (w == nil) || g != nil && (g.Status != w.Status || g.Chain != w.Chain) {
+			if (g == nil) != (w == nil) || g != nil && (g.Status != w.Status || !cmp.Equal(g.Chain, w.Chain)) {
 				t.Fatalf("%s: %+v, want %+v", k, g, w)
 			}
 		}
 	}
 }
 
-// TestStops: the widest stop that covers a message is told; others are untouched.
+// TestStops: every stop that covers a message is told; others are untouched.
 func TestStops(t *testing.T) {
 	tenant := uuid.New()
 	src := &source{rows: map[uuid.UUID]registry.Rows{tenant: {Version: 1, Objects: base()}}, stops: map[uuid.UUID]registry.Stops{}}
@@ -201,25 +194,26 @@ func TestStops(t *testing.T) {
 		return r.Snapshot(tenant)
 	}
 	s := load(registry.Stop{Scope: registry.StopHeader, Object: "ABCBNK"}, registry.Stop{Scope: registry.StopTemplate, Object: "1107160000000000011"})
-	for message, want := range map[[3]string]registry.Scope{
-		{pe, "ABCBNK", "1107160000000000011"}: registry.StopHeader, {pe, "512345", "1107160000000000011"}: registry.StopTemplate,
-		{pe, "abcbnk", "1107160000000000012"}: "",
+	for message, want := range map[[3]string]policy.Stops{
+		{pe, "ABCBNK", "1107160000000000011"}: policy.StopHeader | policy.StopTemplate,
+		{pe, "512345", "1107160000000000011"}: policy.StopTemplate, {pe, "abcbnk", "1107160000000000012"}: 0,
 	} {
-		if stop, on := s.Stopped(message[0], message[1], message[2]); stop.Scope != want || on != (want != "") {
-			t.Errorf("%v: %v %v", message, stop, on)
+		if on := s.Stops(message[0], message[1], message[2]); on != want {
+			t.Errorf("%v: %v, want %v", message, on, want)
 		}
 	}
-	if stop, _ := load(registry.Stop{Scope: registry.StopTenant}, registry.Stop{Scope: registry.StopEntity, Object: pe}).Stopped(pe, "x", "y"); stop.Scope != registry.StopTenant {
-		t.Errorf("%v", stop)
+	all := load(registry.Stop{Scope: registry.StopTenant}, registry.Stop{Scope: registry.StopEntity, Object: pe})
+	if on := all.Stops(pe, "x", "y"); on != policy.StopTenant|policy.StopEntity {
+		t.Errorf("%v", on)
 	}
 	src.rows[tenant] = registry.Rows{Version: 2, Objects: base()} // a change of the registry keeps them
 	if _, err := r.Refresh(t.Context(), tenant, 2); err != nil {
 		t.Fatal(err)
 	}
-	if _, on := r.Snapshot(tenant).Stopped(pe, "x", "y"); !on {
+	if r.Snapshot(tenant).Stops(pe, "x", "y") == 0 {
 		t.Error("a change of the registry took the stops off")
 	}
-	if _, on := load().Stopped(pe, "x", "y"); on {
+	if load().Stops(pe, "x", "y") != 0 {
 		t.Error("still stopped")
 	}
 }

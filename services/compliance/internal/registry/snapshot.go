@@ -15,37 +15,19 @@ type Standing struct {
 	From, Until time.Time                // validity; zero: no bound
 }
 
-// At is the status at a time on a route of an operator (empty: on any): the portal-wide one unless that is active and the
-// operator's is not, Inactive before the validity and Suspended after it.
-func (s *Standing) At(now time.Time, operator string) policy.Status {
-	switch {
-	case s.Status != policy.Active:
-		return s.Status
-	case !s.From.IsZero() && now.Before(s.From):
-		return policy.Inactive
-	case !s.Until.IsZero() && !now.Before(s.Until):
-		return policy.Suspended
-	case operator != "" && s.Operators != nil:
-		if there, ok := s.Operators[operator]; ok {
-			return there
-		}
-	}
-	return s.Status
-}
+// With is the status with one operator, at any time; Unknown where it does not differ from the portal-wide one.
+func (s *Standing) With(operator string, _ time.Time) policy.Status { return s.Operators[operator] }
 
 // Entity is a principal entity, ready for decisions.
 type Entity struct {
 	ID string
 	Standing
-	Chain     policy.Status // Unknown when no chain is approved
-	ChainHash []byte        // 32 bytes; nil when no chain is approved
-	DF        string        // the chain's last telemarketer, who must be the one of the route
+	Chain     Chain
 	Whitelist *template.Whitelist
 
-	chain       []string
-	chainStatus policy.Status           // as registered; Chain follows from it and the telemarketers
-	ctas        map[string]template.CTA // active ones by id
-	withCTA     map[string]struct{}     // templates whose own text has a call to action
+	chain   []string                // ids of its telemarketers
+	ctas    map[string]template.CTA // active ones by id
+	withCTA map[string]struct{}     // templates whose own text has a call to action
 }
 
 // Header is a header, ready for decisions.
@@ -66,8 +48,10 @@ type Template struct {
 	Standing
 	Goods      int // -1 when not registered
 	Parsed     *template.Template
-	UntypedMax int  // above 0: the override untyped_allowed with its limit
-	Unlisted   bool // its own text has a call to action that is not whitelisted
+	UntypedMax int           // above 0: the override untyped_allowed with its limit
+	Unchecked  bool          // the override preference_unchecked_allowed
+	Unlisted   bool          // its own text has a call to action that is not whitelisted
+	OptOut     policy.Answer // whether the recipient is told how to opt out
 	*Use
 }
 
@@ -78,7 +62,7 @@ func (t *Template) Linked(header string) bool { return slices.Contains(t.Headers
 // changed.
 type Snapshot struct {
 	version       int64
-	telemarketers map[string]policy.Status
+	telemarketers map[string]Link
 	entities      shards[Entity]
 	headers       shards[Header]
 	templates     shards[Template]

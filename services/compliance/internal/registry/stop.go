@@ -84,15 +84,15 @@ func (s *Snapshot) withStops(stops Stops) *Snapshot {
 	return &next
 }
 
-// Stopped is the widest stop that covers a message; ok is false when none does. Without stops it costs a comparison.
-func (s *Snapshot) Stopped(entity, header, template string) (stop Stop, ok bool) {
+// Stops are the kill switches that cover a message. Without any it costs a comparison.
+func (s *Snapshot) Stops(entity, header, template string) (on policy.Stops) {
 	if len(s.stops) == 0 {
-		return stop, false
+		return 0
 	}
-	for _, k := range [...]stopKey{{StopTenant, ""}, {StopEntity, entity}, {StopHeader, header}, {StopTemplate, template}} {
-		if stop, ok = s.stops[k]; ok {
-			return stop, true
+	for i, k := range [...]stopKey{{StopTenant, ""}, {StopEntity, entity}, {StopHeader, header}, {StopTemplate, template}} {
+		if _, ok := s.stops[k]; ok {
+			on |= policy.StopTenant << i
 		}
 	}
-	return stop, false
+	return on
 }

@@ -31,6 +31,19 @@ func TestBodiesReadAsJSON(t *testing.T) {
 	}
 }
 
+// TestIdsAreStrings (I05): an id as a JSON number is refused, since beyond 2^53 numbers are rounded on their way.
+func TestIdsAreStrings(t *testing.T) {
+	w := newWorld(t)
+	asNumber := strings.Replace(body, `"1701158019811140068"`, `1701158019811140068`, 1)
+	if asNumber == body {
+		t.Fatal("the body has no entity id")
+	}
+	resp, content := w.do(t, true, "POST", "/v1/messages", asNumber, "Authorization", "Bearer all")
+	if resp.StatusCode != 400 || !strings.Contains(string(content), "REQUEST_INVALID") {
+		t.Errorf("%d %s", resp.StatusCode, content)
+	}
+}
+
 func TestAnEmptyPageHasItsList(t *testing.T) {
 	for want, m := range map[string]proto.Message{
 		`{"messages":[]}`:                      &ingestv1.ListMessagesResponse{},
