@@ -10,11 +10,8 @@ require (
 	github.com/nats-io/jwt/v2 v2.8.3
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
-<<<<<<< HEAD
 	github.com/nats-io/nkeys v0.4.17
-=======
 	github.com/nyaruka/phonenumbers v1.8.1
->>>>>>> policy
 	github.com/onlinesms/onlinesms/proto v0.0.0
 	github.com/openbao/openbao/api/v2 v2.7.1
 	github.com/prometheus/client_golang v1.25.0
