@@ -18,7 +18,7 @@ import (
 
 // Decisions answers the decisions on a message of a tenant, the latest first; errs.NotFound when there is none.
 type Decisions interface {
-	Decisions(ctx context.Context, tenant uuid.UUID, env string, message uuid.UUID) ([]screening.Decided, error)
+	Decisions(ctx context.Context, tenant uuid.UUID, env string, message uuid.UUID) ([]screening.Recorded, error)
 }
 
 // Registry answers what is registered for a tenant.
@@ -58,7 +58,7 @@ func (s *Server) GetDecision(ctx context.Context, req *compliancev1.GetDecisionR
 	}
 	resp := &compliancev1.GetDecisionResponse{}
 	for _, d := range decided {
-		resp.Decisions = append(resp.Decisions, encode(message, d))
+		resp.Decisions = append(resp.Decisions, encode(message, d.Decided))
 	}
 	return resp, nil
 }
