@@ -174,6 +174,7 @@ func (w *benchWorld) decide(b *testing.B, from, n int) {
 	var verdicts [lookAhead]Verdict
 	for at := from; at < from+n; at += lookAhead {
 		clear(verdicts[:])
+		w.decider.known = w.decider.known[:0] // as for a parcel of its own
 		if err := w.decider.decideAll(context.Background(), w.messages[at:at+lookAhead], verdicts[:]); err != nil {
 			b.Fatal(err)
 		}

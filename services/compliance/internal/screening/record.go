@@ -11,7 +11,7 @@ import (
 
 // factsBack is how many distinct facts are compared with a message's before they count as new. Messages that are decided
 // together mostly name the same few things; where they do not, comparing with all would cost more than the octets do.
-const factsBack = 16
+const factsBack = 8
 
 // remember keeps the facts of the message just decided with those of its parcel, once each, and answers their place, from 1.
 func (d *decider) remember() int {

@@ -45,7 +45,8 @@ type ScrubServiceClient interface {
 	// no effect. NOT_FOUND as for ExplainDecision.
 	ReplayDecision(ctx context.Context, in *ReplayDecisionRequest, opts ...grpc.CallOption) (*ReplayDecisionResponse, error)
 	// Simulate decides the caller's past messages again by another rule pack, at the time and by the facts of then, and tells
-	// what would have come out otherwise. Progress is told now and then, a summary at the end. Nothing is changed; it may be
+	// what would have come out otherwise. What the rule pack of then did not ask for, consent mostly, was not looked up and
+	// counts as unknown: where the other one asks for it, it refuses. Progress is told now and then, a summary at the end. Nothing is changed; it may be
 	// broken off at any time.
 	Simulate(ctx context.Context, in *SimulateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SimulateResponse], error)
 	// ListRulePacks names the rule packs there are, the earliest first.
@@ -147,7 +148,8 @@ type ScrubServiceServer interface {
 	// no effect. NOT_FOUND as for ExplainDecision.
 	ReplayDecision(context.Context, *ReplayDecisionRequest) (*ReplayDecisionResponse, error)
 	// Simulate decides the caller's past messages again by another rule pack, at the time and by the facts of then, and tells
-	// what would have come out otherwise. Progress is told now and then, a summary at the end. Nothing is changed; it may be
+	// what would have come out otherwise. What the rule pack of then did not ask for, consent mostly, was not looked up and
+	// counts as unknown: where the other one asks for it, it refuses. Progress is told now and then, a summary at the end. Nothing is changed; it may be
 	// broken off at any time.
 	Simulate(*SimulateRequest, grpc.ServerStreamingServer[SimulateResponse]) error
 	// ListRulePacks names the rule packs there are, the earliest first.
