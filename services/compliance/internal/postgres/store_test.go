@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"context"
 	"os"
 	"slices"
 	"sync"
@@ -209,19 +208,4 @@ func TestTenantsSeeTheirOwn(t *testing.T) {
 			}
 		}
 	}
-}
-
-func BenchmarkRecord(b *testing.B) {
-	s, _, _ := open(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		batch := make([]screening.Screened, 5)
-		for i := range batch {
-			batch[i] = screeningtest.Judge(screeningtest.NewParcel(100), screeningtest.Clear)
-		}
-		if err := s.Record(context.Background(), batch); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/message")
 }
