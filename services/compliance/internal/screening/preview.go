@@ -76,6 +76,7 @@ func (p plain) Open(_ context.Context, _ *Parcel, m *Message, c *Content) error 
 	return nil
 }
 
+// Reseal implements Contents: there is nothing to seal.
 func (plain) Reseal(context.Context, *Parcel, *Message, *Content) ([]byte, error) { return nil, nil }
 
 func micros(t time.Time) int64 {
