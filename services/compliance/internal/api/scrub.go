@@ -115,7 +115,10 @@ func (s *ScrubServer) pack(wrong *checker, version string) *policy.Pack {
 
 func encodePreview(p *screening.Preview) *compliancev1.ScrubResult {
 	out := &compliancev1.ScrubResult{Outcome: p.Outcome.String(), RulePack: p.Pack, DecideTime: timestamppb.New(p.At),
-		Category: typev1.Category(p.Category), To: p.To, Text: p.Text, Checks: encodeReport(p.Report())}
+		Category: typev1.Category(p.Category), To: p.To, Checks: encodeReport(p.Report())}
+	if p.Checked.Has(policy.TextCheck) {
+		out.Text = p.Text
+	}
 	if !p.Due.IsZero() {
 		out.DueTime = timestamppb.New(p.Due)
 	}

@@ -438,7 +438,7 @@ type ScrubResult struct {
 	Category v11.Category `protobuf:"varint,6,opt,name=category,proto3,enum=onlinesms.type.v1.Category" json:"category,omitempty"`
 	// The recipient in E.164; empty when it is no Indian mobile number.
 	To string `protobuf:"bytes,7,opt,name=to,proto3" json:"to,omitempty"`
-	// The text as it would go out, rendered and normalised; empty when it cannot be rendered.
+	// The text as it would go out, rendered and normalised; empty when the template is not known or cannot be rendered.
 	Text string `protobuf:"bytes,8,opt,name=text,proto3" json:"text,omitempty"`
 	// GSM7 or UCS2 (3GPP TS 23.038); empty without a text.
 	Encoding string `protobuf:"bytes,9,opt,name=encoding,proto3" json:"encoding,omitempty"`
