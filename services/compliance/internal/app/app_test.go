@@ -100,6 +100,17 @@ func (w *world) checkDecision(c *compliance, id uuid.UUID, outcome, code string)
 	}
 }
 
+// giveBack is what dispatch says of a cleared message that it may not send now.
+func (w *world) giveBack(cleared seen, due time.Time, reason string) {
+	id := newID()
+	payload, err := proto.Marshal(&dispatchv1.OutcomeParcel{ParcelId: id[:], TenantId: w.demo.Tenant[:], CorrelationId: id[:],
+		Outcomes: []*dispatchv1.Outcome{{MessageId: cleared.id[:], ClearedParcelId: cleared.parcel[:], DueTimeUs: due.UnixMicro(),
+			Reason: &typev1.Reason{Code: reason, Detail: "not now"}}}})
+	must(w.t, err)
+	w.dispatch.Publish(eventbus.Parcel{ID: id, Tenant: w.demo.Tenant, Entries: 1, Payload: payload,
+		Subject: eventbus.Subject("onlinesms.dispatch.v1.MessagesReturned", "live", "bulk")})
+}
+
 // TestPromotionAtNight: held at 22:00, cleared at 10:00; given back by dispatch at 21:00, held once more in the next round.
 func TestPromotionAtNight(t *testing.T) {
 	w := newWorld(t, today(22))
@@ -118,13 +129,7 @@ func TestPromotionAtNight(t *testing.T) {
 	night := ten.Add(11 * time.Hour)
 	w.clock.set(night)
 	due := ten.AddDate(0, 0, 1)
-	id := newID()
-	payload, err := proto.Marshal(&dispatchv1.OutcomeParcel{ParcelId: id[:], TenantId: w.demo.Tenant[:], CorrelationId: id[:],
-		Outcomes: []*dispatchv1.Outcome{{MessageId: ids[0][:], ClearedParcelId: cleared.parcel[:], DueTimeUs: due.UnixMicro(),
-			Reason: &typev1.Reason{Code: "PROMO_WINDOW", Detail: "closed"}}}})
-	must(t, err)
-	w.dispatch.Publish(eventbus.Parcel{ID: id, Tenant: w.demo.Tenant, Entries: 1, Payload: payload,
-		Subject: eventbus.Subject("onlinesms.dispatch.v1.MessagesReturned", "live", "bulk")})
+	w.giveBack(cleared, due, "PROMO_WINDOW")
 	if held := w.next(1)[0]; held.event != "MessagesHeld" || held.round != 1 || held.due != due.UnixMicro() {
 		t.Fatalf("%+v", held)
 	}
