@@ -47,7 +47,7 @@ type ScrubServiceClient interface {
 	// Simulate decides the caller's past messages again by another rule pack, at the time and by the facts of then, and tells
 	// what would have come out otherwise. What the rule pack of then did not ask for, consent mostly, was not looked up and
 	// counts as unknown: where the other one asks for it, it refuses. Progress is told now and then, a summary at the end. Nothing is changed; it may be
-	// broken off at any time.
+	// broken off at any time. As JSON a call lasts a minute at the most: what takes longer is for gRPC, or is split by time.
 	Simulate(ctx context.Context, in *SimulateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SimulateResponse], error)
 	// ListRulePacks names the rule packs there are, the earliest first.
 	ListRulePacks(ctx context.Context, in *ListRulePacksRequest, opts ...grpc.CallOption) (*ListRulePacksResponse, error)
@@ -150,7 +150,7 @@ type ScrubServiceServer interface {
 	// Simulate decides the caller's past messages again by another rule pack, at the time and by the facts of then, and tells
 	// what would have come out otherwise. What the rule pack of then did not ask for, consent mostly, was not looked up and
 	// counts as unknown: where the other one asks for it, it refuses. Progress is told now and then, a summary at the end. Nothing is changed; it may be
-	// broken off at any time.
+	// broken off at any time. As JSON a call lasts a minute at the most: what takes longer is for gRPC, or is split by time.
 	Simulate(*SimulateRequest, grpc.ServerStreamingServer[SimulateResponse]) error
 	// ListRulePacks names the rule packs there are, the earliest first.
 	ListRulePacks(context.Context, *ListRulePacksRequest) (*ListRulePacksResponse, error)
