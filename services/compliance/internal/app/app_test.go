@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -66,13 +67,18 @@ func TestMessagesAreDecided(t *testing.T) {
 	postgrestest.CheckTenancy(t, w.database)
 }
 
-func (w *world) client(caller string, c *compliance) compliancev1.ComplianceServiceClient {
+// dial connects to a replica's inner port as another service.
+func (w *world) dial(caller string, c *compliance) *grpc.ClientConn {
 	tls, err := tlsconf.Client(w.files[caller], name)
 	must(w.t, err)
 	conn, err := rpc.Dial(c.addr.String(), tls)
 	must(w.t, err)
 	w.t.Cleanup(func() { conn.Close() })
-	return compliancev1.NewComplianceServiceClient(conn)
+	return conn
+}
+
+func (w *world) client(caller string, c *compliance) compliancev1.ComplianceServiceClient {
+	return compliancev1.NewComplianceServiceClient(w.dial(caller, c))
 }
 
 // checkDecision asks as the door does, and as others may not.

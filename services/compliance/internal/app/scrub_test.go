@@ -17,18 +17,11 @@ import (
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
-	"github.com/onlinesms/onlinesms/services/internal/rpc"
-	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 )
 
 // scrubber is ScrubService of a replica, as the door calls it.
 func (w *world) scrubber(c *compliance) compliancev1.ScrubServiceClient {
-	tls, err := tlsconf.Client(w.files["ingest"], name)
-	must(w.t, err)
-	conn, err := rpc.Dial(c.addr.String(), tls)
-	must(w.t, err)
-	w.t.Cleanup(func() { conn.Close() })
-	return compliancev1.NewScrubServiceClient(conn)
+	return compliancev1.NewScrubServiceClient(w.dial("ingest", c))
 }
 
 const (
