@@ -50,3 +50,27 @@ func BenchmarkRecord(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSimulate reads recorded decisions and makes them again by another rule pack.
+func BenchmarkSimulate(b *testing.B) {
+	const messages = 20_000
+	s, _, _ := open(b)
+	g := generated(b, s, messages)
+	packs, err := policy.Builtin()
+	if err != nil {
+		b.Fatal(err)
+	}
+	start, end := span()
+	b.ReportAllocs()
+	for b.Loop() {
+		simulation := screening.Simulation{Pack: packs.Version("third-amendment-draft")}
+		err := s.History(b.Context(), g.tenant, "live", start, end, func(r *screening.Recorded) bool {
+			simulation.Add(r)
+			return true
+		})
+		if err != nil || simulation.Decided() != messages {
+			b.Fatalf("%d decided, %v", simulation.Decided(), err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/messages, "ns/decision")
+}
