@@ -1,5 +1,6 @@
-// Package api is onlinesms.compliance.v1.ComplianceService: why a message was decided as it was, what category a template
-// has, and the withdrawal of messages that are not cleared yet.
+// Package api is compliance's gRPC services. ComplianceService: why a message was decided as it was, what category a
+// template has, and the withdrawal of messages that are not cleared yet. RegistryService: what is registered. ScrubService:
+// messages tried without being sent, decisions explained, made again and simulated.
 package api
 
 import (

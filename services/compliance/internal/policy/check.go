@@ -5,8 +5,8 @@ type Check uint8
 
 // The checks.
 const (
-	ContentCheck    Check = iota // the sealed content can be opened
-	StopsCheck                   // kill switches
+	StopsCheck      Check = iota // kill switches
+	ContentCheck                 // the sealed content can be opened
 	EntityCheck                  // registration of the principal entity
 	RecipientCheck               // form and series of the number
 	ChainCheck                   // chain of telemarketers
@@ -17,11 +17,12 @@ const (
 	ConsentCheck                 // consent of the recipient
 	PreferenceCheck              // registered preference of the recipient
 	TimeCheck                    // expiry, schedule, time band
+	SubmitCheck                  // what dispatch looks at again when it submits; never Evaluate's
 	checks
 )
 
-var checkNames = [checks]string{"content", "sending_stops", "entity", "recipient", "chain", "header", "template", "text",
-	"category_rules", "consent", "preference", "time"}
+var checkNames = [checks]string{"sending_stops", "content", "entity", "recipient", "chain", "header", "template", "text",
+	"category_rules", "consent", "preference", "time", "submit"}
 
 // String is the check as the API shows it.
 func (c Check) String() string { return checkNames[c] }
@@ -34,8 +35,8 @@ func (s Checks) Has(c Check) bool { return s>>c&1 == 1 }
 
 // reasonsOf are the reasons each check can give.
 var reasonsOf = [checks][]string{
-	ContentCheck: {ContentUnreadable},
 	StopsCheck:   {SendingStopped},
+	ContentCheck: {ContentUnreadable},
 	EntityCheck: {EntityIDInvalid, LooksLikeTemplateID, EntityNotFound, EntityNotRegistered, EntityInactive,
 		EntityBlacklisted},
 	RecipientCheck: {RecipientInvalid, RecipientSeriesUnknown},
@@ -103,10 +104,14 @@ func (d *Decision) Report() []Finding {
 	}
 	for _, r := range d.Reasons {
 		standing := Fails
-		if e, ok := Explain(r.Code); ok && e.Severity == "hold" {
+		if e, ok := Explain(r.Code); d.Outcome == Held || ok && e.Severity == "hold" {
 			standing = Holds
 		}
-		report[checkOf[r.Code]].add(standing, r)
+		check, ok := CheckOf(r.Code)
+		if !ok {
+			check = SubmitCheck
+		}
+		report[check].add(standing, r)
 	}
 	return report
 }

@@ -57,6 +57,10 @@ func TestReport(t *testing.T) {
 		got["recipient"] != policy.Advises {
 		t.Errorf("unknown template: %v", got)
 	}
+	back := policy.Decision{Outcome: policy.Held, Reasons: []policy.Reason{policy.R("OPERATOR_UNAVAILABLE")}}
+	if last := back.Report()[policy.SubmitCheck]; last.Standing != policy.Holds || len(last.Reasons) != 1 {
+		t.Errorf("given back by dispatch: %+v", last)
+	}
 	if got := standing(inOrder(policy.Promotional), moments[3]); got["time"] != policy.Holds || got["preference"] != policy.Passed {
 		t.Errorf("promotion at night: %v", got)
 	}

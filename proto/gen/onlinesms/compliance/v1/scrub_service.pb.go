@@ -643,7 +643,8 @@ func (x *ForcingCharacter) GetPosition() uint32 {
 // CheckResult is how one check came out.
 type CheckResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// content, sending_stops, entity, recipient, chain, header, template, text, category_rules, consent, preference, time.
+	// sending_stops, content, entity, recipient, chain, header, template, text, category_rules, consent, preference, time,
+	// submit.
 	Check string `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
 	// How it came out.
 	Standing CheckStanding `protobuf:"varint,2,opt,name=standing,proto3,enum=onlinesms.compliance.v1.CheckStanding" json:"standing,omitempty"`
