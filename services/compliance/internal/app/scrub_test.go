@@ -1,255 +1,104 @@
 package app
 
 import (
+	"bytes"
 	"errors"
-	"fmt"
-	"io"
-	"slices"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
-	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
-	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
-	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
-	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
-// scrubber is ScrubService of a replica, as the door calls it.
-func (w *world) scrubber(c *compliance) compliancev1.ScrubServiceClient {
-	return compliancev1.NewScrubServiceClient(w.dial("ingest", c))
+const demoFile = "../../../../deploy/local/demo.yaml"
+
+// scrubbed runs the command over a file of messages.
+func scrubbed(t *testing.T, name, content string, args ...string) (out, told string, err error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	must(t, os.WriteFile(file, []byte(content), 0o600))
+	var help, o, e bytes.Buffer
+	run, err := parseScrub(append(append([]string{"-registry", demoFile, "-now", "2026-02-01T12:00:00+05:30"}, args...), file), &help)
+	if err != nil {
+		return "", help.String(), err
+	}
+	err = run.do(t.Context(), strings.NewReader(""), &o, &e)
+	return o.String(), e.String(), err
 }
 
-const (
-	shippedText = "Dear Asha, order 2345 shipped. Track: https://abc.in/t?o=2345 - ABCBNK"
-	stockText   = "Fresh stock at ABC stores till Sunday. Opt out: https://abc.in/stop?x=1 - ABC"
-)
-
-// tries are messages of all outcomes, as both a sender and Scrub may give them.
-func (w *world) tries() []message {
-	values := func(template string, values ...string) message {
-		m := w.text(template, "ABCBNK", "")
-		for _, v := range values {
-			m.content.Variables = append(m.content.Variables, &ingestv1.Variable{Value: v})
-		}
-		return m
+// TestScrubExitCodes: 0, 1 and 2 are no error, an error, and one of usage.
+func TestScrubExitCodes(t *testing.T) {
+	defaults := []string{"-entity", entity, "-header", "ABCBNK", "-template", otp}
+	clear := "to,text\n9876543210,\"" + otpText + "\"\n"
+	out, told, err := scrubbed(t, "m.csv", clear, defaults...)
+	if err != nil || !strings.Contains(out, `"outcome":"CLEARED"`) || !strings.Contains(told, "1 cleared, 0 held, 0 refused, 0 invalid; 1 segments") {
+		t.Errorf("all clear: %v\n%s%s", err, out, told)
 	}
-	scheduled := w.text(shipped, "ABCBNK", shippedText)
-	scheduled.schedule = w.clock.now().Add(time.Hour)
-	return []message{w.text(otp, "ABCBNK", otpText), w.text(otp, "ABCBNK", otpText+"."), w.text(otp, "VM-ABCBNK", otpText),
-		w.text(otp, "NOSUCH", otpText), w.text("1107160000000000099", "ABCBNK", otpText), w.text(stock, "512345", stockText),
-		w.text(stock, "ABCBNK", stockText), w.text(shipped, "ABCBNK", shippedText), w.text(shipped, "ABCBNK", "Dear Asha"),
-		values(shipped, "Asha", "2345", "https://abc.in/t?o=2345"), values(shipped, "Asha"), values(shipped, "Asha", "2345", "https://evil.xyz/"),
-		w.text("1107160000000000055", "ABCBNK", "hello - ABCBNK"), scheduled}
-}
-
-func (m message) tried() *compliancev1.ScrubMessage {
-	out := &compliancev1.ScrubMessage{To: "098765 43210", EntityId: entity, Header: m.header, TemplateId: m.template,
-		Text: m.content.GetText(), Variables: m.content.GetVariables()}
-	if !m.schedule.IsZero() {
-		out.ScheduleTime = timestamppb.New(m.schedule)
+	out, told, err = scrubbed(t, "m.ndjson", `{"to":"9876543210","text":"x"}`, append(defaults, "-out-format", "csv")...)
+	if err == nil || errors.Is(err, service.ErrUsage) || !strings.Contains(out, "REFUSED,TEMPLATE_NOT_MATCHED") || !strings.Contains(told, "1  TEMPLATE_NOT_MATCHED") {
+		t.Errorf("refused: %v\n%s%s", err, out, told)
 	}
-	return out
-}
-
-// failing are the codes of what fails or holds, in the order of the checks.
-func failing(checks []*compliancev1.CheckResult) (reasons []string) {
-	for _, c := range checks {
-		if c.GetStanding() < compliancev1.CheckStanding_CHECK_STANDING_HOLDS {
-			continue
-		}
-		for _, r := range c.GetReasons() {
-			if r.GetSeverity() != "warning" {
-				reasons = append(reasons, r.GetCode())
-			}
-		}
+	out, told, err = scrubbed(t, "m.csv", clear+"1,2,3\n", defaults...)
+	if !errors.Is(err, service.ErrUsage) || !strings.Contains(told, "line 3: ") || strings.Count(out, "\n") != 2 {
+		t.Errorf("bad line: %v\n%s%s", err, out, told)
 	}
-	return reasons
-}
-
-// TestScrubIsTheSendPath (requirement 72): what Scrub says of a message is what becomes of it, reason by reason; and
-// scrubbing leaves no trace: no event, no decision, nothing counted as used. The decisions then made are explained and
-// made again.
-func TestScrubIsTheSendPath(t *testing.T) {
-	w := newWorld(t, today(22))
-	c, _ := w.start()
-	client, ctx := w.scrubber(c), w.as(w.demo.Tenant, "live", "messages:scrub", "decisions:read")
-	tries, req := w.tries(), &compliancev1.BatchScrubRequest{}
-	for _, m := range tries {
-		req.Messages = append(req.Messages, m.tried())
-	}
-	scrubbed, err := client.BatchScrub(ctx, req)
-	must(t, err)
-	var left int
-	must(t, w.database.DB.Worker.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM decisions) + (SELECT count(*) FROM holds) + (SELECT count(*) FROM parcels)
-		- (SELECT count(*) FROM parcels WHERE subject LIKE '%Registry%')`).Scan(&left))
-	if used := c.registry.Snapshot(w.demo.Tenant).Template(otp).Last(); left != 0 || used != 0 {
-		t.Errorf("scrubbing left %d rows; last use %d", left, used)
-	}
-	parcel, ids := w.accept("live", "bulk", tries...)
-	w.ingest.Publish(parcel)
-	outcomes := map[string]bool{}
-	for _, sent := range w.next(len(tries)) {
-		i := slices.Index(ids, sent.id)
-		got := scrubbed.GetResults()[i]
-		explained, err := client.ExplainDecision(ctx, &compliancev1.ExplainDecisionRequest{MessageId: sent.id.String()})
-		must(t, err)
-		d := explained.GetDecisions()[0]
-		if diff := cmp.Diff(failing(got.GetChecks()), failing(d.GetChecks())); diff != "" || got.GetOutcome() != d.GetOutcome() ||
-			!got.GetDueTime().AsTime().Equal(d.GetDueTime().AsTime()) || got.GetCategory() != d.GetCategory() || got.GetTo() != "+919876543210" {
-			t.Errorf("message %d: scrubbed %s, sent %s: %s", i, got.GetOutcome(), d.GetOutcome(), diff)
-		}
-		outcomes[d.GetOutcome()] = true
-		if len(d.GetFacts()) < 30 || len(d.GetChecks()) != len(got.GetChecks()) || len(d.GetDecisionDigest()) != 64 || d.GetSource() == "" {
-			t.Errorf("message %d: %d facts, %d checks", i, len(d.GetFacts()), len(d.GetChecks()))
-		}
-		replayed, err := client.ReplayDecision(ctx, &compliancev1.ReplayDecisionRequest{MessageId: sent.id.String()})
-		must(t, err)
-		if !replayed.GetIdentical() || replayed.GetDecisions()[0].GetOutcome() != d.GetOutcome() {
-			t.Errorf("message %d: %v", i, replayed)
-		}
-	}
-	if len(outcomes) != 3 {
-		t.Errorf("outcomes: %v", outcomes)
-	}
-	w.simulate(client, len(tries))
-}
-
-// simulate tries what was sent by the pack in force, which changes nothing, and by the next one.
-func (w *world) simulate(client compliancev1.ScrubServiceClient, sent int) {
-	t, ctx := w.t, w.as(w.demo.Tenant, "live", "decisions:read")
-	run := func(req *compliancev1.SimulateRequest) *compliancev1.SimulateResponse {
-		req.StartTime, req.EndTime = timestamppb.New(time.Now().Add(-time.Hour)), timestamppb.New(time.Now().Add(time.Hour))
-		stream, err := client.Simulate(ctx, req)
-		must(t, err)
-		var last *compliancev1.SimulateResponse
-		for {
-			next, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				return last
-			}
-			must(t, err)
-			last = next
-		}
-	}
-	packs, err := client.ListRulePacks(ctx, &compliancev1.ListRulePacksRequest{})
-	must(t, err)
-	for _, pack := range packs.GetRulePacks() {
-		got := run(&compliancev1.SimulateRequest{RulePack: pack.GetVersion()})
-		s, changed := got.GetSummary(), int64(0)
-		for _, c := range s.GetChanges() {
-			t.Logf("%s: %s instead of %s for %s: %d", pack.GetVersion(), c.GetTo(), c.GetFrom(), c.GetReason(), c.GetCount())
-			changed += c.GetCount()
-		}
-		if got.GetDecisionCount() != int64(sent) || s.GetSameCount()+changed != int64(sent) || s.GetNotRecordedCount() != 0 ||
-			s.GetDraft() != pack.GetDraft() || pack.GetInForce() && (changed != 0 || s.GetOtherReasonsCount() != 0) || pack.GetDraft() && changed == 0 {
-			t.Errorf("%s: %v", pack.GetVersion(), got)
-		}
-	}
-	if got := run(&compliancev1.SimulateRequest{RulePack: "2026-01-17", MaxDecisions: 3}); got.GetDecisionCount() != 3 || !got.GetSummary().GetTruncated() {
-		t.Errorf("bounded: %v", got)
-	}
-}
-
-// TestScrubExplains: encoding, the character that forces UCS-2 (requirement 53), predicted codes, remedy, advice on lenient
-// operators, other packs and times.
-func TestScrubExplains(t *testing.T) {
-	w := newWorld(t, today(12))
-	c, _ := w.start()
-	client, ctx := w.scrubber(c), w.as(w.demo.Tenant, "live", "messages:scrub")
-	scrub := func(req *compliancev1.ScrubRequest) *compliancev1.ScrubResult {
-		resp, err := client.Scrub(ctx, req)
-		must(t, err)
-		return resp.GetResult()
-	}
-	forced := w.text(shipped, "ABCBNK", "Dear Añ\u015b, order 2345 shipped. Track: https://abc.in/t?o=2345 - ABCBNK")
-	got := scrub(&compliancev1.ScrubRequest{Message: forced.tried()})
-	if f := got.GetForcedBy(); got.GetEncoding() != "UCS2" || got.GetSegmentCount() != 1 || f.GetCodePoint() != "U+015B" || f.GetPosition() != 8 || got.GetOutcome() != "CLEARED" {
-		t.Errorf("%v", got)
-	}
-	off := w.text(otp, "ABCBNK", otpText[:len(otpText)-len(". - ABCBNK")]+" - ABCBNK")
-	got = scrub(&compliancev1.ScrubRequest{Message: off.tried()})
-	var text *compliancev1.CheckResult
-	for _, check := range got.GetChecks() {
-		if check.GetCheck() == "text" {
-			text = check
-		}
-	}
-	reason := text.GetReasons()[0]
-	if text.GetStanding() != compliancev1.CheckStanding_CHECK_STANDING_FAILS || reason.GetCode() != "TEMPLATE_NOT_MATCHED" ||
-		reason.GetRemedy() == "" || len(reason.GetOperatorCodes()) == 0 || !got.GetLenientOperatorsPass() || reason.GetMetadata()["position"] == "" {
-		t.Errorf("%v", got)
-	}
-	promotion := w.text(stock, "512345", stockText)
-	night := timestamppb.New(time.Date(2026, 3, 1, 22, 0, 0, 0, policy.IST))
-	if got = scrub(&compliancev1.ScrubRequest{Message: promotion.tried(), DecideTime: night}); got.GetOutcome() != "HELD" || got.GetDueTime() == nil {
-		t.Errorf("at night: %v", got)
-	}
-	if got = scrub(&compliancev1.ScrubRequest{Message: promotion.tried(), RulePack: "2024-12-11"}); got.GetRulePack() != "2024-12-11" {
-		t.Errorf("an older pack: %v", got)
-	}
-	wrong := w.text("12", "ABCBNK", otpText)
-	if got = scrub(&compliancev1.ScrubRequest{Message: wrong.tried()}); fmt.Sprint(failing(got.GetChecks())) != "[TEMPLATE_ID_INVALID]" {
-		t.Errorf("an id of two digits: %v", got)
-	}
-}
-
-// TestScrubRefusals: what is malformed, too much, or not the caller's.
-func TestScrubRefusals(t *testing.T) {
-	w := newWorld(t, today(12))
-	c, _ := w.start()
-	client, ctx := w.scrubber(c), w.as(w.demo.Tenant, "live", "messages:scrub", "decisions:read")
-	good := w.text(otp, "ABCBNK", otpText)
-	many := &compliancev1.BatchScrubRequest{}
-	for range 1001 {
-		many.Messages = append(many.Messages, good.tried())
-	}
-	both := good.tried()
-	both.Variables = []*ingestv1.Variable{{Value: "1"}}
-	other := w.as(uuid.New(), "live", "messages:scrub", "decisions:read")
-	_, ids := w.accept("live", "bulk", good)
-	for name, c := range map[string]struct {
-		call func() error
-		want codes.Code
-	}{
-		"no message":         {func() error { _, err := client.Scrub(ctx, &compliancev1.ScrubRequest{}); return err }, codes.InvalidArgument},
-		"none in a batch":    {func() error { _, err := client.BatchScrub(ctx, &compliancev1.BatchScrubRequest{}); return err }, codes.InvalidArgument},
-		"too many":           {func() error { _, err := client.BatchScrub(ctx, many); return err }, codes.InvalidArgument},
-		"text and variables": {func() error { _, err := client.Scrub(ctx, &compliancev1.ScrubRequest{Message: both}); return err }, codes.InvalidArgument},
-		"no such pack": {func() error {
-			_, err := client.Scrub(ctx, &compliancev1.ScrubRequest{Message: good.tried(), RulePack: "x"})
-			return err
-		}, codes.InvalidArgument},
-		"without scope": {func() error {
-			_, err := client.Scrub(w.as(w.demo.Tenant, "live", "messages:send"), &compliancev1.ScrubRequest{Message: good.tried()})
-			return err
-		}, codes.PermissionDenied},
-		"no decision": {func() error {
-			_, err := client.ReplayDecision(ctx, &compliancev1.ReplayDecisionRequest{MessageId: ids[0].String()})
-			return err
-		}, codes.NotFound},
-		"another tenant's": {func() error {
-			_, err := client.ExplainDecision(other, &compliancev1.ExplainDecisionRequest{MessageId: ids[0].String()})
-			return err
-		}, codes.NotFound},
-		"a simulation of a year": {func() error {
-			stream, err := client.Simulate(ctx, &compliancev1.SimulateRequest{RulePack: "2026-01-17", StartTime: timestamppb.New(time.Now().AddDate(-1, 0, 0))})
-			must(t, err)
-			_, err = stream.Recv()
-			return err
-		}, codes.InvalidArgument},
+	for name, args := range map[string][]string{
+		"pack": {"-pack", "1999-01-01"}, "time": {"-now", "noon"}, "env": {"-env", "prod"}, "format": {"-format", "xml"}, "operator": {"-operators", "NOKIA"},
+		"column": {"-col", "to"}, "no column": {"-col", "text=Body"}, "unknown flag": {"-x"}, "telemarketer": {"-telemarketer", "7"},
+		"registry": {"-registry", "/nowhere"},
 	} {
-		if err := c.call(); status.Code(err) != c.want {
+		if _, _, err := scrubbed(t, "m.csv", clear, args...); !errors.Is(err, service.ErrUsage) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	resp, err := client.Scrub(other, &compliancev1.ScrubRequest{Message: good.tried()})
-	must(t, err)
-	if got := failing(resp.GetResult().GetChecks()); !slices.Contains(got, policy.EntityNotFound) || !slices.Contains(got, policy.TemplateNotFound) {
-		t.Errorf("another tenant's registry is seen: %v", got)
+	if _, _, err := scrubbed(t, "m.csv", "to,text\n"); !errors.Is(err, service.ErrUsage) {
+		t.Errorf("no messages: %v", err)
+	}
+	if _, help, err := scrubbed(t, "m.csv", "", "--help"); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help, "Exit code: 0") {
+		t.Errorf("help: %v\n%s", err, help)
+	}
+}
+
+// TestScrubTakesPacksAndEnvironments: another pack decides otherwise; an override counts in test.
+func TestScrubTakesPacksAndEnvironments(t *testing.T) {
+	line := `{"to":"9876543210","entityId":"` + entity + `","header":"ABCBNK","templateId":"1107160000000000055","text":"Anything - ABCBNK"}`
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"the pack in force refuses untyped variables": {nil, `"code":"TEMPLATE_INACTIVE"`},
+		"the one before did not":                      {[]string{"-pack", "2025-05-06"}, `"outcome":"CLEARED"`},
+		"in test the override counts":                 {[]string{"-env", "test"}, `"outcome":"CLEARED"`},
+	} {
+		if out, told, _ := scrubbed(t, "m.ndjson", line, c.args...); !strings.Contains(out, c.want) {
+			t.Errorf("%s: %s%s", name, out, told)
+		}
+	}
+}
+
+// TestScrubDecidesAsTheService: the export of the running registry, the same messages, the same outcomes and reasons.
+func TestScrubDecidesAsTheService(t *testing.T) {
+	w := newWorld(t, today(12))
+	w.start()
+	var exported strings.Builder
+	must(t, export(t.Context(), importConfig{Postgres: w.cfg.Postgres}, w.demo.Tenant, "ndjson", &exported))
+	file := filepath.Join(t.TempDir(), "export.ndjson")
+	must(t, os.WriteFile(file, []byte(exported.String()), 0o600))
+	texts := []string{otpText, "482913 is your otp for ABC login. Do not share it. - ABCBNK", "nothing of the kind"}
+	for _, text := range texts {
+		parcel, _ := w.accept("live", "otp", w.text(otp, "ABCBNK", text))
+		w.ingest.Publish(parcel)
+		want := w.next1()
+		out, told, _ := scrubbed(t, "m.csv", "to,entity_id,header,template_id,text\n+919876543210,"+entity+",ABCBNK,"+otp+",\""+text+"\"\n", "-registry", file)
+		for _, code := range want.codes {
+			if !strings.Contains(out, code) {
+				t.Errorf("%q: the service says %v, the command %s%s", text, want, out, told)
+			}
+		}
+		if cleared := strings.Contains(out, "CLEARED"); cleared != (want.event == "MessagesCleared") {
+			t.Errorf("%q: the service says %v, the command %s%s", text, want, out, told)
+		}
 	}
 }
