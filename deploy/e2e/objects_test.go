@@ -29,11 +29,13 @@ var objectKinds = []struct{ kind, object string }{
 // change it, and a test key is told LIVE_KEY_REQUIRED.
 var shared = []string{"onlinesms.compliance.v1.RegistryService", "onlinesms.compliance.v1.TemplateService"}
 
-// lookups are the methods whose body names what is registered: by its id (true), so that a stranger gets 404, or by a text.
+// lookups are methods whose path names nothing: the body names what is registered by its id (true), so that a stranger gets
+// 404, or they look through all there is.
 var lookups = map[string]bool{
 	"/onlinesms.compliance.v1.TemplateService/Match": true,
 	"/onlinesms.compliance.v1.TemplateService/Lint":  true,
 	"/onlinesms.compliance.v1.TemplateService/Find":  false,
+	"/onlinesms.compliance.v1.ScrubService/Simulate": false,
 }
 
 func (m method) shared() bool { return slices.Contains(shared, string(m.Parent().FullName())) }

@@ -18,7 +18,8 @@ import (
 
 // words are what fields hold in a well-formed request.
 var words = map[string]string{"name": "x", "code": "123456", "to": "+919810000001", "scopes": "messages:read", "role": "auditor",
-	"content": "template_id,category,headers,body\n", "reason": "x", "text": "x", "body": "x", "value": "x", "brands": "x", "scope": "entity"}
+	"content": "template_id,category,headers,body\n", "reason": "x", "text": "x", "body": "x", "value": "x", "brands": "x", "scope": "entity",
+	"client_reference": "x", "rule_pack": "2026-01-17"}
 
 // wellFormed are requests that words do not make, as JSON without the ids of kinds; $entity and $template are those
 // the owner sends with.
@@ -28,12 +29,14 @@ var wellFormed = map[protoreflect.FullName]string{
 	"onlinesms.compliance.v1.ValidateRequest":           `{"template": {"body": "Code {#numeric#} of a shop"}}`,
 	"onlinesms.compliance.v1.MatchRequest":              `{"template_id": "$template", "text": "x"}`,
 	"onlinesms.compliance.v1.FindRequest":               `{"text": "$text"}`,
+	"onlinesms.compliance.v1.SimulateRequest":           `{"rule_pack": "2026-01-17"}`,
 	"onlinesms.compliance.v1.LintRequest":               `{"template_id": "$template"}`,
 }
 
 // noted are fields whose words a caller reads again, in answers or among what is his own: with an owner's id in one the
-// random walk would find what the intruder himself has written. An object id may be registered by anybody.
-var noted = []string{"text", "body", "value", "content", "brands", "reason", "object_id"}
+// random walk would find what the intruder himself has written. What DLT has registered may be named by anybody.
+var noted = []string{"text", "body", "value", "content", "brands", "reason", "object_id", "entity_id", "header", "template_id",
+	"client_reference"}
 
 // abouts are well-formed requests of m that name the owner's objects: one or, where the path has a choice, one for each.
 func abouts(t *testing.T, m method, owner *party) (all []*dynamicpb.Message) {
