@@ -138,7 +138,11 @@ func TestPromotionAtNight(t *testing.T) {
 func TestImportIsFollowed(t *testing.T) {
 	w := newWorld(t, today(12))
 	c, _ := w.start()
-	w.demo.Rows.Templates[0].Status = "suspended_usage"
+	for i := range w.demo.Rows.Objects {
+		if w.demo.Rows.Objects[i].ID == otp {
+			w.demo.Rows.Objects[i].Status = "suspended_usage"
+		}
+	}
 	must(t, importFile(t.Context(), importConfig{Postgres: w.cfg.Postgres, Bus: w.cfg.Bus}, w.demo))
 	deadline := time.Now().Add(patience)
 	for c.registry.Snapshot(w.demo.Tenant).Version() < 2 {

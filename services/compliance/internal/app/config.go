@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
@@ -25,6 +27,46 @@ type Config struct {
 	GRPCAddr string `env:"GRPC_ADDR" envDefault:"127.0.0.1:0"`
 	// AdminAddr is where /healthz, /readyz and /metrics are served, host:port; for the machine or the pod only.
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0"`
+	// ReleaseRate is how many held messages a second each replica releases of a lane at most, when they fall due together.
+	// 0 takes the default, 16000.
+	ReleaseRate int `env:"RELEASE_RATE" envDefault:"16000"`
+	// Live is what is known of the route that live messages take; Test of that of test messages.
+	Live RouteConfig `envPrefix:"ROUTE_LIVE_"`
+	Test RouteConfig `envPrefix:"ROUTE_TEST_"`
+}
+
+// RouteConfig is what the rules need to know of a route. Left empty, nothing is known: statuses with single operators are
+// not looked at, any telemarketer may submit, headers of letters are not for promotion.
+type RouteConfig struct {
+	// Operator is whose DLT platform the route's operator uses, as registrations name it: AIRTEL, BSNL, JIO, MTNL, QTL,
+	// SMARTPING, TATA or VI.
+	Operator string `env:"OPERATOR"`
+	// Telemarketer is the id, 19 digits, of who submits on the route: chains must end with it.
+	Telemarketer string `env:"TELEMARKETER"`
+	// AlphaPromo says that the operator has confirmed promotional templates on headers of letters.
+	AlphaPromo bool `env:"ALPHA_PROMO"`
+	// SixOnly says that the operator takes headers of exactly six letters.
+	SixOnly bool `env:"SIX_ONLY"`
+}
+
+func (c RouteConfig) validate(prefix string) error {
+	var wrong []error
+	if c.Operator != "" && !registry.IsOperator(c.Operator) {
+		wrong = append(wrong, errors.New(prefix+"OPERATOR is no operator of the registry, such as AIRTEL, JIO or VI"))
+	}
+	if c.Telemarketer != "" && !policy.IsID(c.Telemarketer) {
+		wrong = append(wrong, errors.New(prefix+"TELEMARKETER is not 19 digits"))
+	}
+	return errors.Join(wrong...)
+}
+
+// route is the policy's view of the route of an environment.
+func (c Config) route(env string) policy.Route {
+	r := c.Test
+	if env == "live" {
+		r = c.Live
+	}
+	return policy.Route(r)
 }
 
 // Validate tells what is missing to serve.
@@ -45,5 +87,8 @@ func (c Config) Validate() error {
 	for _, name := range missing {
 		wrong = append(wrong, errors.New(name+" must be set"))
 	}
-	return errors.Join(wrong...)
+	if c.ReleaseRate < 0 {
+		wrong = append(wrong, errors.New("RELEASE_RATE must not be negative"))
+	}
+	return errors.Join(append(wrong, c.Live.validate("ROUTE_LIVE_"), c.Test.validate("ROUTE_TEST_"))...)
 }

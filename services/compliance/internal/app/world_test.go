@@ -102,6 +102,7 @@ type world struct {
 	dispatch  *eventbus.Publisher
 	demo      registry.File
 	delivered chan []eventbus.Delivery // what the durable `ingest` of compliance's streams gets
+	waiting   []seen                   // of it, what next1 has not given yet
 }
 
 func newWorld(t testing.TB, now time.Time) *world {

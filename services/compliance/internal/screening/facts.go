@@ -7,30 +7,46 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
+	"github.com/onlinesms/onlinesms/services/internal/msisdn"
 )
+
+// used notes that a header and a template went out live: unused ones are suspended by their operators.
+func (d *decider) used(m *Message) {
+	day := registry.Day(d.now)
+	if h := d.snapshot.Header(m.Header); h != nil {
+		h.Touch(day)
+	}
+	if t := d.snapshot.Template(m.TemplateID); t != nil {
+		t.Touch(day)
+	}
+}
 
 // gather fills the facts from the registry and from comparing text and template. It answers whether the content must
 // go out in another form than it came: rendered or normalised.
 func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
 	f := &d.facts
 	f.Entity.ID, f.Header.Text, f.Template.ID = m.EntityID, m.Header, m.TemplateID
-	entity := d.snapshot.Entity(m.EntityID)
-	if entity != nil {
-		f.Entity.Status, f.Chain, v.ChainHash = entity.Status, entity.Chain, entity.ChainHash
+	f.Stops = d.snapshot.Stops(m.EntityID, m.Header, m.TemplateID)
+	if entity := d.snapshot.Entity(m.EntityID); entity != nil {
+		f.Entity.Status, f.Entity.AtOperator = entity.Status, entity.With(d.route.Operator)
+		f.Chain, v.ChainHash = entity.Chain.Chain, entity.Chain.Hash
 	}
 	if h := d.snapshot.Header(m.Header); h != nil {
-		f.Header.Status, f.Header.Kind, f.Header.OfEntity = h.Status, h.Kind, h.Entity == m.EntityID
+		f.Header.Status, f.Header.AtOperator, f.Header.From, f.Header.Until = h.Status, h.With(d.route.Operator), h.From, h.Until
+		f.Header.Kind, f.Header.OfEntity = h.Kind, h.Entity == m.EntityID
 	}
 	t := d.snapshot.Template(m.TemplateID)
 	if t == nil {
 		return false
 	}
 	override := d.parcel.Env == envTest && t.UntypedMax > 0
-	f.Template.Status, f.Template.Category, f.Template.Goods = t.Status, t.Category, t.Goods
-	f.Template.OfEntity, f.Template.OfHeader = t.Entity == m.EntityID, t.Linked(m.Header)
-	f.Template.Untyped = t.Parsed.HasUntyped() && !override
-	f.Template.Unlisted = t.Unlisted
-	v.Category = t.Category
+	f.Template = policy.Template{ID: m.TemplateID, Status: t.Status, AtOperator: t.WithAt(d.route.Operator, d.now), From: t.From, Until: t.Until,
+		Category: t.Category, Goods: t.Goods, OfEntity: t.Entity == m.EntityID, OfHeader: t.LinkedAt(m.Header, d.now), Headers: len(t.Headers),
+		Untyped: t.Parsed.HasUntyped() && !override, Unlisted: t.Unlisted, PreferenceUnchecked: t.Unchecked}
+	if override {
+		f.Template.AtOperator = t.With(d.route.Operator)
+	}
+	v.Category = d.pack.Effective(t.Category)
 	if f.Unreadable {
 		return false
 	}
@@ -42,6 +58,23 @@ func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
 		rules.UntypedMax = t.UntypedMax
 	}
 	return d.compare(t, rules)
+}
+
+// prove asks for consent and preference where the category needs them; service, transactional and government messages are
+// never scrubbed (TCCCPR 2018, Schedule II).
+func (d *decider) prove(m *Message, to msisdn.Number) {
+	switch d.pack.Effective(d.facts.Template.Category) {
+	case policy.Promotional, policy.ServiceExplicit:
+	case policy.Transactional:
+		if !d.pack.Transaction.Consent {
+			return
+		}
+	default:
+		return
+	}
+	if d.proofs != nil && to != 0 {
+		d.proofs.Proof(d.parcel.Tenant, m, to, d.now, &d.facts)
+	}
 }
 
 // compare renders values into the template where there is no text, normalises, and notes what differs from the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/screening/screeningtest"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/msisdn"
 )
 
 func TestStoreInMemory(t *testing.T) {
@@ -60,26 +62,51 @@ type house struct {
 
 func newHouse(t *testing.T, now time.Time) *house {
 	t.Helper()
+	h := &house{t: t, store: screeningtest.NewStore(), contents: &contents{by: map[uuid.UUID]screening.Content{}}, now: now}
+	h.screener = screening.New(h.config(snapshot(t, demoFile(t))))
+	return h
+}
+
+func (h *house) config(s *registry.Snapshot) screening.Config {
+	packs, err := policy.Builtin()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return screening.Config{Registry: demo{s}, Packs: packs, Contents: h.contents, Store: h.store,
+		Now: func() time.Time { return h.now }}
+}
+
+func demoFile(t *testing.T) string {
+	t.Helper()
 	raw, err := os.ReadFile("../../../../deploy/local/demo.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := registry.ParseFile(raw)
+	return string(raw)
+}
+
+func snapshot(t *testing.T, file string) *registry.Snapshot {
+	t.Helper()
+	parsed, err := registry.ParseFile([]byte(file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot, err := registry.NewSnapshot(file.Rows)
+	s, err := registry.NewSnapshot(parsed.Rows)
 	if err != nil {
 		t.Fatal(err)
 	}
-	packs, err := policy.Builtin()
-	if err != nil {
-		t.Fatal(err)
+	return s
+}
+
+// withoutOverride is the demo registry as it would stand outside of demonstrations.
+func withoutOverride(t *testing.T) *registry.Snapshot {
+	t.Helper()
+	const override = "      overrides: [preference_unchecked_allowed]\n"
+	file := demoFile(t)
+	if !strings.Contains(file, override) {
+		t.Fatal("the demo's promotional template has no override")
 	}
-	h := &house{t: t, store: screeningtest.NewStore(), contents: &contents{by: map[uuid.UUID]screening.Content{}}, now: now}
-	h.screener = screening.New(screening.Config{Registry: demo{snapshot}, Packs: packs, Contents: h.contents, Store: h.store,
-		Now: func() time.Time { return h.now }})
-	return h
+	return snapshot(t, strings.Replace(file, override, "", 1))
 }
 
 // parcel makes a parcel of one message under a template.
@@ -152,6 +179,60 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// proofs answers the same of every message.
+type proofs struct {
+	consent    policy.Consent
+	preference policy.Preference
+	asked      int
+}
+
+func (p *proofs) Proof(_ uuid.UUID, _ *screening.Message, to msisdn.Number, _ time.Time, f *policy.Facts) {
+	if to.E164() == "+919876543210" {
+		p.asked++
+		f.Consent, f.Preference = p.consent, p.preference
+	}
+}
+
+// TestPromotionFailsClosed: without an answer on consent and preference promotion is refused, but for the override of the
+// demonstration; with one it goes by the answer; the other categories are not asked about.
+func TestPromotionFailsClosed(t *testing.T) {
+	text := screening.Content{Text: "Fresh stock at ABC stores till Sunday. Opt out: https://abc.in/stop?x=1 - ABC"}
+	otpText := screening.Content{Text: "482913 is your OTP for ABC login. Do not share it. - ABCBNK"}
+	for name, c := range map[string]struct {
+		template string
+		proofs   *proofs
+		want     []string
+		asked    int
+	}{
+		"nobody to ask":   {stock, nil, []string{policy.ConsentNotLookedUp, policy.NotScrubbed}, 0},
+		"no answer":       {stock, &proofs{}, []string{policy.ConsentNotLookedUp, policy.NotScrubbed}, 1},
+		"not blocked":     {stock, &proofs{consent: policy.ConsentNone, preference: policy.NotBlocked}, nil, 1},
+		"blocked":         {stock, &proofs{consent: policy.ConsentNone, preference: policy.Blocked}, []string{policy.PreferenceBlocked}, 1},
+		"away":            {stock, &proofs{consent: policy.ConsentNone, preference: policy.PreferenceAway}, []string{policy.ScrubUnavailable}, 1},
+		"a one-time code": {otp, &proofs{preference: policy.Blocked}, nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, noon)
+			cfg := h.config(withoutOverride(t))
+			if c.proofs != nil {
+				cfg.Proofs = c.proofs
+			}
+			h.screener = screening.New(cfg)
+			header, content := "512345", text
+			if c.template == otp {
+				header, content = "ABCBNK", otpText
+			}
+			out := h.screen(h.parcel(c.template, header, content))
+			if diff := cmp.Diff(c.want, out.Messages[0].Codes); diff != "" {
+				t.Error(diff)
+			}
+			if c.proofs != nil && c.proofs.asked != c.asked {
+				t.Errorf("asked %d times", c.proofs.asked)
+			}
+		})
+	}
+}
+
 func TestMismatchIsExplained(t *testing.T) {
 	h := newHouse(t, noon)
 	p := h.parcel(otp, "ABCBNK", screening.Content{Text: "482913 is your OTP for ABC login. Do not share it - ABCBNK"})
@@ -210,7 +291,7 @@ func TestReleaserRuns(t *testing.T) {
 	ticks := make(chan time.Time)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- screening.NewReleaser(h.screener, []string{"otp", "bulk"}, ticks).Run(ctx) }()
+	go func() { done <- screening.NewReleaser(h.screener, []string{"otp", "bulk"}, ticks, 16000).Run(ctx) }()
 	ticks <- h.now
 	ticks <- h.now // the first tick's work is done when the second is taken
 	cancel()
@@ -219,6 +300,50 @@ func TestReleaserRuns(t *testing.T) {
 	}
 	if out := h.store.Outgoing(); len(out) != 2 || out[1].Outcome != policy.Cleared {
 		t.Errorf("%+v", out)
+	}
+}
+
+// TestSmoothRelease (requirement 75): what is held for 10:00 goes out by so many a tick, every tenant its share each time;
+// what has not gone by 21:00 waits for the next day, or ends with its validity (requirement 26).
+func TestSmoothRelease(t *testing.T) {
+	night := time.Date(2026, 11, 23, 22, 0, 0, 0, policy.IST)
+	h := newHouse(t, night)
+	big, small := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	text := screening.Content{Text: "Fresh stock at ABC stores till Sunday. Opt out: https://abc.in/stop?x=1 - ABC"}
+	hold := func(tenant uuid.UUID, n int, expire time.Time) {
+		for range n {
+			p := h.parcel(stock, "512345", text)
+			p.Tenant, p.Messages[0].Expire = tenant, expire.UnixMicro()
+			h.screen(p)
+		}
+	}
+	hold(big, 8, night.Add(48*time.Hour))
+	hold(small, 2, night.Add(48*time.Hour))
+	hold(big, 1, night.Add(23*time.Hour)) // until 21:00
+	h.now = time.Date(2026, 11, 24, 10, 0, 0, 0, policy.IST)
+	released := func() (byTenant map[uuid.UUID]int, last policy.Outcome, codes []string) {
+		before := len(h.store.Outgoing())
+		if _, err := h.store.Release(t.Context(), "bulk", h.now, 4, h.screener.Decide); err != nil {
+			t.Fatal(err)
+		}
+		byTenant = map[uuid.UUID]int{}
+		for _, o := range h.store.Outgoing()[before:] {
+			byTenant[o.Tenant]++
+			last, codes = o.Outcome, o.Messages[0].Codes
+		}
+		return byTenant, last, codes
+	}
+	for i, want := range []map[uuid.UUID]int{{big: 2, small: 2}, {big: 4}} {
+		if got, outcome, _ := released(); !cmp.Equal(got, want) || outcome != policy.Cleared {
+			t.Errorf("tick %d: %v %s", i, got, outcome)
+		}
+	}
+	h.now = time.Date(2026, 11, 24, 21, 0, 0, 0, policy.IST)
+	if got, outcome, codes := released(); got[big] != 3 || outcome != policy.Refused || codes[0] != policy.MessageExpired {
+		t.Errorf("at 21:00: %v %s %v", got, outcome, codes)
+	}
+	if got, _, _ := released(); len(got) != 0 {
+		t.Errorf("what waits for the next day was released: %v", got)
 	}
 }
 
@@ -237,7 +362,7 @@ func TestOneDamagedHoldStopsNoOther(t *testing.T) {
 	ticks := make(chan time.Time)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- screening.NewReleaser(h.screener, []string{"bulk"}, ticks).Run(ctx) }()
+	go func() { done <- screening.NewReleaser(h.screener, []string{"bulk"}, ticks, 16000).Run(ctx) }()
 	ticks <- h.now
 	ticks <- h.now
 	cancel()

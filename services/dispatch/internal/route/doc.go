@@ -22,6 +22,7 @@
 //	    receipt_zone: IST               # IST or UTC: receipts' dates carry no zone
 //	    submit_timeout: 30s
 //	    enquire_interval: 30s
+//	    table: a_old                    # of codes.yaml, where the operator's numbers mean something else: a_old, e
 //	    codes: {"614": HEADER_NOT_MAPPED_TO_TEMPLATE}             # where the operator differs from codes.yaml
 //
 // A route has one environment: so no setting can send a test message to an operator (invariant 4).

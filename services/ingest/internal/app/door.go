@@ -45,6 +45,7 @@ func initPins() error {
 func forwards(compliance, audit grpc.ClientConnInterface) []door.Forward {
 	return []door.Forward{
 		{Service: "onlinesms.compliance.v1.ComplianceService", Conn: compliance},
+		{Service: "onlinesms.compliance.v1.RegistryService", Conn: compliance},
 		{Service: "onlinesms.audit.v1.AuditService", Conn: audit},
 	}
 }

@@ -165,7 +165,8 @@ func newWorld(t testing.TB) *world {
 		HTTPAddr: "127.0.0.1:0", GRPCAddr: "127.0.0.1:0", TLS: public, Verifier: verifier{},
 		Register: w.register, Records: w.records, Revoker: w,
 		Forward: []Forward{
-			{"onlinesms.compliance.v1.ComplianceService", inner}, {"doortest.v1.Echo", inner},
+			{"onlinesms.compliance.v1.ComplianceService", inner}, {"onlinesms.compliance.v1.RegistryService", nil},
+			{"doortest.v1.Echo", inner},
 			{"onlinesms.audit.v1.AuditService", nil},
 		},
 		OpenAPI: openapi.Document, Pins: pins,
