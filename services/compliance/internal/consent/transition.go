@@ -1,0 +1,81 @@
+package consent
+
+import (
+	"time"
+
+	"github.com/onlinesms/onlinesms/services/internal/errs"
+)
+
+// Spans of the rules (TCCCPR 2018, regulations on consent for a transaction and on asking again after a revocation).
+const (
+	transactionDays = 7
+	CoolingOff      = 90 * 24 * time.Hour
+)
+
+var ist = time.FixedZone("IST", 5*60*60+30*60)
+
+// TransactionEnd is when consent for a transaction ends that was given at a time: at the end of the seventh day, Indian
+// Standard Time.
+func TransactionEnd(granted time.Time) time.Time {
+	d := granted.In(ist)
+	return time.Date(d.Year(), d.Month(), d.Day()+transactionDays, 0, 0, 0, 0, ist)
+}
+
+// Next is what an event that is wanted becomes on a record at a time: GIVEN on one that is valid is REAFFIRMED. changed is
+// false when it says nothing new. errs.Exists (CONSENT_STATE) when it cannot follow.
+func (r *Record) Next(wanted Kind, now time.Time) (kind Kind, changed bool, err error) {
+	state := r.At(now)
+	possible := true
+	switch wanted {
+	case Given:
+		if state == StateValid {
+			return Reaffirmed, true, nil
+		}
+	case Requested:
+		possible = state != StateValid
+	case Refused:
+		possible = state == StateNone || state == StateRequested || state == StateExpired || state == StateRefused
+		changed = state != StateRefused
+		return wanted, changed && possible, stateError(possible, state)
+	case Revoked:
+		return wanted, state != StateRevoked, nil
+	case ContractEnded:
+		possible = r.Key.Basis == Inferred && (state == StateValid || state == StateExpired || state == StateEnded)
+		return wanted, possible && state != StateEnded, stateError(possible, state)
+	case Invalidated:
+		possible = state != StateNone
+		return wanted, possible && state != StateInvalidated, stateError(possible, state)
+	default:
+		possible = false
+	}
+	return wanted, possible, stateError(possible, state)
+}
+
+func stateError(possible bool, state State) error {
+	if possible {
+		return nil
+	}
+	word := string(state)
+	if word == "" {
+		word = "not there"
+	}
+	e := errs.E(errs.Exists, "CONSENT_STATE", "The consent is "+word+"; that cannot follow.", nil)
+	return e
+}
+
+// ErrCoolingOff refuses a request within 90 days of a revocation or opt-out.
+func ErrCoolingOff(until time.Time) error {
+	return errs.E(errs.Denied, "COOLING_OFF", "The recipient revoked consent or opted out and must not be asked before "+
+		until.In(ist).Format(time.RFC3339)+"; he may give consent by himself at any time.", nil)
+}
+
+// CoolingUntil is until when a recipient must not be asked, from when he last revoked or opted out; zero when he may be.
+func CoolingUntil(last, now time.Time) time.Time {
+	if last.IsZero() {
+		return time.Time{}
+	}
+	if until := last.Add(CoolingOff); now.Before(until) {
+		return until
+	}
+	return time.Time{}
+}
