@@ -72,6 +72,9 @@ type Grant struct {
 	Expires        time.Time `json:"-"` // zero: no end
 }
 
+// Author is who records something, why, and under which action the audit log keeps it.
+type Author struct{ Actor, Action, Reason string }
+
 // Event is an entry of the ledger.
 type Event struct {
 	ID      uuid.UUID // UUIDv7; names its receipt

@@ -22,45 +22,48 @@ func TransactionEnd(granted time.Time) time.Time {
 }
 
 // Next is what an event that is wanted becomes on a record at a time: GIVEN on one that is valid is REAFFIRMED. changed is
-// false when it says nothing new. errs.Exists (CONSENT_STATE) when it cannot follow.
-func (r *Record) Next(wanted Kind, now time.Time) (kind Kind, changed bool, err error) {
+// false when it says nothing new: it stands already, or what stands happened after it. errs.Exists (CONSENT_STATE) when it
+// cannot follow.
+func (r *Record) Next(wanted Kind, occur, now time.Time) (kind Kind, changed bool, err error) {
 	state := r.At(now)
-	possible := true
-	switch wanted {
-	case Given:
-		if state == StateValid {
-			return Reaffirmed, true, nil
-		}
-	case Requested:
-		possible = state != StateValid
-	case Refused:
-		possible = state == StateNone || state == StateRequested || state == StateExpired || state == StateRefused
-		changed = state != StateRefused
-		return wanted, changed && possible, stateError(possible, state)
-	case Revoked:
-		return wanted, state != StateRevoked, nil
-	case ContractEnded:
-		possible = r.Key.Basis == Inferred && (state == StateValid || state == StateExpired || state == StateEnded)
-		return wanted, possible && state != StateEnded, stateError(possible, state)
-	case Invalidated:
-		possible = state != StateNone
-		return wanted, possible && state != StateInvalidated, stateError(possible, state)
-	default:
-		possible = false
+	if occur.Before(r.Granted) || occur.Before(r.Ended) {
+		return wanted, false, nil
 	}
-	return wanted, possible, stateError(possible, state)
+	switch {
+	case wanted == Given && state == StateValid:
+		return Reaffirmed, !occur.Equal(r.Granted), nil
+	case !follows(wanted, state, r.Key.Basis):
+		return wanted, false, stateError(state)
+	}
+	return wanted, state != after[wanted], nil
 }
 
-func stateError(possible bool, state State) error {
-	if possible {
-		return nil
+// after is how a consent stands after an event; one that stands so already hears nothing new, but a request may be repeated.
+var after = map[Kind]State{Given: StateValid, Refused: StateRefused, Revoked: StateRevoked, ContractEnded: StateEnded, Invalidated: StateInvalidated}
+
+// follows tells whether an event can follow on a state.
+func follows(wanted Kind, state State, basis Basis) bool {
+	switch wanted {
+	case Given, Revoked:
+		return true
+	case Requested:
+		return state != StateValid
+	case Refused:
+		return state == StateNone || state == StateRequested || state == StateExpired || state == StateRefused
+	case ContractEnded:
+		return basis == Inferred && (state == StateValid || state == StateExpired || state == StateEnded)
+	case Invalidated:
+		return state != StateNone
 	}
+	return false
+}
+
+func stateError(state State) error {
 	word := string(state)
 	if word == "" {
 		word = "not there"
 	}
-	e := errs.E(errs.Exists, "CONSENT_STATE", "The consent is "+word+"; that cannot follow.", nil)
-	return e
+	return errs.E(errs.Exists, "CONSENT_STATE", "The consent is "+word+"; that cannot follow.", nil)
 }
 
 // ErrCoolingOff refuses a request within 90 days of a revocation or opt-out.

@@ -26,6 +26,7 @@ type Config struct {
 	Packs    policy.Packs
 	Contents Contents
 	Proofs   Proofs                        // nil: nothing is known, and promotion is refused
+	Wishes   Wishes                        // nil: as Proofs
 	Route    func(env string) policy.Route // the route messages take; nil: nothing is known of it
 	Store    Store
 	Now      func() time.Time
@@ -68,6 +69,10 @@ func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, er
 	now := s.cfg.Now()
 	pack := s.cfg.Packs.At(now)
 	d := decider{contents: s.cfg.Contents, proofs: s.cfg.Proofs, pack: pack, now: now}
+	said, err := s.ask(ctx, parcels, pack, now)
+	if err != nil {
+		return nil, err
+	}
 	screened := make([]Screened, len(parcels))
 	for i, p := range parcels {
 		p.Messages = slices.Clone(p.Messages) // their content may be replaced
@@ -77,6 +82,9 @@ func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, er
 		}
 		verdicts := make([]Verdict, len(p.Messages))
 		for j := range p.Messages {
+			if len(said) > 0 {
+				d.said, said = &said[0], said[1:]
+			}
 			if err := d.decide(ctx, &p.Messages[j], &verdicts[j]); err != nil {
 				return nil, err
 			}
@@ -98,6 +106,7 @@ type decider struct {
 	matcher  template.Matcher
 	content  Content
 	facts    policy.Facts
+	said     *Said // of the message in hand; nil: nobody to ask
 }
 
 // decide fills in v for one message and replaces its content where it must go out in another form.
@@ -115,6 +124,9 @@ func (d *decider) decide(ctx context.Context, m *Message, v *Verdict) error {
 	}
 	changed := d.gather(m, v)
 	d.prove(m, number)
+	if d.said != nil {
+		d.said.into(&d.facts)
+	}
 	v.Decision = policy.Evaluate(d.pack, &d.facts, d.now)
 	v.Round = m.Round
 	if v.Outcome == policy.Cleared && d.parcel.Env == envLive {
