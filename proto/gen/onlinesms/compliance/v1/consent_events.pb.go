@@ -193,7 +193,7 @@ type Wish struct {
 	// Keyed hash of the number, 16 bytes; see ingest.v1.AcceptedMessage.
 	RecipientIndex []byte `protobuf:"bytes,1,opt,name=recipient_index,json=recipientIndex,proto3" json:"recipient_index,omitempty"`
 	// Of a consent: REQUESTED, GIVEN, REAFFIRMED, REFUSED, REVOKED, CONTRACT_ENDED or INVALIDATED; else OPTED_OUT,
-	// OPT_OUT_LIFTED, SUPPRESSED or SUPPRESSION_REMOVED.
+	// OPT_OUT_LIFTED, SUPPRESSED or SUPPRESSION_REMOVED; of the tenant's choices POLICY_SET or PURPOSE_SET, without a recipient.
 	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Of a consent and an opt-out from one: the principal entity.
 	EntityId string `protobuf:"bytes,3,opt,name=entity_id,json=entityId,proto3" json:"entity_id,omitempty"`
@@ -201,7 +201,7 @@ type Wish struct {
 	Purpose string `protobuf:"bytes,4,opt,name=purpose,proto3" json:"purpose,omitempty"`
 	// Of an opt-out: header, entity or tenant.
 	Scope string `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`
-	// Of an opt-out: the header or entity.
+	// Of an opt-out: the header or entity; of a choice: the policy or template.
 	ObjectId string `protobuf:"bytes,6,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
 	// Where it came from, for example api, console, link, keyword, receipt_code, import.
 	Source string `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`
