@@ -24,10 +24,10 @@ FUZZTIME ?= 20s
 # Names of the fuzz targets to run, as a regular expression.
 FUZZ ?= Fuzz[A-Za-z0-9_]+
 
-.PHONY: help generate lint test e2e bench fuzz build up keys down reset
+.PHONY: help generate lint test e2e bench bench-compliance fuzz build up keys down reset
 
 help: ## print this help
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 generate: ## make proto/gen and proto/openapi again from the .proto files
 	@GOWORK=off go generate -C proto ./...
@@ -56,6 +56,17 @@ e2e: ## black-box and crash tests against a platform of their own (SHORT=1 for f
 bench: ## benchmark of the whole platform, one JSON line last (BASE=ref compares, BENCH_MESSAGES=n for a shorter run)
 	@mkdir -p bin && GOWORK=off go build -C deploy/bench -o $(ROOT)/bin/bench .
 	@exec bin/bench
+
+# Each benchmark lets both sides take turns and tells the ratio of their medians (x-…) and the goal (x-goal); a ratio below
+# its goal fails the verb. At full size a million pairs of template and text are compared with RE2 first.
+bench-compliance: ## ratios of the compliance engine to their baselines, below a goal it fails (SHORT=1 smaller and without goals, RUN_BENCH=B2 for some)
+	@$(if $(SHORT),,ONLINESMS_PAIRS=1000000 go test -C services/compliance/internal/template -count=1 -timeout 20m -v -run AgreesWithRE2 .)
+	@mkdir -p bin && grep -rl --include='*_test.go' '^func BenchmarkRatio' services | xargs -n 1 dirname | sort -u | \
+		while read -r package; do \
+			$(if $(SHORT),,ONLINESMS_BENCH_FULL=1) go test -C "$$package" -count=1 -timeout 30m -run '^$$' -bench 'BenchmarkRatio$(RUN_BENCH)' -benchtime 11x . || exit 1; \
+		done | tee bin/bench-compliance.txt
+	@$(if $(SHORT),true,awk '/x-goal/ { ratio = goal = 0; for (i = 3; i < NF; i += 2) { if ($$(i+1) == "x-goal") goal = $$i; else if ($$(i+1) ~ /^x-/) ratio = $$i } \
+		if (ratio < goal) { print "below its goal: " $$0; missed = 1 } } END { exit missed }' bin/bench-compliance.txt)
 
 fuzz: ## every fuzz target for FUZZTIME (20s); FUZZ='A|B' for those of these names
 	@grep -rHoE --include='*_test.go' '^func ($(FUZZ))\(' services client deploy 2>/dev/null | sed 's/:func /:/; s/($$//' | sort | \

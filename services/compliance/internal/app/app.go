@@ -38,7 +38,7 @@ func Migrate(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, cfg.OwnerURL, store.Sources...)
+	return postgres.Migrate(ctx, cfg, store.Sources...)
 }
 
 // Serve runs the service until ctx ends. The admin port answers from the start, also while the database is awaited.
@@ -123,7 +123,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 		return c, err
 	}
 	c.screener = screening.New(screening.Config{Registry: c.registry, Packs: packs, Contents: consumer.NewContents(opener),
-		Store: c.records, Now: now, Route: cfg.route})
+		Store: c.records, Now: now, Operators: cfg.LiveOperators, Route: cfg.route})
 	return c, nil
 }
 

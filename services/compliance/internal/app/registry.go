@@ -45,13 +45,12 @@ func (c *compliance) leftOut(ctx context.Context, wrong error) {
 	}
 }
 
-// followRegistry follows a tenant's registry when any replica or import announces a change. Tenants do not wait for one
-// another.
-func (c *compliance) followRegistry(ctx context.Context) error {
+// followRegistry follows a tenant's registry when any replica or import announces a change, and all when it begins to
+// hear. Tenants do not wait for one another.
+func (c *compliance) followRegistry() func(context.Context) error {
 	places := make(chan struct{}, refreshes)
 	var running sync.WaitGroup
-	defer running.Wait()
-	return c.control(ctx, store.EventRegistryChanged, func(ctx context.Context, data []byte) error {
+	hear := c.hear(store.EventRegistryChanged, func(ctx context.Context, data []byte) error {
 		var event compliancev1.RegistryChanged
 		if err := proto.Unmarshal(data, &event); err != nil {
 			return err
@@ -72,11 +71,15 @@ func (c *compliance) followRegistry(ctx context.Context) error {
 		}
 		return nil
 	})
+	return func(ctx context.Context) error {
+		defer running.Wait()
+		return hear(ctx)
+	}
 }
 
 // followStops follows kill switches, beside the registry: they wait for no import.
-func (c *compliance) followStops(ctx context.Context) error {
-	return c.control(ctx, store.EventStopsChanged, func(ctx context.Context, data []byte) error {
+func (c *compliance) followStops() func(context.Context) error {
+	return c.hear(store.EventStopsChanged, func(ctx context.Context, data []byte) error {
 		var event compliancev1.SendingStopsChanged
 		if err := proto.Unmarshal(data, &event); err != nil {
 			return err
@@ -94,14 +97,15 @@ func (c *compliance) followStops(ctx context.Context) error {
 	})
 }
 
-// control gives every announcement of an event to follow, in this replica as in all others.
-func (c *compliance) control(ctx context.Context, event string, follow func(context.Context, []byte) error) error {
-	subjects := []string{eventbus.Subject(event, "*", eventbus.LaneControl)}
-	return c.bus.Broadcast(ctx, eventbus.StreamName(name, eventbus.LaneControl), subjects, func(ctx context.Context, d eventbus.Delivery) {
-		if err := follow(ctx, d.Data); err != nil {
-			c.notFollowed(ctx, err)
-		}
-	})
+// hear gives every announcement of an event to follow, in this replica as in all others.
+func (c *compliance) hear(event string, follow func(context.Context, []byte) error) func(context.Context) error {
+	return c.bus.Hear(eventbus.Broadcast{Stream: eventbus.StreamName(name, eventbus.LaneControl), Began: c.reloadRegistry,
+		Subjects: []string{eventbus.Subject(event, "*", eventbus.LaneControl)},
+		Handler: func(ctx context.Context, d eventbus.Delivery) {
+			if err := follow(ctx, d.Data); err != nil {
+				c.notFollowed(ctx, err)
+			}
+		}})
 }
 
 func (c *compliance) notFollowed(ctx context.Context, err error) {
@@ -112,12 +116,14 @@ func (c *compliance) notFollowed(ctx context.Context, err error) {
 
 // pollRegistry finds what a broadcast has missed.
 func (c *compliance) pollRegistry(ctx context.Context) error {
-	return c.every(ctx, pollEvery, func() {
-		wrong, err := c.registry.Load(ctx)
-		if c.leftOut(ctx, wrong); err != nil && ctx.Err() == nil {
-			c.log.WarnContext(ctx, "registry not polled", slog.String("error", err.Error()))
-		}
-	})
+	return c.every(ctx, pollEvery, func() { c.reloadRegistry(ctx) })
+}
+
+func (c *compliance) reloadRegistry(ctx context.Context) {
+	wrong, err := c.registry.Load(ctx)
+	if c.leftOut(ctx, wrong); err != nil && ctx.Err() == nil {
+		c.log.WarnContext(ctx, "registry not polled", slog.String("error", err.Error()))
+	}
 }
 
 // every does something again and again until ctx ends; it answers nil then.

@@ -265,7 +265,7 @@ func TestClearedAllocatesNothing(t *testing.T) {
 	pack, now := builtin(t).At(moments[2]), moments[2]
 	for category := policy.Promotional; category <= policy.Government; category++ {
 		f := inOrder(category)
-		f.SeriesUnknown, f.Transaction, f.Template.OptOut = true, now.Add(-time.Hour), policy.No
+		f.SeriesUnknown, f.Transaction = true, now.Add(-time.Hour)
 		if n := testing.AllocsPerRun(100, func() {
 			if policy.Evaluate(pack, f, now).Outcome != policy.Cleared {
 				t.Fatal("not cleared")

@@ -38,7 +38,7 @@ func TestRegistryMigrates(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := postgres.Migrate(t.Context(), d.Config.OwnerURL, store.Sources...); err != nil {
+	if err := postgres.Migrate(t.Context(), d.Config, store.Sources...); err != nil {
 		t.Fatal(err)
 	}
 	goods := 0

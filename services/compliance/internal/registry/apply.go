@@ -285,6 +285,9 @@ func newTemplate(o *Object) (*Template, error) {
 	if o.Goods != nil {
 		t.Goods = *o.Goods
 	}
+	if t.OptOut = policy.No; parsed.HasOptOut() {
+		t.OptOut = policy.Yes
+	}
 	for _, override := range o.Overrides {
 		switch {
 		case override == PreferenceUncheckedAllowed:

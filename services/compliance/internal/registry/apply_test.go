@@ -111,7 +111,7 @@ func TestRequirement2StatusPerOperator(t *testing.T) {
 	objects[2].Operators = map[string]string{"VI": "inactive", "JIO": "active"}
 	h := snapshotOf(t, objects...).Header("ABCBNK")
 	for operator, want := range map[string]policy.Status{"VI": policy.Inactive, "JIO": policy.Active, "AIRTEL": policy.Unknown, "": policy.Unknown} {
-		if got := h.With(operator); got != want || h.Status != policy.Active {
+		if got := h.With(operator, time.Now()); got != want || h.Status != policy.Active {
 			t.Errorf("at %q: %v", operator, got)
 		}
 	}

@@ -67,15 +67,15 @@ func parseRules(raw []byte) (d dates, operators []string, err error) {
 	return d, operators, nil
 }
 
-// WithAt is the status with one operator at a time, Unknown where it does not differ from the portal-wide one. A template
+// With is the status with one operator at a time, Unknown where it does not differ from the portal-wide one. A template
 // with an untyped variable is inactive with an operator from the day on which he refuses such templates; portal-wide that
 // is a rule pack's matter.
-func (t *Template) WithAt(operator string, now time.Time) policy.Status {
-	return t.withAt(&inForce, operator, now)
+func (t *Template) With(operator string, now time.Time) policy.Status {
+	return t.with(&inForce, operator, now)
 }
 
-func (t *Template) withAt(d *dates, operator string, now time.Time) policy.Status {
-	status := t.With(operator)
+func (t *Template) with(d *dates, operator string, now time.Time) policy.Status {
+	status := t.Standing.With(operator, now)
 	if status > policy.Active || !t.Parsed.HasUntyped() {
 		return status
 	}

@@ -37,7 +37,7 @@ func TestRequirement13UntypedCutOverPerOperator(t *testing.T) {
 		{untyped, "JIO", between, policy.Unknown}, {untyped, "JIO", between.AddDate(0, 0, 15), policy.Inactive},
 		{untyped, "", between.AddDate(1, 0, 0), policy.Unknown}, {typed, "AIRTEL", between.AddDate(1, 0, 0), policy.Unknown},
 	} {
-		if got := c.template.withAt(&d, c.operator, c.at); got != c.want {
+		if got := c.template.with(&d, c.operator, c.at); got != c.want {
 			t.Errorf("%s at %q on %v: %v", c.template.Parsed.Body(), c.operator, c.at, got)
 		}
 	}

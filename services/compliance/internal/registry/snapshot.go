@@ -15,8 +15,8 @@ type Standing struct {
 	From, Until time.Time                // validity; zero: no bound
 }
 
-// With is the status with one operator, Unknown where it does not differ from the portal-wide one.
-func (s *Standing) With(operator string) policy.Status { return s.Operators[operator] }
+// With is the status with one operator, at any time; Unknown where it does not differ from the portal-wide one.
+func (s *Standing) With(operator string, _ time.Time) policy.Status { return s.Operators[operator] }
 
 // Entity is a principal entity, ready for decisions.
 type Entity struct {
@@ -48,9 +48,10 @@ type Template struct {
 	Standing
 	Goods      int // -1 when not registered
 	Parsed     *template.Template
-	UntypedMax int  // above 0: the override untyped_allowed with its limit
-	Unchecked  bool // the override preference_unchecked_allowed
-	Unlisted   bool // its own text has a call to action that is not whitelisted
+	UntypedMax int           // above 0: the override untyped_allowed with its limit
+	Unchecked  bool          // the override preference_unchecked_allowed
+	Unlisted   bool          // its own text has a call to action that is not whitelisted
+	OptOut     policy.Answer // whether the recipient is told how to opt out
 	*Use
 }
 

@@ -29,6 +29,9 @@ func Day(t time.Time) int32 {
 	return int32((t.Unix() + int64(offset)) / (24 * 60 * 60))
 }
 
+// Last is the day of the last use noted.
+func (u *Use) Last() int32 { return u.day.Load() }
+
 // Touch notes a use. It costs a load, but for the first of a day.
 func (u *Use) Touch(day int32) {
 	if u.day.Load() < day {

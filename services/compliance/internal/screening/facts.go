@@ -1,8 +1,7 @@
 package screening
 
 import (
-	"fmt"
-	"strconv"
+	"time"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
@@ -10,48 +9,63 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/msisdn"
 )
 
+// standing is what has a status of its own with an operator at a time.
+type standing interface {
+	With(operator string, at time.Time) policy.Status
+}
+
+// atOperator is an object's status for a live message with the operators that may take it: the first one's, unless one of
+// them has it active. Unknown, that no operator's counts, where none is named; trials reach none.
+func (d *decider) atOperator(s standing) policy.Status {
+	if d.parcel.Env != envLive || len(d.operators) == 0 {
+		return policy.Unknown
+	}
+	for _, operator := range d.operators {
+		if s.With(operator, d.now) <= policy.Active {
+			return policy.Unknown
+		}
+	}
+	return s.With(d.operators[0], d.now)
+}
+
 // used notes that a header and a template went out live: unused ones are suspended by their operators.
-func (d *decider) used(m *Message) {
-	day := registry.Day(d.now)
-	if h := d.snapshot.Header(m.Header); h != nil {
-		h.Touch(day)
-	}
-	if t := d.snapshot.Template(m.TemplateID); t != nil {
-		t.Touch(day)
-	}
+func (d *decider) used(r *registered) {
+	r.header.Touch(d.day)
+	r.template.Touch(d.day)
 }
 
 // gather fills the facts from the registry and from comparing text and template. It answers whether the content must
 // go out in another form than it came: rendered or normalised.
-func (d *decider) gather(m *Message, v *Verdict) (changed bool) {
+func (d *decider) gather(m *Message, r *registered, v *Verdict) (changed bool) {
 	f := &d.facts
 	f.Entity.ID, f.Header.Text, f.Template.ID = m.EntityID, m.Header, m.TemplateID
 	f.Stops = d.snapshot.Stops(m.EntityID, m.Header, m.TemplateID)
-	if entity := d.snapshot.Entity(m.EntityID); entity != nil {
-		f.Entity.Status, f.Entity.AtOperator = entity.Status, entity.With(d.route.Operator)
+	if entity := r.entity; entity != nil {
+		f.Entity.Status, f.Entity.AtOperator = entity.Status, d.atOperator(entity)
 		f.Chain, v.ChainHash = entity.Chain.Chain, entity.Chain.Hash
 	}
-	if h := d.snapshot.Header(m.Header); h != nil {
-		f.Header.Status, f.Header.AtOperator, f.Header.From, f.Header.Until = h.Status, h.With(d.route.Operator), h.From, h.Until
+	if h := r.header; h != nil {
+		f.Header.Status, f.Header.AtOperator, f.Header.From, f.Header.Until = h.Status, d.atOperator(h), h.From, h.Until
 		f.Header.Kind, f.Header.OfEntity = h.Kind, h.Entity == m.EntityID
 	}
-	t := d.snapshot.Template(m.TemplateID)
+	t := r.template
 	if t == nil {
 		return false
 	}
 	override := d.parcel.Env == envTest && t.UntypedMax > 0
-	f.Template = policy.Template{ID: m.TemplateID, Status: t.Status, AtOperator: t.WithAt(d.route.Operator, d.now), From: t.From, Until: t.Until,
+	f.Template = policy.Template{ID: m.TemplateID, Status: t.Status, AtOperator: d.atOperator(t), From: t.From, Until: t.Until,
 		Category: t.Category, Goods: t.Goods, OfEntity: t.Entity == m.EntityID, OfHeader: t.LinkedAt(m.Header, d.now), Headers: len(t.Headers),
-		Untyped: t.Parsed.HasUntyped() && !override, Unlisted: t.Unlisted, PreferenceUnchecked: t.Unchecked}
-	if override {
-		f.Template.AtOperator = t.With(d.route.Operator)
-	}
+		Untyped: t.Parsed.HasUntyped() && !override, Unlisted: t.Unlisted, OptOut: t.OptOut,
+		PreferenceUnchecked: t.Unchecked}
 	v.Category = d.pack.Effective(t.Category)
 	if f.Unreadable {
 		return false
 	}
-	rules := template.Rules{}
-	if owner := d.snapshot.Entity(t.Entity); owner != nil {
+	rules, owner := template.Rules{}, r.entity
+	if owner == nil || owner.ID != t.Entity {
+		owner = d.snapshot.Entity(t.Entity)
+	}
+	if owner != nil {
 		rules.Whitelist = owner.Whitelist
 	}
 	if override {
@@ -90,34 +104,7 @@ func (d *decider) compare(t *registry.Template, rules template.Rules) (changed b
 	return changed || normalised
 }
 
-// reason puts a finding into words. Neither text nor values are quoted, only the template.
+// reason is a finding in the policy's vocabulary. Neither text nor values are quoted, only the template.
 func reason(f template.Finding) policy.Reason {
-	r := policy.Reason{Code: f.Code, Metadata: map[string]string{}}
-	if f.Position > 0 {
-		r.Metadata["position"] = strconv.Itoa(f.Position)
-	}
-	if f.Variable > 0 {
-		r.Metadata["variable"] = strconv.Itoa(f.Variable)
-	}
-	switch f.Code {
-	case template.NotMatched:
-		r.Metadata["expected"] = f.Expected
-		r.Detail = fmt.Sprintf("The text differs from its template at character %d; the template has there: %s", f.Position, f.Expected)
-		if f.Position == 0 {
-			r.Detail = "The text cannot be compared with its template; expected is " + f.Expected + "."
-		}
-	case template.VariableTooLong:
-		r.Metadata["length"], r.Metadata["max"] = strconv.Itoa(f.Length), strconv.Itoa(f.Max)
-		r.Detail = fmt.Sprintf("Variable %d has %d characters (UTF-16 units); at most %d are allowed.", f.Variable, f.Length, f.Max)
-	case template.VariableCount:
-		r.Metadata["given"], r.Metadata["expected"] = strconv.Itoa(f.Length), strconv.Itoa(f.Max)
-		r.Detail = fmt.Sprintf("The template has %d variables and %d values were given; give each one once, all by name or all in order.", f.Max, f.Length)
-	case template.InvisibleChar:
-		r.Detail = fmt.Sprintf("Character %d is invisible or a control character; remove it.", f.Position)
-	case template.CTANotWhitelisted:
-		r.Detail = fmt.Sprintf("The link, number or address in variable %d is not whitelisted for the entity; register it on DLT.", f.Variable)
-	case template.CTAInUntypedVar:
-		r.Detail = fmt.Sprintf("Variable %d is untyped and holds a link, number or address; register the template with a typed variable for it.", f.Variable)
-	}
-	return r
+	return policy.Reason{Code: f.Code, Detail: f.Detail(), Metadata: f.Metadata()}
 }

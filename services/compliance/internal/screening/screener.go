@@ -30,6 +30,9 @@ type Config struct {
 	Route    func(env string) policy.Route // the route messages take; nil: nothing is known of it
 	Store    Store
 	Now      func() time.Time
+	// Operators are those of the live routes: a header or template counts as active for live messages where one of them has
+	// it active. Empty: statuses with single operators do not count.
+	Operators []string
 }
 
 // Screener decides parcels and has the outcome recorded. It may be used from many goroutines.
@@ -68,26 +71,24 @@ func distinct(parcels []Parcel) []Parcel {
 func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, error) {
 	now := s.cfg.Now()
 	pack := s.cfg.Packs.At(now)
-	d := decider{contents: s.cfg.Contents, proofs: s.cfg.Proofs, pack: pack, now: now}
 	said, err := s.ask(ctx, parcels, pack, now)
 	if err != nil {
 		return nil, err
 	}
+	d := decider{contents: s.cfg.Contents, proofs: s.cfg.Proofs, pack: pack, now: now, day: registry.Day(now), operators: s.cfg.Operators, said: said}
 	screened := make([]Screened, len(parcels))
 	for i, p := range parcels {
 		p.Messages = slices.Clone(p.Messages) // their content may be replaced
 		d.parcel, d.snapshot = &p, s.cfg.Registry.Snapshot(p.Tenant)
-		if s.cfg.Route != nil {
+		if d.route = (policy.Route{}); s.cfg.Route != nil {
 			d.route = s.cfg.Route(p.Env)
 		}
+		if len(d.operators) > 0 {
+			d.route.Operator = d.operators[0] // told where no operator has an object active
+		}
 		verdicts := make([]Verdict, len(p.Messages))
-		for j := range p.Messages {
-			if len(said) > 0 {
-				d.said, said = &said[0], said[1:]
-			}
-			if err := d.decide(ctx, &p.Messages[j], &verdicts[j]); err != nil {
-				return nil, err
-			}
+		if err := d.decideAll(ctx, p.Messages, verdicts); err != nil {
+			return nil, err
 		}
 		screened[i] = Screened{Parcel: p, Pack: pack.Version, At: now, Verdicts: verdicts}
 	}
@@ -96,21 +97,39 @@ func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, er
 
 // decider is the scratch of one Decide.
 type decider struct {
-	contents Contents
-	proofs   Proofs
-	route    policy.Route
-	pack     *policy.Pack
-	now      time.Time
-	snapshot *registry.Snapshot
-	parcel   *Parcel
-	matcher  template.Matcher
-	content  Content
-	facts    policy.Facts
-	said     *Said // of the message in hand; nil: nobody to ask
+	contents  Contents
+	proofs    Proofs
+	route     policy.Route
+	pack      *policy.Pack
+	now       time.Time
+	day       int32 // of now, as uses are noted
+	operators []string
+	snapshot  *registry.Snapshot
+	parcel    *Parcel
+	matcher   template.Matcher
+	content   Content
+	facts     policy.Facts
+	said      []Said // of this message and those after it; empty: nobody to ask
+	looked    [lookAhead]registered
+	touched   int
+}
+
+// decideAll fills in a verdict for each message.
+func (d *decider) decideAll(ctx context.Context, messages []Message, verdicts []Verdict) error {
+	for from := 0; from < len(messages); from += lookAhead {
+		batch := messages[from:min(from+lookAhead, len(messages))]
+		d.look(batch)
+		for i := range batch {
+			if err := d.decide(ctx, &batch[i], &d.looked[i], &verdicts[from+i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // decide fills in v for one message and replaces its content where it must go out in another form.
-func (d *decider) decide(ctx context.Context, m *Message, v *Verdict) error {
+func (d *decider) decide(ctx context.Context, m *Message, r *registered, v *Verdict) error {
 	d.facts = policy.Facts{Expire: instant(m.Expire), Schedule: instant(m.Schedule), Route: d.route}
 	err := d.contents.Open(ctx, d.parcel, m, &d.content)
 	if err != nil && !forGood(err) {
@@ -122,15 +141,16 @@ func (d *decider) decide(ctx context.Context, m *Message, v *Verdict) error {
 		number, d.facts.Mobile = msisdn.Parse(d.content.To)
 		d.facts.SeriesUnknown = !number.Known()
 	}
-	changed := d.gather(m, v)
+	changed := d.gather(m, r, v)
 	d.prove(m, number)
-	if d.said != nil {
-		d.said.into(&d.facts)
+	if len(d.said) > 0 {
+		d.said[0].into(&d.facts)
+		d.said = d.said[1:]
 	}
 	v.Decision = policy.Evaluate(d.pack, &d.facts, d.now)
 	v.Round = m.Round
 	if v.Outcome == policy.Cleared && d.parcel.Env == envLive {
-		d.used(m)
+		d.used(r)
 	}
 	if v.Outcome == policy.Held && d.parcel.Hold != uuid.Nil {
 		v.Round++

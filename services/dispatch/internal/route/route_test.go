@@ -152,6 +152,7 @@ func TestTablesOfCodes(t *testing.T) {
 	}
 }
 
+// TestPromoWindow (requirements 24 and 25): asked at submit too, and no promotional attempt goes on after 21:00 IST.
 func TestPromoWindow(t *testing.T) {
 	at := func(s string) time.Time {
 		v, err := time.ParseInLocation("2006-01-02 15:04:05", s, IST)

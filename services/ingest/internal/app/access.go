@@ -120,7 +120,7 @@ const (
 // accessTasks keep memory and database in step.
 func (i *ingest) accessTasks() []service.Task {
 	return []service.Task{
-		{Name: "hear access changes", Run: i.hearAccess},
+		{Name: "hear access changes", Run: i.hearAccess()},
 		{Name: "flush key uses", Run: i.flushUses},
 		{Name: "remind of expiring keys", Run: func(ctx context.Context) error {
 			return every(ctx, remindEvery, func() {
@@ -139,29 +139,37 @@ func (i *ingest) accessTasks() []service.Task {
 	}
 }
 
-// hearAccess forgets what another replica changed. What is not heard is found within half a minute by the verifier.
-func (i *ingest) hearAccess(ctx context.Context) error {
+// hearAccess forgets what another replica changed, and everything when it begins to hear: a change may have been missed
+// before. What is not heard is found within half a minute by the verifier.
+func (i *ingest) hearAccess() func(context.Context) error {
 	subjects := []string{
 		eventbus.Subject(store.EventAccessChanged, principal.Live, eventbus.LaneControl),
 		eventbus.Subject(store.EventAccessChanged, principal.Test, eventbus.LaneControl),
 	}
-	return i.bus.Broadcast(ctx, eventbus.StreamName(name, eventbus.LaneControl), subjects, func(_ context.Context, d eventbus.Delivery) {
-		var event ingestv1.AccessChanged
-		if err := proto.Unmarshal(d.Data, &event); err != nil {
-			return
-		}
-		for _, p := range event.GetParcels() {
-			owner, err := uuid.FromBytes(p.GetTenantId())
-			if err != nil {
-				continue
-			}
-			for _, change := range p.GetChanges() {
-				if change.GetUserId() == "" {
-					i.access.verifier.Forget(owner, change.GetKeyId())
-				}
-			}
-		}
+	return i.bus.Hear(eventbus.Broadcast{
+		Stream: eventbus.StreamName(name, eventbus.LaneControl), Subjects: subjects,
+		Began:   func(context.Context) { i.access.verifier.ForgetAll() },
+		Handler: func(_ context.Context, d eventbus.Delivery) { i.access.changed(d.Data) },
 	})
+}
+
+// changed takes an AccessChanged event.
+func (a *access) changed(data []byte) {
+	var event ingestv1.AccessChanged
+	if err := proto.Unmarshal(data, &event); err != nil {
+		return
+	}
+	for _, p := range event.GetParcels() {
+		owner, err := uuid.FromBytes(p.GetTenantId())
+		if err != nil {
+			continue
+		}
+		for _, change := range p.GetChanges() {
+			if change.GetUserId() == "" {
+				a.verifier.Forget(owner, change.GetKeyId())
+			}
+		}
+	}
 }
 
 // flushUses writes once a minute, and at the end.
@@ -169,6 +177,9 @@ func (i *ingest) flushUses(ctx context.Context) error {
 	flush := func(ctx context.Context) {
 		if err := i.access.uses.Flush(ctx, i.store); err != nil {
 			i.log.WarnContext(ctx, "uses of keys not written", slog.String("error", err.Error()))
+		}
+		if err := i.access.verifier.FlushRenewals(ctx, i.store); err != nil {
+			i.log.WarnContext(ctx, "hashes under the new pepper not written", slog.String("error", err.Error()))
 		}
 	}
 	err := every(ctx, flushUsesEvery, func() { flush(ctx) })

@@ -29,6 +29,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
 )
@@ -156,7 +157,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pins, err := OpenPins(w.pinsKey(t), filepath.Join(dir, "compliance.pem"), "", time.Now)
+	pins, err := OpenPins(t.Context(), secret.File(w.pinsKey(t)), filepath.Join(dir, "compliance.pem"), "", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

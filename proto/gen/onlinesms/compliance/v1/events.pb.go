@@ -1449,7 +1449,7 @@ type RegistryReminderParcel struct {
 	// See event.v1.Parcel.
 	CausationId []byte `protobuf:"bytes,4,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
 	// The reminders.
-	Reminders     []*RegistryReminder `protobuf:"bytes,6,rep,name=reminders,proto3" json:"reminders,omitempty"`
+	Reminders     []*RegistryReminder `protobuf:"bytes,5,rep,name=reminders,proto3" json:"reminders,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1522,12 +1522,12 @@ func (x *RegistryReminderParcel) GetReminders() []*RegistryReminder {
 // RegistryReminder is one thing to do.
 type RegistryReminder struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// UNUSED_25_DAYS, CERTIFICATION_DUE, VALIDITY_ENDING or CHAIN_HASH_DIFFERS.
-	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	// As in RegistryChangeParcel.objects.
-	Object string `protobuf:"bytes,2,opt,name=object,proto3" json:"object,omitempty"`
 	// When it takes effect unless something is done, Unix microseconds.
-	DueTimeUs int64 `protobuf:"varint,3,opt,name=due_time_us,json=dueTimeUs,proto3" json:"due_time_us,omitempty"`
+	DueTimeUs int64 `protobuf:"varint,1,opt,name=due_time_us,json=dueTimeUs,proto3" json:"due_time_us,omitempty"`
+	// UNUSED_25_DAYS, CERTIFICATION_DUE, VALIDITY_ENDING_30_DAYS, VALIDITY_ENDING_7_DAYS or CHAIN_HASH_DIFFERS.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// As in RegistryChangeParcel.objects.
+	Object string `protobuf:"bytes,3,opt,name=object,proto3" json:"object,omitempty"`
 	// What to do.
 	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1564,6 +1564,13 @@ func (*RegistryReminder) Descriptor() ([]byte, []int) {
 	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{19}
 }
 
+func (x *RegistryReminder) GetDueTimeUs() int64 {
+	if x != nil {
+		return x.DueTimeUs
+	}
+	return 0
+}
+
 func (x *RegistryReminder) GetReason() string {
 	if x != nil {
 		return x.Reason
@@ -1576,13 +1583,6 @@ func (x *RegistryReminder) GetObject() string {
 		return x.Object
 	}
 	return ""
-}
-
-func (x *RegistryReminder) GetDueTimeUs() int64 {
-	if x != nil {
-		return x.DueTimeUs
-	}
-	return 0
 }
 
 func (x *RegistryReminder) GetDetail() string {
@@ -1713,11 +1713,11 @@ const file_onlinesms_compliance_v1_events_proto_rawDesc = "" +
 	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +
 	"\x0ecorrelation_id\x18\x03 \x01(\fR\rcorrelationId\x12!\n" +
 	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12G\n" +
-	"\treminders\x18\x06 \x03(\v2).onlinesms.compliance.v1.RegistryReminderR\treminders\"z\n" +
-	"\x10RegistryReminder\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x16\n" +
-	"\x06object\x18\x02 \x01(\tR\x06object\x12\x1e\n" +
-	"\vdue_time_us\x18\x03 \x01(\x03R\tdueTimeUs\x12\x16\n" +
+	"\treminders\x18\x05 \x03(\v2).onlinesms.compliance.v1.RegistryReminderR\treminders\"z\n" +
+	"\x10RegistryReminder\x12\x1e\n" +
+	"\vdue_time_us\x18\x01 \x01(\x03R\tdueTimeUs\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06object\x18\x03 \x01(\tR\x06object\x12\x16\n" +
 	"\x06detail\x18\x04 \x01(\tR\x06detailBOZMgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1;compliancev1b\x06proto3"
 
 var (
