@@ -184,6 +184,9 @@ func (w *world) producer(service string) *eventbus.Publisher {
 			durables[lane] = []string{store.Consumer + "=onlinesms.dispatch.v1.MessagesReturned.*." + lane}
 		}
 	}
+	if service == "dispatch" {
+		durables[eventbus.LaneControl] = []string{store.Consumer}
+	}
 	must(w.t, bus.Own(w.t.Context(), eventbus.ServiceStreams(service, durables)))
 	p := bus.NewPublisher(service, func(context.Context, []eventbus.Parcel) {})
 	w.background(p.Run)

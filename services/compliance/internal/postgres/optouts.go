@@ -13,6 +13,7 @@ import (
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/consent"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/outbox"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 )
 
@@ -29,6 +30,23 @@ func (s *Store) OptOut(ctx context.Context, at consent.Place, author consent.Aut
 		return err
 	})
 	return in, revoked, err
+}
+
+// ReceiveOptOuts records the opt-outs of a parcel that reached dispatch, once; a parcel that was taken is passed over.
+func (s *Store) ReceiveOptOuts(ctx context.Context, parcel uuid.UUID, at consent.Place, all []consent.OptOut) error {
+	author := consent.Author{Actor: "service/dispatch", Action: "opt_out.receive"}
+	return s.changeWishes(ctx, at, author, func(l *ledger) error {
+		fresh, err := outbox.Claim(ctx, l.Tx, Consumer, []uuid.UUID{parcel})
+		if err != nil || !fresh[parcel] {
+			return err
+		}
+		for _, o := range all {
+			if _, _, err := l.optOut(ctx, o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (l *ledger) optOut(ctx context.Context, o consent.OptOut) (in consent.OptOut, revoked int, err error) {

@@ -31,6 +31,7 @@ type Config struct {
 	Records Records
 	Leases  Leases
 	Opener  Opener
+	Wishes  *Wishes // nil: recipients' wishes are not looked at again
 	Log     *slog.Logger
 	Now     func() time.Time
 	NewID   func() uuid.UUID // UUIDv7
