@@ -35,7 +35,8 @@ func (r *Record) Next(wanted Kind, occur, now time.Time) (kind Kind, changed boo
 	case !follows(wanted, state, r.Key.Basis):
 		return wanted, false, stateError(state)
 	}
-	return wanted, state != after[wanted], nil
+	stands, lasts := after[wanted]
+	return wanted, !lasts || state != stands, nil
 }
 
 // after is how a consent stands after an event; one that stands so already hears nothing new, but a request may be repeated.

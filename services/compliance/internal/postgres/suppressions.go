@@ -79,7 +79,7 @@ func (s *Store) Unsuppress(ctx context.Context, at consent.Place, author consent
 func (s *Store) Suppressions(ctx context.Context, at consent.Place, after []byte, limit int) (list []consent.Suppression, err error) {
 	err = s.db.InTenant(ctx, at.Tenant, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `SELECT recipient, all_categories, reason, actor, create_time, expire_time FROM suppressions
-			WHERE tenant_id = $1 AND env = $2 AND recipient > $3 ORDER BY recipient LIMIT $4`, at.Tenant, at.Env, after, limit)
+			WHERE tenant_id = $1 AND env = $2 AND recipient > coalesce($3::bytea, '') ORDER BY recipient LIMIT $4`, at.Tenant, at.Env, after, limit)
 		if err != nil {
 			return err
 		}
