@@ -14,7 +14,6 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/consent"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
-	"github.com/onlinesms/onlinesms/services/internal/postgres"
 )
 
 // Evidence answers what is known of messages to a recipient that were cleared within a span of time, the earliest first, at
@@ -72,11 +71,15 @@ func clearedTo(ctx context.Context, tx pgx.Tx, at consent.Place, recipient []byt
 	return all, err
 }
 
-// revisionAt is the body a template had at a time.
+// revisionAt is the body a template had at a time; the first one has been in force since before it was registered here.
 func (s *Store) revisionAt(ctx context.Context, tenant uuid.UUID, template string, at time.Time) (registry.Revision, error) {
 	all, err := s.Revisions(ctx, tenant, template)
-	if i := slices.IndexFunc(all, func(r registry.Revision) bool { return !r.From.After(at) }); i >= 0 {
-		return all[i], nil
+	if err != nil || len(all) == 0 {
+		return registry.Revision{}, err
 	}
-	return registry.Revision{}, postgres.Map(err)
+	i := slices.IndexFunc(all, func(r registry.Revision) bool { return !r.From.After(at) })
+	if i < 0 {
+		i = len(all) - 1
+	}
+	return all[i], nil
 }
