@@ -25,7 +25,7 @@ type WishImports interface {
 
 // partRequest is the request of every import.
 type partRequest interface {
-	GetImportId() string
+	GetImport() string
 	GetOffset() int64
 	GetContent() []byte
 	GetMore() bool
@@ -40,13 +40,13 @@ func (e *wishEdge) take(ctx context.Context, p principal.Principal, imports Wish
 		return nil, invalid("content", "a part has 1 byte to 256 KiB; divide the file")
 	case part.Offset < 0 || part.Total < 0:
 		return nil, invalid("offset", "an offset and a size are not negative")
-	case req.GetImportId() == "" && part.Offset != 0:
-		return nil, invalid("import_id", "name the import that goes on")
+	case req.GetImport() == "" && part.Offset != 0:
+		return nil, invalid("import", "name the import that goes on")
 	}
-	if req.GetImportId() != "" {
-		id, err := importID(req.GetImportId())
+	if req.GetImport() != "" {
+		id, err := uuid.Parse(req.GetImport())
 		if err != nil {
-			return nil, err
+			return nil, invalid("import", "not a UUID")
 		}
 		part.Import = id
 	}
@@ -92,7 +92,7 @@ func (s *ConsentServer) ImportConsents(ctx context.Context, req *compliancev1.Im
 
 // GetConsentImport implements ConsentService.
 func (s *ConsentServer) GetConsentImport(ctx context.Context, req *compliancev1.GetConsentImportRequest) (*compliancev1.GetConsentImportResponse, error) {
-	_, i, err := s.imported(ctx, req.GetImportId())
+	_, i, err := s.imported(ctx, req.GetConsentImportId())
 	if err != nil {
 		return nil, err
 	}
@@ -104,9 +104,9 @@ func (s *ConsentServer) imported(ctx context.Context, id string) (at consent.Pla
 	if err != nil {
 		return at, i, err
 	}
-	parsed, err := importID(id)
+	parsed, err := uuid.Parse(id)
 	if err != nil {
-		return at, i, err
+		return at, i, invalid("consent_import_id", "not a UUID")
 	}
 	at = placeOf(p)
 	i, err = s.store.ConsentImport(ctx, at, parsed)
@@ -115,7 +115,7 @@ func (s *ConsentServer) imported(ctx context.Context, id string) (at consent.Pla
 
 // ListConsentImportProblems implements ConsentService. A page's token is line and number of its last problem.
 func (s *ConsentServer) ListConsentImportProblems(ctx context.Context, req *compliancev1.ListConsentImportProblemsRequest) (*compliancev1.ListConsentImportProblemsResponse, error) {
-	at, i, err := s.imported(ctx, req.GetImportId())
+	at, i, err := s.imported(ctx, req.GetConsentImportId())
 	if err != nil {
 		return nil, err
 	}

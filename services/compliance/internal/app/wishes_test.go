@@ -227,12 +227,12 @@ func TestImportOverTheAPI(t *testing.T) {
 	if i.GetState() != "RUNNING" || i.GetNextOffset() == 0 || i.GetPercent() == 0 {
 		t.Errorf("%v", i)
 	}
-	last, err := client.ImportConsents(ctx, &compliancev1.ImportConsentsRequest{ImportId: i.GetImportId(), Offset: i.GetNextOffset(), Content: []byte(file[i.GetNextOffset():])})
+	last, err := client.ImportConsents(ctx, &compliancev1.ImportConsentsRequest{Import: i.GetImportId(), Offset: i.GetNextOffset(), Content: []byte(file[i.GetNextOffset():])})
 	must(t, err)
 	if i := last.GetImport(); i.GetState() != "SUCCEEDED" || i.GetRecorded() != 1 || i.GetProblems() != 1 || i.GetPercent() != 100 {
 		t.Errorf("%v", i)
 	}
-	problems, err := client.ListConsentImportProblems(ctx, &compliancev1.ListConsentImportProblemsRequest{ImportId: i.GetImportId()})
+	problems, err := client.ListConsentImportProblems(ctx, &compliancev1.ListConsentImportProblemsRequest{ConsentImportId: i.GetImportId()})
 	if err != nil || len(problems.GetProblems()) != 1 || problems.GetProblems()[0].GetLine() != 3 || problems.GetProblems()[0].GetColumn() != "recipient" {
 		t.Errorf("%v %v", problems, err)
 	}

@@ -90,6 +90,7 @@ type ingest struct {
 	door      *door.Door
 	inner     *rpc.Server
 	access    *access
+	people    *people
 	confirmed atomic.Bool  // the bus was seen to be durable
 	unsent    atomic.Int64 // rows in the outbox, as last counted
 }
@@ -164,6 +165,10 @@ func (i *ingest) openDoor(ctx context.Context, cfg Config, vault *content.Vault)
 		return err
 	}
 	i.access = i.newAccess(cfg.Access, vault, peppers)
+	if i.people, err = i.newPeople(cfg.People, vault, peppers); err != nil {
+		return err
+	}
+	i.access.people = i.people
 	i.records = record.NewWriter(i.db.Worker, i.publisher, i.log, i.now)
 	server := api.NewMessageServer(accepter, i.store, vault, canceller{compliance, dispatch}, i.now)
 	i.door, err = door.New(door.Config{
@@ -174,6 +179,7 @@ func (i *ingest) openDoor(ctx context.Context, cfg Config, vault *content.Vault)
 		Register: func(r grpc.ServiceRegistrar) {
 			ingestv1.RegisterMessageServiceServer(r, server)
 			i.access.register(r)
+			i.people.register(r)
 			ingestv1.RegisterVerificationServiceServer(r, i.verifications(cfg.Verification, accepter, vault, peppers))
 		},
 		Records: i.records, Forward: forwards(compliance, audit), Pins: pins, OpenAPI: openapi.Document, Log: i.log,

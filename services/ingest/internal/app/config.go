@@ -18,6 +18,7 @@ type Config struct {
 	Secrets  Secrets
 	Door     DoorConfig
 	Access   AccessConfig
+	People   PeopleConfig
 	// Verification is the limits of OTP sessions.
 	Verification VerificationConfig
 	// GRPCAddr is where the inner gRPC server listens (ContentKeyService, mTLS), host:port.
@@ -54,7 +55,7 @@ type Secrets struct {
 
 // Validate tells what is missing to serve.
 func (c Config) Validate() error {
-	return errors.Join(c.Verification.Validate(), c.Access.Validate(), missing(map[string]string{
+	return errors.Join(c.Verification.Validate(), c.Access.Validate(), c.People.Validate(), missing(map[string]string{
 		"POSTGRES_URL": string(c.Postgres.URL), "POSTGRES_TENANT_URL": string(c.Postgres.TenantURL), "NATS_URL": c.Bus.URL,
 		"NATS_CA_FILE": c.Bus.CAFile, "NATS_MONITOR_URL": c.Bus.MonitorURL, "TLS_CERT_FILE": c.TLS.Cert, "TLS_KEY_FILE": c.TLS.Key, "TLS_CA_FILE": c.TLS.CA,
 		"KEK": string(c.Secrets.KEK), "KEYRING": string(c.Secrets.Keyring), "PEPPER": string(c.Secrets.Pepper),

@@ -178,7 +178,7 @@ func (r *rotation) retirePepper(ctx context.Context) ([]byte, error) {
 	}
 	if apiKeys+codes > 0 {
 		return nil, fmt.Errorf(
-			"%d API keys and %d codes are still under an older pepper: each key moves with its next use, or expires", apiKeys, codes)
+			"%d API keys and %d codes, sessions and links are still under an older pepper: each key moves with its next use, or expires as the others do", apiKeys, codes)
 	}
 	return newest.Text(), nil
 }

@@ -15,6 +15,7 @@ import (
 	gwauditv1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/audit/v1"
 	gwcompliancev1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/compliance/v1"
 	gwingestv1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/ingest/v1"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
 )
 
 // Sizes of a request body: a message, and a batch of 1,000 or a part of a file to import.
@@ -38,13 +39,15 @@ var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientC
 	"onlinesms.ingest.v1.MessageService":         gwingestv1.RegisterMessageServiceHandler,
 	"onlinesms.ingest.v1.ApiKeyService":          gwingestv1.RegisterApiKeyServiceHandler,
 	"onlinesms.ingest.v1.TenantService":          gwingestv1.RegisterTenantServiceHandler,
+	"onlinesms.ingest.v1.UserService":            gwingestv1.RegisterUserServiceHandler,
+	"onlinesms.ingest.v1.SessionService":         gwingestv1.RegisterSessionServiceHandler,
 	"onlinesms.ingest.v1.VerificationService":    gwingestv1.RegisterVerificationServiceHandler,
 	"onlinesms.compliance.v1.ComplianceService":  gwcompliancev1.RegisterComplianceServiceHandler,
 	"onlinesms.compliance.v1.RegistryService":    gwcompliancev1.RegisterRegistryServiceHandler,
+	"onlinesms.audit.v1.AuditService":            gwauditv1.RegisterAuditServiceHandler,
 	"onlinesms.compliance.v1.ConsentService":     gwcompliancev1.RegisterConsentServiceHandler,
 	"onlinesms.compliance.v1.SuppressionService": gwcompliancev1.RegisterSuppressionServiceHandler,
 	"onlinesms.compliance.v1.ComplaintService":   gwcompliancev1.RegisterComplaintServiceHandler,
-	"onlinesms.audit.v1.AuditService":            gwauditv1.RegisterAuditServiceHandler,
 }
 
 // newGateway is the JSON form of the offered RPCs, behind conn.
@@ -111,7 +114,8 @@ func (g *guard) beforeBody(next runtime.HandlerFunc) runtime.HandlerFunc {
 }
 
 // mayBeJSON tells whether a body said to be of that type is read as JSON: also when nothing is said, or what curl -d
-// says by itself. That opens nothing to other sites' pages: a call needs the key, which no browser adds.
+// says by itself. That opens nothing to other sites' pages: a call needs a key or token, which no browser adds, and
+// where it comes by cookie or needs none, other sites are refused (browsers).
 func mayBeJSON(contentType string) bool {
 	if contentType == "" {
 		return true
@@ -142,6 +146,7 @@ func incomingHeader(name string) (string, bool) {
 var outgoingHeaders = map[string]string{
 	"idempotent-replay": "Idempotent-Replay",
 	auditEventKey:       "X-Audit-Event",
+	caller.SetCookieKey: "Set-Cookie",
 
 	"key-expires-in":      "Key-Expires-In",
 	"ratelimit":           "RateLimit",

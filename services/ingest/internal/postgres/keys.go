@@ -178,11 +178,14 @@ func (s *Store) RenewHashes(ctx context.Context, all []tenant.Renewal) error {
 	return postgres.Map(err)
 }
 
-// PepperUses counts what may still be shown under a pepper older than version: keys and codes.
+// PepperUses counts what may still be shown under a pepper older than version: keys, and codes, sessions and links.
 func (s *Store) PepperUses(ctx context.Context, version int16) (keys, codes int64, err error) {
 	err = s.db.Worker.QueryRow(ctx, `SELECT
 		(SELECT count(*) FROM api_keys WHERE pepper_version < $1 AND status = 'active' AND expire_time > $2),
-		(SELECT count(*) FROM verifications WHERE pepper_version < $1 AND expire_time > $2)`, version, s.now()).Scan(&keys, &codes)
+		(SELECT count(*) FROM verifications WHERE pepper_version < $1 AND expire_time > $2)
+			+ (SELECT count(*) FROM sessions WHERE pepper_version < $1 AND expire_time > $2)
+			+ (SELECT count(*) FROM password_links WHERE pepper_version < $1 AND expire_time > $2)
+			+ (SELECT count(*) FROM federated_logins WHERE pepper_version < $1 AND expire_time > $2)`, version, s.now()).Scan(&keys, &codes)
 	return keys, codes, postgres.Map(err)
 }
 

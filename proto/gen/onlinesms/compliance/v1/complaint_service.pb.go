@@ -651,7 +651,7 @@ func (x *GetComplaintStandingResponse) GetStanding() *ComplaintStanding {
 type ImportComplaintsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// See ImportConsentsRequest.
-	ImportId string `protobuf:"bytes,1,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
+	Import string `protobuf:"bytes,1,opt,name=import,proto3" json:"import,omitempty"`
 	// See ImportConsentsRequest.
 	Offset int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
 	// See ImportConsentsRequest.
@@ -694,9 +694,9 @@ func (*ImportComplaintsRequest) Descriptor() ([]byte, []int) {
 	return file_onlinesms_compliance_v1_complaint_service_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *ImportComplaintsRequest) GetImportId() string {
+func (x *ImportComplaintsRequest) GetImport() string {
 	if x != nil {
-		return x.ImportId
+		return x.Import
 	}
 	return ""
 }
@@ -1040,9 +1040,9 @@ const file_onlinesms_compliance_v1_complaint_service_proto_rawDesc = "" +
 	"\x1bGetComplaintStandingRequest\x12 \n" +
 	"\tentity_id\x18\x01 \x01(\tB\x03\xe0A\x02R\bentityId\"f\n" +
 	"\x1cGetComplaintStandingResponse\x12F\n" +
-	"\bstanding\x18\x01 \x01(\v2*.onlinesms.compliance.v1.ComplaintStandingR\bstanding\"\xa2\x01\n" +
-	"\x17ImportComplaintsRequest\x12\x1b\n" +
-	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x16\n" +
+	"\bstanding\x18\x01 \x01(\v2*.onlinesms.compliance.v1.ComplaintStandingR\bstanding\"\x9d\x01\n" +
+	"\x17ImportComplaintsRequest\x12\x16\n" +
+	"\x06import\x18\x01 \x01(\tR\x06import\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x1d\n" +
 	"\acontent\x18\x03 \x01(\fB\x03\xe0A\x02R\acontent\x12\x12\n" +
 	"\x04more\x18\x04 \x01(\bR\x04more\x12\x1f\n" +
@@ -1066,16 +1066,16 @@ const file_onlinesms_compliance_v1_complaint_service_proto_rawDesc = "" +
 	"\x11template_revision\x18\x05 \x01(\x05R\x10templateRevision\x12#\n" +
 	"\rtemplate_body\x18\x06 \x01(\tR\ftemplateBody\x12?\n" +
 	"\tdecisions\x18\a \x03(\v2!.onlinesms.compliance.v1.DecisionR\tdecisions\x12C\n" +
-	"\x06wishes\x18\b \x01(\v2+.onlinesms.compliance.v1.GetConsentResponseR\x06wishes2\xb0\t\n" +
+	"\x06wishes\x18\b \x01(\v2+.onlinesms.compliance.v1.GetConsentResponseR\x06wishes2\xa4\t\n" +
 	"\x10ComplaintService\x12\xb9\x01\n" +
 	"\x0fRecordComplaint\x12/.onlinesms.compliance.v1.RecordComplaintRequest\x1a0.onlinesms.compliance.v1.RecordComplaintResponse\"C\xa2\xbb\x18&\n" +
 	"\x10complaints:write\x12\x10complaint.record(\x01\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/v1/complaints\x12\xd4\x01\n" +
 	"\x10ResolveComplaint\x120.onlinesms.compliance.v1.ResolveComplaintRequest\x1a1.onlinesms.compliance.v1.ResolveComplaintResponse\"[\xa2\xbb\x18'\n" +
 	"\x10complaints:write\x12\x11complaint.resolve(\x01\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/complaints/{complaint_id}:resolve\x12\xae\x01\n" +
 	"\x0eListComplaints\x12..onlinesms.compliance.v1.ListComplaintsRequest\x1a/.onlinesms.compliance.v1.ListComplaintsResponse\";\xa2\xbb\x18!\n" +
-	"\x0fcomplaints:read\x12\x0ecomplaint.list\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/complaints\x12\xd9\x01\n" +
-	"\x14GetComplaintStanding\x124.onlinesms.compliance.v1.GetComplaintStandingRequest\x1a5.onlinesms.compliance.v1.GetComplaintStandingResponse\"T\xa2\xbb\x18%\n" +
-	"\x0fcomplaints:read\x12\x12complaint.standing\x82\xd3\xe4\x93\x02%\x12#/v1/complaint-standings/{entity_id}\x12\xc3\x01\n" +
+	"\x0fcomplaints:read\x12\x0ecomplaint.list\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/complaints\x12\xcd\x01\n" +
+	"\x14GetComplaintStanding\x124.onlinesms.compliance.v1.GetComplaintStandingRequest\x1a5.onlinesms.compliance.v1.GetComplaintStandingResponse\"H\xa2\xbb\x18%\n" +
+	"\x0fcomplaints:read\x12\x12complaint.standing\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/complaint-standings\x12\xc3\x01\n" +
 	"\x10ImportComplaints\x120.onlinesms.compliance.v1.ImportComplaintsRequest\x1a1.onlinesms.compliance.v1.ImportComplaintsResponse\"J\xa2\xbb\x18&\n" +
 	"\x10complaints:write\x12\x10complaint.import(\x01\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/complaints:import\x12\xb5\x01\n" +
 	"\vGetEvidence\x12+.onlinesms.compliance.v1.GetEvidenceRequest\x1a,.onlinesms.compliance.v1.GetEvidenceResponse\"K\xa2\xbb\x18%\n" +

@@ -1253,8 +1253,8 @@ func (x *GetConsentReceiptResponse) GetSha256() string {
 // registrar_reference, contract.
 type ImportConsentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// UUID from the first answer; empty begins an import.
-	ImportId string `protobuf:"bytes,1,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
+	// UUID of the import, from the first answer; empty begins one.
+	Import string `protobuf:"bytes,1,opt,name=import,proto3" json:"import,omitempty"`
 	// Where the part begins, in bytes: next_offset of the last answer. A part that was taken is passed over.
 	Offset int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
 	// CSV in UTF-8, at most 256 KiB a call.
@@ -1297,9 +1297,9 @@ func (*ImportConsentsRequest) Descriptor() ([]byte, []int) {
 	return file_onlinesms_compliance_v1_consent_service_proto_rawDescGZIP(), []int{16}
 }
 
-func (x *ImportConsentsRequest) GetImportId() string {
+func (x *ImportConsentsRequest) GetImport() string {
 	if x != nil {
-		return x.ImportId
+		return x.Import
 	}
 	return ""
 }
@@ -1518,9 +1518,9 @@ func (x *ImportConsentsResponse) GetImport() *ConsentImport {
 type GetConsentImportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID.
-	ImportId      string `protobuf:"bytes,1,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ConsentImportId string `protobuf:"bytes,1,opt,name=consent_import_id,json=consentImportId,proto3" json:"consent_import_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *GetConsentImportRequest) Reset() {
@@ -1553,9 +1553,9 @@ func (*GetConsentImportRequest) Descriptor() ([]byte, []int) {
 	return file_onlinesms_compliance_v1_consent_service_proto_rawDescGZIP(), []int{19}
 }
 
-func (x *GetConsentImportRequest) GetImportId() string {
+func (x *GetConsentImportRequest) GetConsentImportId() string {
 	if x != nil {
-		return x.ImportId
+		return x.ConsentImportId
 	}
 	return ""
 }
@@ -1610,7 +1610,7 @@ func (x *GetConsentImportResponse) GetImport() *ConsentImport {
 type ListConsentImportProblemsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID.
-	ImportId string `protobuf:"bytes,1,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
+	ConsentImportId string `protobuf:"bytes,1,opt,name=consent_import_id,json=consentImportId,proto3" json:"consent_import_id,omitempty"`
 	// 1 to 500, default 50.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// next_page_token of the page before.
@@ -1649,9 +1649,9 @@ func (*ListConsentImportProblemsRequest) Descriptor() ([]byte, []int) {
 	return file_onlinesms_compliance_v1_consent_service_proto_rawDescGZIP(), []int{21}
 }
 
-func (x *ListConsentImportProblemsRequest) GetImportId() string {
+func (x *ListConsentImportProblemsRequest) GetConsentImportId() string {
 	if x != nil {
-		return x.ImportId
+		return x.ConsentImportId
 	}
 	return ""
 }
@@ -2179,9 +2179,9 @@ const file_onlinesms_compliance_v1_consent_service_proto_rawDesc = "" +
 	"receipt_id\x18\x01 \x01(\tB\x03\xe0A\x02R\treceiptId\"O\n" +
 	"\x19GetConsentReceiptResponse\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\tR\bdocument\x12\x16\n" +
-	"\x06sha256\x18\x02 \x01(\tR\x06sha256\"\xa0\x01\n" +
-	"\x15ImportConsentsRequest\x12\x1b\n" +
-	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\"\x9b\x01\n" +
+	"\x15ImportConsentsRequest\x12\x16\n" +
+	"\x06import\x18\x01 \x01(\tR\x06import\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x1d\n" +
 	"\acontent\x18\x03 \x01(\fB\x03\xe0A\x02R\acontent\x12\x12\n" +
 	"\x04more\x18\x04 \x01(\bR\x04more\x12\x1f\n" +
@@ -2204,13 +2204,13 @@ const file_onlinesms_compliance_v1_consent_service_proto_rawDesc = "" +
 	"\vfinish_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"finishTime\"X\n" +
 	"\x16ImportConsentsResponse\x12>\n" +
-	"\x06import\x18\x01 \x01(\v2&.onlinesms.compliance.v1.ConsentImportR\x06import\";\n" +
-	"\x17GetConsentImportRequest\x12 \n" +
-	"\timport_id\x18\x01 \x01(\tB\x03\xe0A\x02R\bimportId\"Z\n" +
+	"\x06import\x18\x01 \x01(\v2&.onlinesms.compliance.v1.ConsentImportR\x06import\"J\n" +
+	"\x17GetConsentImportRequest\x12/\n" +
+	"\x11consent_import_id\x18\x01 \x01(\tB\x03\xe0A\x02R\x0fconsentImportId\"Z\n" +
 	"\x18GetConsentImportResponse\x12>\n" +
-	"\x06import\x18\x01 \x01(\v2&.onlinesms.compliance.v1.ConsentImportR\x06import\"\x80\x01\n" +
-	" ListConsentImportProblemsRequest\x12 \n" +
-	"\timport_id\x18\x01 \x01(\tB\x03\xe0A\x02R\bimportId\x12\x1b\n" +
+	"\x06import\x18\x01 \x01(\v2&.onlinesms.compliance.v1.ConsentImportR\x06import\"\x8f\x01\n" +
+	" ListConsentImportProblemsRequest\x12/\n" +
+	"\x11consent_import_id\x18\x01 \x01(\tB\x03\xe0A\x02R\x0fconsentImportId\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"r\n" +
@@ -2234,7 +2234,7 @@ const file_onlinesms_compliance_v1_consent_service_proto_rawDesc = "" +
 	"templateId\x12\x18\n" +
 	"\apurpose\x18\x02 \x01(\tR\apurpose\"6\n" +
 	"\x1aSetTemplatePurposeResponse\x12\x18\n" +
-	"\apurpose\x18\x01 \x01(\tR\apurpose2\xb2\x12\n" +
+	"\apurpose\x18\x01 \x01(\tR\apurpose2\xb4\x12\n" +
 	"\x0eConsentService\x12\xad\x01\n" +
 	"\rRecordConsent\x12-.onlinesms.compliance.v1.RecordConsentRequest\x1a..onlinesms.compliance.v1.RecordConsentResponse\"=\xa2\xbb\x18\"\n" +
 	"\x0econsents:write\x12\x0econsent.record(\x01\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/consents\x12\xb9\x01\n" +
@@ -2250,17 +2250,17 @@ const file_onlinesms_compliance_v1_consent_service_proto_rawDesc = "" +
 	"\x11GetConsentReceipt\x121.onlinesms.compliance.v1.GetConsentReceiptRequest\x1a2.onlinesms.compliance.v1.GetConsentReceiptResponse\"M\xa2\xbb\x18 \n" +
 	"\rconsents:read\x12\x0fconsent.receipt\x82\xd3\xe4\x93\x02#\x12!/v1/consent-receipts/{receipt_id}\x12\xb7\x01\n" +
 	"\x0eImportConsents\x12..onlinesms.compliance.v1.ImportConsentsRequest\x1a/.onlinesms.compliance.v1.ImportConsentsResponse\"D\xa2\xbb\x18\"\n" +
-	"\x0econsents:write\x12\x0econsent.import(\x01\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/consents:import\x12\xc7\x01\n" +
-	"\x10GetConsentImport\x120.onlinesms.compliance.v1.GetConsentImportRequest\x1a1.onlinesms.compliance.v1.GetConsentImportResponse\"N\xa2\xbb\x18#\n" +
-	"\rconsents:read\x12\x12consent.import_get\x82\xd3\xe4\x93\x02!\x12\x1f/v1/consent-imports/{import_id}\x12\xf0\x01\n" +
-	"\x19ListConsentImportProblems\x129.onlinesms.compliance.v1.ListConsentImportProblemsRequest\x1a:.onlinesms.compliance.v1.ListConsentImportProblemsResponse\"\\\xa2\xbb\x18(\n" +
-	"\rconsents:read\x12\x17consent.import_problems\x82\xd3\xe4\x93\x02*\x12(/v1/consent-imports/{import_id}/problems\x12\xc0\x01\n" +
+	"\x0econsents:write\x12\x0econsent.import(\x01\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/consents:import\x12\xcf\x01\n" +
+	"\x10GetConsentImport\x120.onlinesms.compliance.v1.GetConsentImportRequest\x1a1.onlinesms.compliance.v1.GetConsentImportResponse\"V\xa2\xbb\x18#\n" +
+	"\rconsents:read\x12\x12consent.import_get\x82\xd3\xe4\x93\x02)\x12'/v1/consent-imports/{consent_import_id}\x12\xf8\x01\n" +
+	"\x19ListConsentImportProblems\x129.onlinesms.compliance.v1.ListConsentImportProblemsRequest\x1a:.onlinesms.compliance.v1.ListConsentImportProblemsResponse\"d\xa2\xbb\x18(\n" +
+	"\rconsents:read\x12\x17consent.import_problems\x82\xd3\xe4\x93\x022\x120/v1/consent-imports/{consent_import_id}/problems\x12\xc0\x01\n" +
 	"\x10SetConsentPolicy\x120.onlinesms.compliance.v1.SetConsentPolicyRequest\x1a1.onlinesms.compliance.v1.SetConsentPolicyResponse\"G\xa2\xbb\x18&\n" +
 	"\x0econsents:write\x12\x12consent.policy_set(\x01\x82\xd3\xe4\x93\x02\x17:\x01*\x1a\x12/v1/consent-policy\x12\xba\x01\n" +
 	"\x10GetConsentPolicy\x120.onlinesms.compliance.v1.GetConsentPolicyRequest\x1a1.onlinesms.compliance.v1.GetConsentPolicyResponse\"A\xa2\xbb\x18#\n" +
-	"\rconsents:read\x12\x12consent.policy_get\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/consent-policy\x12\xd8\x01\n" +
-	"\x12SetTemplatePurpose\x122.onlinesms.compliance.v1.SetTemplatePurposeRequest\x1a3.onlinesms.compliance.v1.SetTemplatePurposeResponse\"Y\xa2\xbb\x18'\n" +
-	"\x0econsents:write\x12\x13consent.purpose_set(\x01\x82\xd3\xe4\x93\x02(:\x01*\x1a#/v1/template-purposes/{template_id}BOZMgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1;compliancev1b\x06proto3"
+	"\rconsents:read\x12\x12consent.policy_get\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/consent-policy\x12\xca\x01\n" +
+	"\x12SetTemplatePurpose\x122.onlinesms.compliance.v1.SetTemplatePurposeRequest\x1a3.onlinesms.compliance.v1.SetTemplatePurposeResponse\"K\xa2\xbb\x18'\n" +
+	"\x0econsents:write\x12\x13consent.purpose_set(\x01\x82\xd3\xe4\x93\x02\x1a:\x01*\x1a\x15/v1/template-purposesBOZMgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1;compliancev1b\x06proto3"
 
 var (
 	file_onlinesms_compliance_v1_consent_service_proto_rawDescOnce sync.Once

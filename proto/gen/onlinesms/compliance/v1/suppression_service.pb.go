@@ -697,7 +697,7 @@ func (x *ListSuppressionsResponse) GetNextPageToken() string {
 type ImportSuppressionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// See ImportConsentsRequest.
-	ImportId string `protobuf:"bytes,1,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
+	Import string `protobuf:"bytes,1,opt,name=import,proto3" json:"import,omitempty"`
 	// See ImportConsentsRequest.
 	Offset int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
 	// See ImportConsentsRequest.
@@ -740,9 +740,9 @@ func (*ImportSuppressionsRequest) Descriptor() ([]byte, []int) {
 	return file_onlinesms_compliance_v1_suppression_service_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *ImportSuppressionsRequest) GetImportId() string {
+func (x *ImportSuppressionsRequest) GetImport() string {
 	if x != nil {
-		return x.ImportId
+		return x.Import
 	}
 	return ""
 }
@@ -876,9 +876,9 @@ const file_onlinesms_compliance_v1_suppression_service_proto_rawDesc = "" +
 	"expireTime\"\x8c\x01\n" +
 	"\x18ListSuppressionsResponse\x12H\n" +
 	"\fsuppressions\x18\x01 \x03(\v2$.onlinesms.compliance.v1.SuppressionR\fsuppressions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa4\x01\n" +
-	"\x19ImportSuppressionsRequest\x12\x1b\n" +
-	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x16\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9f\x01\n" +
+	"\x19ImportSuppressionsRequest\x12\x16\n" +
+	"\x06import\x18\x01 \x01(\tR\x06import\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x1d\n" +
 	"\acontent\x18\x03 \x01(\fB\x03\xe0A\x02R\acontent\x12\x12\n" +
 	"\x04more\x18\x04 \x01(\bR\x04more\x12\x1f\n" +

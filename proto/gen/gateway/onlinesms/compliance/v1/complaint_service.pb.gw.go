@@ -143,19 +143,18 @@ func local_request_ComplaintService_ListComplaints_0(ctx context.Context, marsha
 	return msg, metadata, err
 }
 
+var filter_ComplaintService_GetComplaintStanding_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
+
 func request_ComplaintService_GetComplaintStanding_0(ctx context.Context, marshaler runtime.Marshaler, client extCompliancev1.ComplaintServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq extCompliancev1.GetComplaintStandingRequest
 		metadata runtime.ServerMetadata
-		err      error
 	)
-	val, ok := pathParams["entity_id"]
-	if !ok {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "entity_id")
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
-	protoReq.EntityId, err = runtime.String(val)
-	if err != nil {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "entity_id", err)
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_ComplaintService_GetComplaintStanding_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	if req.Body != nil {
 		_, _ = io.Copy(io.Discard, req.Body)
@@ -168,15 +167,12 @@ func local_request_ComplaintService_GetComplaintStanding_0(ctx context.Context, 
 	var (
 		protoReq extCompliancev1.GetComplaintStandingRequest
 		metadata runtime.ServerMetadata
-		err      error
 	)
-	val, ok := pathParams["entity_id"]
-	if !ok {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "entity_id")
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
-	protoReq.EntityId, err = runtime.String(val)
-	if err != nil {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "entity_id", err)
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_ComplaintService_GetComplaintStanding_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	msg, err := server.GetComplaintStanding(ctx, &protoReq)
 	return msg, metadata, err
@@ -308,7 +304,7 @@ func RegisterComplaintServiceHandlerServer(ctx context.Context, mux *runtime.Ser
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/onlinesms.compliance.v1.ComplaintService/GetComplaintStanding", runtime.WithHTTPPathPattern("/v1/complaint-standings/{entity_id}"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/onlinesms.compliance.v1.ComplaintService/GetComplaintStanding", runtime.WithHTTPPathPattern("/v1/complaint-standings"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -457,7 +453,7 @@ func RegisterComplaintServiceHandlerClient(ctx context.Context, mux *runtime.Ser
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/onlinesms.compliance.v1.ComplaintService/GetComplaintStanding", runtime.WithHTTPPathPattern("/v1/complaint-standings/{entity_id}"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/onlinesms.compliance.v1.ComplaintService/GetComplaintStanding", runtime.WithHTTPPathPattern("/v1/complaint-standings"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -511,7 +507,7 @@ var (
 	pattern_ComplaintService_RecordComplaint_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "complaints"}, ""))
 	pattern_ComplaintService_ResolveComplaint_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "complaints", "complaint_id"}, "resolve"))
 	pattern_ComplaintService_ListComplaints_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "complaints"}, ""))
-	pattern_ComplaintService_GetComplaintStanding_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "complaint-standings", "entity_id"}, ""))
+	pattern_ComplaintService_GetComplaintStanding_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "complaint-standings"}, ""))
 	pattern_ComplaintService_ImportComplaints_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "complaints"}, "import"))
 	pattern_ComplaintService_GetEvidence_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "complaints"}, "evidence"))
 )

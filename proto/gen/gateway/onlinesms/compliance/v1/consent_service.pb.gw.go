@@ -243,13 +243,13 @@ func request_ConsentService_GetConsentImport_0(ctx context.Context, marshaler ru
 		metadata runtime.ServerMetadata
 		err      error
 	)
-	val, ok := pathParams["import_id"]
+	val, ok := pathParams["consent_import_id"]
 	if !ok {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "import_id")
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "consent_import_id")
 	}
-	protoReq.ImportId, err = runtime.String(val)
+	protoReq.ConsentImportId, err = runtime.String(val)
 	if err != nil {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "import_id", err)
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "consent_import_id", err)
 	}
 	if req.Body != nil {
 		_, _ = io.Copy(io.Discard, req.Body)
@@ -264,19 +264,19 @@ func local_request_ConsentService_GetConsentImport_0(ctx context.Context, marsha
 		metadata runtime.ServerMetadata
 		err      error
 	)
-	val, ok := pathParams["import_id"]
+	val, ok := pathParams["consent_import_id"]
 	if !ok {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "import_id")
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "consent_import_id")
 	}
-	protoReq.ImportId, err = runtime.String(val)
+	protoReq.ConsentImportId, err = runtime.String(val)
 	if err != nil {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "import_id", err)
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "consent_import_id", err)
 	}
 	msg, err := server.GetConsentImport(ctx, &protoReq)
 	return msg, metadata, err
 }
 
-var filter_ConsentService_ListConsentImportProblems_0 = &utilities.DoubleArray{Encoding: map[string]int{"import_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
+var filter_ConsentService_ListConsentImportProblems_0 = &utilities.DoubleArray{Encoding: map[string]int{"consent_import_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
 func request_ConsentService_ListConsentImportProblems_0(ctx context.Context, marshaler runtime.Marshaler, client extCompliancev1.ConsentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
@@ -284,13 +284,13 @@ func request_ConsentService_ListConsentImportProblems_0(ctx context.Context, mar
 		metadata runtime.ServerMetadata
 		err      error
 	)
-	val, ok := pathParams["import_id"]
+	val, ok := pathParams["consent_import_id"]
 	if !ok {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "import_id")
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "consent_import_id")
 	}
-	protoReq.ImportId, err = runtime.String(val)
+	protoReq.ConsentImportId, err = runtime.String(val)
 	if err != nil {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "import_id", err)
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "consent_import_id", err)
 	}
 	if err := req.ParseForm(); err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
@@ -311,13 +311,13 @@ func local_request_ConsentService_ListConsentImportProblems_0(ctx context.Contex
 		metadata runtime.ServerMetadata
 		err      error
 	)
-	val, ok := pathParams["import_id"]
+	val, ok := pathParams["consent_import_id"]
 	if !ok {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "import_id")
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "consent_import_id")
 	}
-	protoReq.ImportId, err = runtime.String(val)
+	protoReq.ConsentImportId, err = runtime.String(val)
 	if err != nil {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "import_id", err)
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "consent_import_id", err)
 	}
 	if err := req.ParseForm(); err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
@@ -381,18 +381,9 @@ func request_ConsentService_SetTemplatePurpose_0(ctx context.Context, marshaler 
 	var (
 		protoReq extCompliancev1.SetTemplatePurposeRequest
 		metadata runtime.ServerMetadata
-		err      error
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
-	}
-	val, ok := pathParams["template_id"]
-	if !ok {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "template_id")
-	}
-	protoReq.TemplateId, err = runtime.String(val)
-	if err != nil {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "template_id", err)
 	}
 	if req.Body != nil {
 		_, _ = io.Copy(io.Discard, req.Body)
@@ -405,18 +396,9 @@ func local_request_ConsentService_SetTemplatePurpose_0(ctx context.Context, mars
 	var (
 		protoReq extCompliancev1.SetTemplatePurposeRequest
 		metadata runtime.ServerMetadata
-		err      error
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
-	}
-	val, ok := pathParams["template_id"]
-	if !ok {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "template_id")
-	}
-	protoReq.TemplateId, err = runtime.String(val)
-	if err != nil {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "template_id", err)
 	}
 	msg, err := server.SetTemplatePurpose(ctx, &protoReq)
 	return msg, metadata, err
@@ -574,7 +556,7 @@ func RegisterConsentServiceHandlerServer(ctx context.Context, mux *runtime.Serve
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/onlinesms.compliance.v1.ConsentService/GetConsentImport", runtime.WithHTTPPathPattern("/v1/consent-imports/{import_id}"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/onlinesms.compliance.v1.ConsentService/GetConsentImport", runtime.WithHTTPPathPattern("/v1/consent-imports/{consent_import_id}"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -594,7 +576,7 @@ func RegisterConsentServiceHandlerServer(ctx context.Context, mux *runtime.Serve
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/onlinesms.compliance.v1.ConsentService/ListConsentImportProblems", runtime.WithHTTPPathPattern("/v1/consent-imports/{import_id}/problems"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/onlinesms.compliance.v1.ConsentService/ListConsentImportProblems", runtime.WithHTTPPathPattern("/v1/consent-imports/{consent_import_id}/problems"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -654,7 +636,7 @@ func RegisterConsentServiceHandlerServer(ctx context.Context, mux *runtime.Serve
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/onlinesms.compliance.v1.ConsentService/SetTemplatePurpose", runtime.WithHTTPPathPattern("/v1/template-purposes/{template_id}"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/onlinesms.compliance.v1.ConsentService/SetTemplatePurpose", runtime.WithHTTPPathPattern("/v1/template-purposes"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -831,7 +813,7 @@ func RegisterConsentServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/onlinesms.compliance.v1.ConsentService/GetConsentImport", runtime.WithHTTPPathPattern("/v1/consent-imports/{import_id}"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/onlinesms.compliance.v1.ConsentService/GetConsentImport", runtime.WithHTTPPathPattern("/v1/consent-imports/{consent_import_id}"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -848,7 +830,7 @@ func RegisterConsentServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/onlinesms.compliance.v1.ConsentService/ListConsentImportProblems", runtime.WithHTTPPathPattern("/v1/consent-imports/{import_id}/problems"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/onlinesms.compliance.v1.ConsentService/ListConsentImportProblems", runtime.WithHTTPPathPattern("/v1/consent-imports/{consent_import_id}/problems"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -899,7 +881,7 @@ func RegisterConsentServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/onlinesms.compliance.v1.ConsentService/SetTemplatePurpose", runtime.WithHTTPPathPattern("/v1/template-purposes/{template_id}"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/onlinesms.compliance.v1.ConsentService/SetTemplatePurpose", runtime.WithHTTPPathPattern("/v1/template-purposes"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -923,11 +905,11 @@ var (
 	pattern_ConsentService_GetConsent_0                = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "consents"}, "get"))
 	pattern_ConsentService_GetConsentReceipt_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "consent-receipts", "receipt_id"}, ""))
 	pattern_ConsentService_ImportConsents_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "consents"}, "import"))
-	pattern_ConsentService_GetConsentImport_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "consent-imports", "import_id"}, ""))
-	pattern_ConsentService_ListConsentImportProblems_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 2, 3}, []string{"v1", "consent-imports", "import_id", "problems"}, ""))
+	pattern_ConsentService_GetConsentImport_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "consent-imports", "consent_import_id"}, ""))
+	pattern_ConsentService_ListConsentImportProblems_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 2, 3}, []string{"v1", "consent-imports", "consent_import_id", "problems"}, ""))
 	pattern_ConsentService_SetConsentPolicy_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "consent-policy"}, ""))
 	pattern_ConsentService_GetConsentPolicy_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "consent-policy"}, ""))
-	pattern_ConsentService_SetTemplatePurpose_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "template-purposes", "template_id"}, ""))
+	pattern_ConsentService_SetTemplatePurpose_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "template-purposes"}, ""))
 )
 
 var (
