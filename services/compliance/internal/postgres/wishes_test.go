@@ -26,12 +26,11 @@ const otherEntity = "1701158019811140099"
 // people is a store of wishes at a time that stands until it is moved.
 type people struct {
 	*testing.T
-	s    *store.Store
-	out  *published
-	db   *postgrestest.Database
-	now  time.Time
-	at   consent.Place
-	said *store.Wishes
+	s   *store.Store
+	out *published
+	db  *postgrestest.Database
+	now time.Time
+	at  consent.Place
 }
 
 func newPeople(t *testing.T) *people {
