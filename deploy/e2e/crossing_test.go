@@ -53,7 +53,7 @@ func newParty(t *testing.T, s sender, env string) *party {
 // has before and after.
 func cross(t *testing.T, owner, intruder *party, want ...codes.Code) {
 	t.Helper()
-	all := offered(t, owner.conn, owner.key)
+	all := offered(t, owner.conn)
 	owner.collectTokens(t, all)
 	before := owner.snapshot(t, all)
 	named := 0
