@@ -24,7 +24,8 @@ func scanComplaint(row pgx.CollectableRow) (c complaint.Complaint, err error) {
 	return c, err
 }
 
-// AddComplaints records complaints; one whose reference is known for its entity says nothing new. It answers them as they
+// AddComplaints records complaints, each an opt-out of the entity's promotion as well; one whose reference is known for its
+// entity says nothing new. It answers them as they
 // stand, in order, and how many were new.
 func (s *Store) AddComplaints(ctx context.Context, at consent.Place, author consent.Author, list []complaint.Complaint) (all []complaint.Complaint, added int, err error) {
 	err = s.changeWishes(ctx, at, author, func(l *ledger) error {
@@ -56,6 +57,12 @@ func (l *ledger) complain(ctx context.Context, list []complaint.Complaint) (all 
 	}
 	if err := l.noteComplaints(ctx, fresh); err != nil {
 		return nil, 0, err
+	}
+	for i := range fresh { // who complains wants no more of it
+		o := consent.OptOut{Recipient: fresh[i].Recipient, Scope: consent.OfEntity, Object: fresh[i].Entity, Source: "complaint"}
+		if _, _, err := l.optOut(ctx, o); err != nil {
+			return nil, 0, err
+		}
 	}
 	rows, err = l.Query(ctx, `SELECT `+complaintColumns+` FROM complaints JOIN unnest($3::text[], $4::text[]) WITH ORDINALITY q (entity_id, reference, n)
 		USING (entity_id, reference) WHERE tenant_id = $1 AND env = $2 ORDER BY n`, l.Tenant, l.Env, entities, references)

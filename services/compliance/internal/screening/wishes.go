@@ -79,8 +79,8 @@ func needsConsent(pack *policy.Pack, c policy.Category) bool {
 	return false
 }
 
-// into puts an answer among the facts.
+// into puts an answer among the facts, beside what is known there already.
 func (a *Said) into(f *policy.Facts) {
-	f.Consent, f.OptedOut, f.Suppressed = a.Consent, a.OptedOut, a.Suppressed
+	f.Consent, f.OptedOut, f.Suppressed = a.Consent, f.OptedOut || a.OptedOut, f.Suppressed || a.Suppressed
 	f.ConsentRequired, f.Complaints = a.ConsentRequired, a.Complaints
 }

@@ -137,7 +137,7 @@ func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, content cons
 	if err != nil {
 		return err
 	}
-	d.wishes = delivery.NewWishes(time.Now())
+	d.wishes = delivery.NewWishes()
 	d.engine = delivery.New(delivery.Config{
 		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Opener: consumer.NewOpener(content),
 		Wishes: d.wishes, Log: log, Now: time.Now, NewID: newID, LeaseTTL: d.cfg.LeaseTTL, DrainTimeout: drainTimeout,

@@ -44,7 +44,8 @@ func TestRequirement34OptOutBeforeSubmit(t *testing.T) {
 	now := time.Now().In(time.FixedZone("IST", 19800))
 	offset := time.Date(now.Year(), now.Month(), now.Day(), 12, 0, 0, 0, now.Location()).Sub(now) // promotion may go at noon
 	clock := func() time.Time { return time.Now().Add(offset) }
-	wishes := delivery.NewWishes(clock().Add(-time.Hour))
+	wishes := delivery.NewWishes()
+	wishes.Began(clock().Add(-time.Hour))
 	slow := fmt.Sprintf(`routes: [{name: sim, env: [test], addr: %q, system_id: test, password: secret, binds: 1, window: 100, tps: 100}]`, w.addr)
 	r := w.start(slow, func(cfg *delivery.Config) { cfg.Now, cfg.Wishes = clock, wishes })
 	p := w.promotional(200, clock().Add(-time.Minute))

@@ -12,6 +12,8 @@ const (
 	// wishesFor is how long a wish is remembered. What was cleared longer ago is decided anew, whoever it goes to: what makes
 	// promotion lawful is looked up for a day at most.
 	wishesFor = 24 * time.Hour
+	// deafRetry is how long promotion waits while nobody tells us of wishes yet: the start of a process.
+	deafRetry = 10 * time.Second
 	forgetAt  = 1 << 16 // wishes from which on old ones are looked for, when another comes
 )
 
@@ -24,7 +26,7 @@ const (
 // that was cleared before it began to listen.
 type Wishes struct {
 	mu    sync.Mutex
-	since time.Time // wishes from before are not known
+	since time.Time // wishes from before are not known; zero: nobody tells us of any yet
 	heard map[[16]byte]lastWish
 	limit int
 }
@@ -32,12 +34,12 @@ type Wishes struct {
 // lastWish is when we heard of a recipient's latest; zero for none.
 type lastWish struct{ promotion, all time.Time }
 
-// NewWishes makes it; nothing is known of wishes before now.
-func NewWishes(now time.Time) *Wishes {
-	return &Wishes{since: now, heard: map[[16]byte]lastWish{}, limit: forgetAt}
+// NewWishes makes it; until it has Began no promotion goes out.
+func NewWishes() *Wishes {
+	return &Wishes{heard: map[[16]byte]lastWish{}, limit: forgetAt}
 }
 
-// Began notes that wishes from before now may have been missed.
+// Began notes that wishes are heard of from now on, and those from before may have been missed.
 func (w *Wishes) Began(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,6 +81,8 @@ func (w *Wishes) Changed(m *Message, now time.Time) (again time.Time, changed bo
 		return time.Time{}, false
 	case !m.Promotional:
 		at = h.all
+	case at.IsZero():
+		return now.Add(deafRetry), true
 	case h.promotion.After(at):
 		at = h.promotion
 	}

@@ -9,7 +9,11 @@ import (
 func TestWishesChanged(t *testing.T) {
 	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	heard := start.Add(time.Hour)
-	w := NewWishes(start)
+	w := NewWishes()
+	if again, changed := w.Changed(&Message{Promotional: true, Decided: start}, start); !changed || !again.After(start) {
+		t.Error("promotion goes out while nobody tells of wishes")
+	}
+	w.Began(start)
 	promotion, all := [16]byte{1}, [16]byte{2}
 	w.Heard(promotion, false, heard)
 	w.Heard(all, true, heard)
@@ -43,7 +47,7 @@ func TestWishesChanged(t *testing.T) {
 // TestWishesForget: what is remembered is bounded by a day of wishes.
 func TestWishesForget(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	w := NewWishes(now)
+	w := NewWishes()
 	for i := range forgetAt - 1 {
 		w.Heard([16]byte{byte(i), byte(i >> 8), byte(i >> 16)}, false, now)
 	}
@@ -55,7 +59,8 @@ func TestWishesForget(t *testing.T) {
 
 func BenchmarkWishesChanged(b *testing.B) {
 	now := time.Now()
-	w := NewWishes(now.Add(-time.Hour))
+	w := NewWishes()
+	w.Began(now.Add(-time.Hour))
 	for i := range 10_000 {
 		w.Heard([16]byte{byte(i), byte(i >> 8), 3: 1}, false, now)
 	}

@@ -34,7 +34,8 @@ const (
 // ComplaintService keeps complaints about unwanted messages. Distinct complainants of an entity in ten days (TCCCPR 2018 as
 // amended in February 2025: five are a violation) warn at 2; hold its promotion at 3, and its service messages too at 5.
 type ComplaintServiceClient interface {
-	// RecordComplaint records a complaint; the same reference again changes nothing.
+	// RecordComplaint records a complaint, and that the complainant opts out of the entity's promotion; the same reference
+	// again changes nothing.
 	RecordComplaint(ctx context.Context, in *RecordComplaintRequest, opts ...grpc.CallOption) (*RecordComplaintResponse, error)
 	// ResolveComplaint says whether a complaint was right; one that was rejected does not count.
 	ResolveComplaint(ctx context.Context, in *ResolveComplaintRequest, opts ...grpc.CallOption) (*ResolveComplaintResponse, error)
@@ -125,7 +126,8 @@ func (c *complaintServiceClient) GetEvidence(ctx context.Context, in *GetEvidenc
 // ComplaintService keeps complaints about unwanted messages. Distinct complainants of an entity in ten days (TCCCPR 2018 as
 // amended in February 2025: five are a violation) warn at 2; hold its promotion at 3, and its service messages too at 5.
 type ComplaintServiceServer interface {
-	// RecordComplaint records a complaint; the same reference again changes nothing.
+	// RecordComplaint records a complaint, and that the complainant opts out of the entity's promotion; the same reference
+	// again changes nothing.
 	RecordComplaint(context.Context, *RecordComplaintRequest) (*RecordComplaintResponse, error)
 	// ResolveComplaint says whether a complaint was right; one that was rejected does not count.
 	ResolveComplaint(context.Context, *ResolveComplaintRequest) (*ResolveComplaintResponse, error)
