@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -79,4 +80,34 @@ func TestRequirement34OptOutBeforeSubmit(t *testing.T) {
 		t.Errorf("only %d of 100 were given back", returned)
 	}
 	w.once(len(all) - returned)
+}
+
+// TestWishesAreHeard: a replica follows what compliance announces on the bus; until it listens no promotion goes out.
+func TestWishesAreHeard(t *testing.T) {
+	h := newHouse(t)
+	d, err := open(t.Context(), h.cfg, slog.New(slog.DiscardHandler))
+	h.must(err)
+	defer d.close()
+	promotion := &delivery.Message{Promotional: true, Decided: time.Now().Add(time.Hour)}
+	if _, changed := d.wishes.Changed(promotion, time.Now()); !changed {
+		t.Error("promotion goes out before wishes are heard")
+	}
+	h.background(d.hearWishes())
+	until(t, "it listens", func() bool {
+		_, changed := d.wishes.Changed(promotion, time.Now())
+		return !changed
+	})
+	objects := &delivery.Message{Recipient: [16]byte(recipientIndex(1)), Decided: time.Now()} // no promotion: all is meant
+	id := newID()
+	payload, err := proto.Marshal(&compliancev1.WishParcel{ParcelId: id[:], TenantId: h.tenant[:], CorrelationId: id[:],
+		Wishes: []*compliancev1.Wish{{RecipientIndex: recipientIndex(1), Kind: "SUPPRESSED", Restricts: true, AllCategories: true}}})
+	h.must(err)
+	published := time.Now()
+	h.out.Publish(eventbus.Parcel{ID: id, Tenant: h.tenant, Entries: 1, Payload: payload,
+		Subject: eventbus.Subject(consumer.WishesRecorded, "test", eventbus.LaneControl)})
+	until(t, "it has heard", func() bool {
+		_, changed := d.wishes.Changed(objects, time.Now())
+		return changed
+	})
+	t.Logf("heard %v after it was published", time.Since(published))
 }
