@@ -354,3 +354,36 @@ func (p *people) reader() consent.Reader {
 			return index, len(number) == 10
 		}}
 }
+
+// BenchmarkSaid asks about a pack of 500 promotional messages whose recipients have all consented, among 20,000.
+func BenchmarkSaid(b *testing.B) {
+	db := postgrestest.New(b, "compliance", store.Sources...)
+	s := store.NewStore(db.DB, (&published{}).publish, newID, time.Now)
+	at := consent.Place{Tenant: uuid.Must(uuid.NewV7()), Env: "live"}
+	const others, batch = 20_000, 5000
+	for from := 0; from < others; from += batch {
+		wanted := make([]consent.Wanted, batch)
+		for i := range wanted {
+			w := consent.Wanted{Kind: consent.Given, Key: consent.Key{Recipient: numbered(from + i), Entity: demoEntity}, Grant: consent.Grant{Method: "dca"}}
+			w.Complete(policy.IsID, time.Now())
+			wanted[i] = w
+		}
+		if _, err := s.AddConsents(b.Context(), at, by, wanted); err != nil {
+			b.Fatal(err)
+		}
+	}
+	asked := make([]screening.Asked, 500)
+	for i := range asked {
+		index := numbered(i * 40)
+		asked[i] = screening.Asked{Tenant: at.Tenant, Env: at.Env, Recipient: index[:], Entity: demoEntity, Promotion: true}
+	}
+	wishes := store.NewWishes(s)
+	for b.Loop() {
+		if said, err := wishes.Said(b.Context(), asked, time.Now()); err != nil || said[499].Consent != policy.ConsentValid {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/message")
+}
+
+func numbered(n int) [16]byte { return [16]byte{byte(n), byte(n >> 8), byte(n >> 16), 15: 7} }
