@@ -190,11 +190,11 @@ func (x *WishParcel) GetReason() string {
 // Wish is one thing a recipient wishes.
 type Wish struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Keyed hash of the number, 16 bytes; see ingest.v1.AcceptedMessage.
-	RecipientIndex []byte `protobuf:"bytes,1,opt,name=recipient_index,json=recipientIndex,proto3" json:"recipient_index,omitempty"`
 	// Of a consent: REQUESTED, GIVEN, REAFFIRMED, REFUSED, REVOKED, CONTRACT_ENDED or INVALIDATED; else OPTED_OUT,
 	// OPT_OUT_LIFTED, SUPPRESSED or SUPPRESSION_REMOVED; of the tenant's choices POLICY_SET or PURPOSE_SET, without a recipient.
-	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Keyed hash of the number, 16 bytes; see ingest.v1.AcceptedMessage.
+	RecipientIndex []byte `protobuf:"bytes,2,opt,name=recipient_index,json=recipientIndex,proto3" json:"recipient_index,omitempty"`
 	// Of a consent and an opt-out from one: the principal entity.
 	EntityId string `protobuf:"bytes,3,opt,name=entity_id,json=entityId,proto3" json:"entity_id,omitempty"`
 	// Of a consent: the purpose.
@@ -245,18 +245,18 @@ func (*Wish) Descriptor() ([]byte, []int) {
 	return file_onlinesms_compliance_v1_consent_events_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *Wish) GetRecipientIndex() []byte {
-	if x != nil {
-		return x.RecipientIndex
-	}
-	return nil
-}
-
 func (x *Wish) GetKind() string {
 	if x != nil {
 		return x.Kind
 	}
 	return ""
+}
+
+func (x *Wish) GetRecipientIndex() []byte {
+	if x != nil {
+		return x.RecipientIndex
+	}
+	return nil
 }
 
 func (x *Wish) GetEntityId() string {
@@ -482,18 +482,18 @@ func (x *ComplaintParcel) GetReason() string {
 // ComplaintEntry is one complaint with what it makes of the entity's standing.
 type ComplaintEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// UUID of the complaint.
-	ComplaintId []byte `protobuf:"bytes,1,opt,name=complaint_id,json=complaintId,proto3" json:"complaint_id,omitempty"`
-	// Keyed hash of the complainant's number.
-	RecipientIndex []byte `protobuf:"bytes,2,opt,name=recipient_index,json=recipientIndex,proto3" json:"recipient_index,omitempty"`
-	// The principal entity complained about.
-	EntityId string `protobuf:"bytes,3,opt,name=entity_id,json=entityId,proto3" json:"entity_id,omitempty"`
-	// The operator's or registrar's reference.
-	Reference string `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
-	// RECORDED, UPHELD or REJECTED.
-	State string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
 	// Standing of the entity after it: GOOD, WARNED, BRAKED or STOPPED. Whoever is on call is told of the latter two.
-	Standing string `protobuf:"bytes,6,opt,name=standing,proto3" json:"standing,omitempty"`
+	Standing string `protobuf:"bytes,1,opt,name=standing,proto3" json:"standing,omitempty"`
+	// UUID of the complaint.
+	ComplaintId []byte `protobuf:"bytes,2,opt,name=complaint_id,json=complaintId,proto3" json:"complaint_id,omitempty"`
+	// Keyed hash of the complainant's number.
+	RecipientIndex []byte `protobuf:"bytes,3,opt,name=recipient_index,json=recipientIndex,proto3" json:"recipient_index,omitempty"`
+	// The principal entity complained about.
+	EntityId string `protobuf:"bytes,4,opt,name=entity_id,json=entityId,proto3" json:"entity_id,omitempty"`
+	// The operator's or registrar's reference.
+	Reference string `protobuf:"bytes,5,opt,name=reference,proto3" json:"reference,omitempty"`
+	// RECORDED, UPHELD or REJECTED.
+	State string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
 	// Distinct complainants in the ten days before it, this one among them.
 	Complainants  int32 `protobuf:"varint,7,opt,name=complainants,proto3" json:"complainants,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -528,6 +528,13 @@ func (x *ComplaintEntry) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ComplaintEntry.ProtoReflect.Descriptor instead.
 func (*ComplaintEntry) Descriptor() ([]byte, []int) {
 	return file_onlinesms_compliance_v1_consent_events_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ComplaintEntry) GetStanding() string {
+	if x != nil {
+		return x.Standing
+	}
+	return ""
 }
 
 func (x *ComplaintEntry) GetComplaintId() []byte {
@@ -565,13 +572,6 @@ func (x *ComplaintEntry) GetState() string {
 	return ""
 }
 
-func (x *ComplaintEntry) GetStanding() string {
-	if x != nil {
-		return x.Standing
-	}
-	return ""
-}
-
 func (x *ComplaintEntry) GetComplainants() int32 {
 	if x != nil {
 		return x.Complainants
@@ -597,9 +597,9 @@ const file_onlinesms_compliance_v1_consent_events_proto_rawDesc = "" +
 	"\x05actor\x18\x06 \x01(\tR\x05actor\x12\x16\n" +
 	"\x06action\x18\a \x01(\tR\x06action\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\"\xad\x02\n" +
-	"\x04Wish\x12'\n" +
-	"\x0frecipient_index\x18\x01 \x01(\fR\x0erecipientIndex\x12\x12\n" +
-	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1b\n" +
+	"\x04Wish\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12'\n" +
+	"\x0frecipient_index\x18\x02 \x01(\fR\x0erecipientIndex\x12\x1b\n" +
 	"\tentity_id\x18\x03 \x01(\tR\bentityId\x12\x18\n" +
 	"\apurpose\x18\x04 \x01(\tR\apurpose\x12\x14\n" +
 	"\x05scope\x18\x05 \x01(\tR\x05scope\x12\x1b\n" +
@@ -623,13 +623,13 @@ const file_onlinesms_compliance_v1_consent_events_proto_rawDesc = "" +
 	"\x05actor\x18\x06 \x01(\tR\x05actor\x12\x16\n" +
 	"\x06action\x18\a \x01(\tR\x06action\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\"\xed\x01\n" +
-	"\x0eComplaintEntry\x12!\n" +
-	"\fcomplaint_id\x18\x01 \x01(\fR\vcomplaintId\x12'\n" +
-	"\x0frecipient_index\x18\x02 \x01(\fR\x0erecipientIndex\x12\x1b\n" +
-	"\tentity_id\x18\x03 \x01(\tR\bentityId\x12\x1c\n" +
-	"\treference\x18\x04 \x01(\tR\treference\x12\x14\n" +
-	"\x05state\x18\x05 \x01(\tR\x05state\x12\x1a\n" +
-	"\bstanding\x18\x06 \x01(\tR\bstanding\x12\"\n" +
+	"\x0eComplaintEntry\x12\x1a\n" +
+	"\bstanding\x18\x01 \x01(\tR\bstanding\x12!\n" +
+	"\fcomplaint_id\x18\x02 \x01(\fR\vcomplaintId\x12'\n" +
+	"\x0frecipient_index\x18\x03 \x01(\fR\x0erecipientIndex\x12\x1b\n" +
+	"\tentity_id\x18\x04 \x01(\tR\bentityId\x12\x1c\n" +
+	"\treference\x18\x05 \x01(\tR\treference\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\"\n" +
 	"\fcomplainants\x18\a \x01(\x05R\fcomplainantsBOZMgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1;compliancev1b\x06proto3"
 
 var (

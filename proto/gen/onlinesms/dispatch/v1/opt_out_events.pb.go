@@ -163,12 +163,12 @@ func (x *ReceivedOptOutParcel) GetOptOuts() []*ReceivedOptOut {
 // ReceivedOptOut is one recipient's wish.
 type ReceivedOptOut struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Keyed hash of the number, 16 bytes; see ingest.v1.AcceptedMessage.
-	RecipientIndex []byte `protobuf:"bytes,1,opt,name=recipient_index,json=recipientIndex,proto3" json:"recipient_index,omitempty"`
 	// header, entity or tenant: as far as the wish can be understood.
-	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	Scope string `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
 	// The header or entity; empty for tenant.
-	ObjectId string `protobuf:"bytes,3,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	ObjectId string `protobuf:"bytes,2,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	// Keyed hash of the number, 16 bytes; see ingest.v1.AcceptedMessage.
+	RecipientIndex []byte `protobuf:"bytes,3,opt,name=recipient_index,json=recipientIndex,proto3" json:"recipient_index,omitempty"`
 	// keyword (an inbound message such as STOP), receipt_code (an operator's receipt says so) or link.
 	Source string `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
 	// When it was received, Unix microseconds.
@@ -207,13 +207,6 @@ func (*ReceivedOptOut) Descriptor() ([]byte, []int) {
 	return file_onlinesms_dispatch_v1_opt_out_events_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *ReceivedOptOut) GetRecipientIndex() []byte {
-	if x != nil {
-		return x.RecipientIndex
-	}
-	return nil
-}
-
 func (x *ReceivedOptOut) GetScope() string {
 	if x != nil {
 		return x.Scope
@@ -226,6 +219,13 @@ func (x *ReceivedOptOut) GetObjectId() string {
 		return x.ObjectId
 	}
 	return ""
+}
+
+func (x *ReceivedOptOut) GetRecipientIndex() []byte {
+	if x != nil {
+		return x.RecipientIndex
+	}
+	return nil
 }
 
 func (x *ReceivedOptOut) GetSource() string {
@@ -256,10 +256,10 @@ const file_onlinesms_dispatch_v1_opt_out_events_proto_rawDesc = "" +
 	"\x0ecorrelation_id\x18\x03 \x01(\fR\rcorrelationId\x12!\n" +
 	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12@\n" +
 	"\bopt_outs\x18\x05 \x03(\v2%.onlinesms.dispatch.v1.ReceivedOptOutR\aoptOuts\"\xac\x01\n" +
-	"\x0eReceivedOptOut\x12'\n" +
-	"\x0frecipient_index\x18\x01 \x01(\fR\x0erecipientIndex\x12\x14\n" +
-	"\x05scope\x18\x02 \x01(\tR\x05scope\x12\x1b\n" +
-	"\tobject_id\x18\x03 \x01(\tR\bobjectId\x12\x16\n" +
+	"\x0eReceivedOptOut\x12\x14\n" +
+	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x1b\n" +
+	"\tobject_id\x18\x02 \x01(\tR\bobjectId\x12'\n" +
+	"\x0frecipient_index\x18\x03 \x01(\fR\x0erecipientIndex\x12\x16\n" +
 	"\x06source\x18\x04 \x01(\tR\x06source\x12&\n" +
 	"\x0freceive_time_us\x18\x05 \x01(\x03R\rreceiveTimeUsBKZIgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1;dispatchv1b\x06proto3"
 
