@@ -63,8 +63,9 @@ var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantReque
 // random walk would find what the intruder himself has written.
 var noted = []string{"purpose", "notice_version", "contract", "reference", "registrar_reference", "reason"}
 
-// growing are reads whose answer changes with every call anybody makes.
-var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents"}
+// growing are reads whose answer changes with every call anybody makes, or is about what the call itself brings.
+var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents", "/onlinesms.compliance.v1.ScrubService/Scrub",
+	"/onlinesms.compliance.v1.ScrubService/BatchScrub", "/onlinesms.compliance.v1.ScrubService/Simulate"}
 
 // volatile are fields that change by being looked at.
 var volatile = []string{"last_use_time", "last_use_address", "as_of_time"}

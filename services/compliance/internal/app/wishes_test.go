@@ -39,12 +39,12 @@ func (w *world) people(c *compliance) wishClients {
 
 var wishScopes = []string{"consents:read", "consents:write", "suppressions:read", "suppressions:write", "complaints:read", "complaints:write"}
 
-const stockText = "Fresh stock at ABC stores till Sunday. Opt out: https://abc.in/stop?x=1 - ABC"
+const freshText = "Fresh stock at ABC stores till Sunday. Opt out: https://abc.in/stop?x=1 - ABC"
 
 // promote sends a promotional message and answers what became of it.
 func (w *world) promote(env string) seen {
 	w.t.Helper()
-	parcel, _ := w.accept(env, "bulk", w.text(stock, "512345", stockText))
+	parcel, _ := w.accept(env, "bulk", w.text(stock, "512345", freshText))
 	w.ingest.Publish(parcel)
 	return w.next1()
 }
@@ -65,7 +65,7 @@ func TestRequirement34Revoked(t *testing.T) {
 	if got := w.promote("live"); got.event != "MessagesCleared" {
 		t.Fatalf("%+v", got)
 	}
-	waiting := w.text(stock, "512345", stockText)
+	waiting := w.text(stock, "512345", freshText)
 	waiting.schedule = w.clock.now().Add(2 * time.Hour)
 	parcel, _ := w.accept("live", "bulk", waiting)
 	w.ingest.Publish(parcel)

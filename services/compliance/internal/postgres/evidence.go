@@ -24,8 +24,12 @@ func (s *Store) Evidence(ctx context.Context, at consent.Place, recipient [16]by
 	err = s.db.InTenant(ctx, at.Tenant, func(tx pgx.Tx) error {
 		all, err = clearedTo(ctx, tx, at, recipient[:], from, until, limit)
 		for i := range all {
-			if all[i].Decisions, err = decisions(ctx, tx, at.Tenant, at.Env, all[i].Message); err != nil {
+			recorded, err := decisions(ctx, tx, at.Tenant, at.Env, all[i].Message)
+			if err != nil {
 				return err
+			}
+			for _, r := range recorded {
+				all[i].Decisions = append(all[i].Decisions, r.Decided)
 			}
 		}
 		return err

@@ -45,17 +45,17 @@ type entityOf struct {
 	entity string
 }
 
-// entry is a recipient of a place.
-type entry struct {
+// whom is a recipient of a place.
+type whom struct {
 	consent.Place
 	recipient [16]byte
 }
 
 // pack is what is known of the recipients of a pack.
 type pack struct {
-	records    map[entry][]consent.Record
-	optOuts    map[entry][]consent.OptOut
-	suppressed map[entry]consent.Suppression
+	records    map[whom][]consent.Record
+	optOuts    map[whom][]consent.OptOut
+	suppressed map[whom]consent.Suppression
 	purposes   map[entityOf]string // by template
 	required   map[consent.Place]bool
 }
@@ -128,14 +128,14 @@ type question struct {
 	envs, placeEnvs, template []string
 	recipients                [][]byte
 	seen                      map[entityOf]bool
-	asked                     map[entry]bool
+	asked                     map[whom]bool
 }
 
 func (q *question) add(at consent.Place, a *screening.Asked) {
 	if q.seen == nil {
-		q.seen, q.asked = map[entityOf]bool{}, map[entry]bool{}
+		q.seen, q.asked = map[entityOf]bool{}, map[whom]bool{}
 	}
-	e := entry{Place: at}
+	e := whom{Place: at}
 	copy(e.recipient[:], a.Recipient)
 	if !q.asked[e] {
 		q.asked[e] = true
@@ -152,7 +152,7 @@ func (s *Store) answer(ctx context.Context, q *question) (*pack, error) {
 	if len(q.recipients) == 0 {
 		return nil, nil
 	}
-	p := &pack{records: map[entry][]consent.Record{}, optOuts: map[entry][]consent.OptOut{}, suppressed: map[entry]consent.Suppression{},
+	p := &pack{records: map[whom][]consent.Record{}, optOuts: map[whom][]consent.OptOut{}, suppressed: map[whom]consent.Suppression{},
 		purposes: map[entityOf]string{}, required: map[consent.Place]bool{}}
 	const asked = ` JOIN unnest($1::uuid[], $2::text[], $3::bytea[]) q (tenant_id, env, recipient) USING (tenant_id, env, recipient)`
 	var batch pgx.Batch
@@ -170,7 +170,7 @@ func (s *Store) answer(ctx context.Context, q *question) (*pack, error) {
 }
 
 func (p *pack) scanRecords(rows pgx.Rows) error {
-	var e entry
+	var e whom
 	var index []byte
 	var expire, ended *time.Time
 	var r consent.Record
@@ -184,7 +184,7 @@ func (p *pack) scanRecords(rows pgx.Rows) error {
 }
 
 func (p *pack) scanOptOuts(rows pgx.Rows) error {
-	var e entry
+	var e whom
 	var index []byte
 	var o consent.OptOut
 	_, err := pgx.ForEachRow(rows, []any{&e.Tenant, &e.Env, &index, &o.Scope, &o.Object, &o.Since}, func() error {
@@ -196,7 +196,7 @@ func (p *pack) scanOptOuts(rows pgx.Rows) error {
 }
 
 func (p *pack) scanSuppressions(rows pgx.Rows) error {
-	var e entry
+	var e whom
 	var index []byte
 	var expire *time.Time
 	var s consent.Suppression
@@ -230,7 +230,7 @@ func (p *pack) scanPolicies(rows pgx.Rows) error {
 
 // say answers for one message.
 func (p *pack) say(said *screening.Said, at consent.Place, a *screening.Asked, now time.Time) {
-	e := entry{Place: at}
+	e := whom{Place: at}
 	copy(e.recipient[:], a.Recipient)
 	of := slices.DeleteFunc(slices.Clone(p.records[e]), func(r consent.Record) bool { return r.Key.Entity != a.Entity })
 	if s, ok := p.suppressed[e]; ok && s.At(now) {

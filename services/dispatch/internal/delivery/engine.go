@@ -32,6 +32,7 @@ type Config struct {
 	Leases  Leases
 	Opener  Opener
 	Wishes  *Wishes // nil: recipients' wishes are not looked at again
+	Stops   *Stops  // nil: no kill switches
 	Log     *slog.Logger
 	Now     func() time.Time
 	NewID   func() uuid.UUID // UUIDv7

@@ -188,8 +188,8 @@ func (b *bind) fit(s *smpp.Session, list []*Message, tokens, keep int, now time.
 	return taken, need, went
 }
 
-// vet takes out the messages that may not go out now: expired, outside their time band, too long for the window, or cleared
-// before their recipient changed their mind. The
+// vet takes out the messages that may not go out now: expired, stopped by a kill switch, outside their time band, too long for
+// the window, or cleared before their recipient changed their mind. The
 // others come back in order.
 func (b *bind) vet(list []*Message, now time.Time) []*Message {
 	fit := list[:0]
@@ -213,6 +213,8 @@ func (b *bind) refuse(m *Message, now time.Time) (Result, bool) {
 		r.Kind, r.Reason = Failed, ReasonTooManyParts
 	case !m.Expire.IsZero() && !now.Before(m.Expire):
 		r.Kind, r.Reason = Expired, ReasonExpired
+	case b.t.e.cfg.Stops.Covers(m):
+		r.Kind, r.Reason, r.Due = Returned, ReasonStopped, now.Add(stopPause)
 	case changed:
 		r.Kind, r.Reason, r.Due = Returned, ReasonOptedOut, again
 	case m.Promotional && !route.PromoOpen(now):

@@ -33,7 +33,7 @@ var reads = map[string][]struct {
 	"ingest": {{"ingest", []string{"compliance", "dispatch"}, messages}},
 	"compliance": {{"compliance", []string{"ingest", "dispatch"}, messages},
 		{"compliance", []string{"dispatch"}, []string{eventbus.LaneControl}}}, // opt-outs that reached dispatch
-	"dispatch": {{"dispatch", []string{"compliance"}, messages},
+	"dispatch": {{"dispatch", []string{"compliance"}, lanes}, // kill switches come by lane control
 		{"feed", []string{"ingest", "compliance", "dispatch"}, messages}},
 	"audit": {{"audit", []string{"ingest", "compliance", "dispatch", "audit"}, lanes}},
 }

@@ -46,11 +46,12 @@ func streamsOfAll() map[string]string {
 	return owners
 }
 
-// reads tells whether service works off the durable of a stream. Requests on lane control are told to audit, and opt-outs
-// that reached dispatch to compliance.
+// reads tells whether service works off the durable of a stream. Requests on lane control are told to audit only, kill
+// switches to dispatch, opt-outs that reached dispatch to compliance.
 func reads(service, stream, durable string) bool {
 	producer, lane, _ := strings.Cut(stream, "_")
-	return documented[producer][durable] == service && (lane != "CONTROL" || durable == "audit" || stream == "DISPATCH_CONTROL" && durable == "compliance")
+	return documented[producer][durable] == service && (lane != "CONTROL" || durable == "audit" || producer == "COMPLIANCE" && durable == "dispatch" ||
+		producer == "DISPATCH" && durable == "compliance")
 }
 
 // publishing is every subject class with the services that may publish on it.
