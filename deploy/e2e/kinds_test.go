@@ -53,12 +53,16 @@ var kinds = []kind{
 
 // registered are fields that end like an id and name what is registered elsewhere: with the operators' DLT, or at an
 // identity provider.
-var registered = []string{"entity_id", "template_id", "client_id"}
+var registered = []string{"entity_id", "template_id", "object_id", "client_id"}
 
 // ownSettings are fields that the random walk leaves alone: an intruder would shut himself out, and prove nothing more;
 // a tenant's name is one for both environments.
 var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantRequest.limits",
 	"onlinesms.ingest.v1.UpdateTenantRequest.allowed_addresses", "onlinesms.ingest.v1.UpdateTenantRequest.name"}
+
+// noted are fields whose words the caller reads again among his own consents and complaints: with an owner's id in one the
+// random walk would find what the intruder himself has written.
+var noted = []string{"purpose", "notice_version", "contract", "reference", "registrar_reference", "reason"}
 
 // growing are reads whose answer changes with every call anybody makes, or is about what the call itself brings.
 var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents", "/onlinesms.compliance.v1.ScrubService/Scrub",
