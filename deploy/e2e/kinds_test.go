@@ -47,6 +47,9 @@ var kinds = []kind{
 	{field: "index", make: madeAuditEntry, counted: true},
 	{field: "object_id", make: madeObject, counted: true, shared: true}, // of each kind one: abouts
 	{field: "import_id", make: madeImport, shared: true},
+	{field: "receipt_id", make: madeReceipt},
+	{field: "consent_import_id", make: madeConsentImport},
+	{field: "complaint_id", make: madeComplaint},
 	{field: "user_id", make: madeUser},
 	{field: "session_id", make: func(*testing.T, *party) string { return fmt.Sprint("session-", rand.Uint64()) }}, // of people only: no key names one
 }
@@ -60,10 +63,6 @@ var registered = []string{"entity_id", "template_id", "object_id", "client_id"}
 var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantRequest.limits",
 	"onlinesms.ingest.v1.UpdateTenantRequest.allowed_addresses", "onlinesms.ingest.v1.UpdateTenantRequest.name"}
 
-// noted are fields whose words the caller reads again among his own consents and complaints: with an owner's id in one the
-// random walk would find what the intruder himself has written.
-var noted = []string{"purpose", "notice_version", "contract", "reference", "registrar_reference", "reason"}
-
 // growing are reads whose answer changes with every call anybody makes, or is about what the call itself brings.
 var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents", "/onlinesms.compliance.v1.ScrubService/Scrub",
 	"/onlinesms.compliance.v1.ScrubService/BatchScrub", "/onlinesms.compliance.v1.ScrubService/Simulate"}
@@ -72,7 +71,7 @@ var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents", "/onlinesm
 var endless []string
 
 // volatile are fields that change by being looked at.
-var volatile = []string{"last_use_time", "last_use_address", "last_use_date"}
+var volatile = []string{"last_use_time", "last_use_address", "last_use_date", "as_of_time"}
 
 func madeMessage(t *testing.T, p *party) string {
 	client := ingestv1.NewMessageServiceClient(p.conn)

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -19,7 +20,8 @@ import (
 // words are what fields hold in a well-formed request.
 var words = map[string]string{"name": "x", "code": "123456", "to": "+919810000001", "scopes": "messages:read", "role": "auditor",
 	"content": "template_id,category,headers,body\n", "reason": "x", "text": "x", "body": "x", "value": "x", "brands": "x", "scope": "entity",
-	"client_reference": "x", "rule_pack": "2026-01-17"}
+	"client_reference": "x", "rule_pack": "2026-01-17", "recipient": "+919810000001", "recipients": "+919810000001", "date": "2026-01-31",
+	"state": "UPHELD", "policy": "pref_or_consent", "reference": "x", "contract": "x", "url": "https://127.0.0.1:9/", "event_types": "message.delivered"}
 
 // wellFormed are requests that words do not make, as JSON without the ids of kinds; $entity and $template are those
 // the owner sends with.
@@ -33,10 +35,8 @@ var wellFormed = map[protoreflect.FullName]string{
 	"onlinesms.compliance.v1.LintRequest":               `{"template_id": "$template"}`,
 }
 
-// noted are fields whose words a caller reads again, in answers or among what is his own: with an owner's id in one the
-// random walk would find what the intruder himself has written. What DLT has registered may be named by anybody.
-var noted = []string{"text", "body", "value", "content", "brands", "reason", "object_id", "entity_id", "header", "template_id",
-	"client_reference"}
+// repeated are fields of reads that an answer may repeat: there an owner's id would be the intruder's own word.
+var repeated = []string{"text", "body", "value", "brands", "entity_id", "header", "template_id"}
 
 // abouts are well-formed requests of m that name the owner's objects: one or, where the path has a choice, one for each.
 func abouts(t *testing.T, m method, owner *party) (all []*dynamicpb.Message) {
@@ -75,7 +75,7 @@ func about(t *testing.T, m method, owner *party) *dynamicpb.Message {
 		name := string(field.Name())
 		if id, isID := owner.ids[name]; isID {
 			set(req, field, id)
-		} else if word := words[name]; word != "" && !whole {
+		} else if word := cmp.Or(owner.registered()[name], words[name]); word != "" && !whole {
 			set(req, field, word)
 		}
 	}
@@ -148,9 +148,9 @@ func random(r *rand.Rand, m protoreflect.Message, owner *party, things []string)
 			random(r, m.Mutable(field).List().AppendMutable().Message(), owner, things)
 		case field.Kind() == protoreflect.MessageKind && !field.IsMap() && field.Message().ParentFile().Package() != "google.protobuf":
 			random(r, m.Mutable(field).Message(), owner, things)
-		case len(fitting) > 0 && (slices.Contains(noted, name) || r.IntN(2) == 0):
+		case len(fitting) > 0 && (slices.Contains(repeated, name) || r.IntN(2) == 0):
 			set(m, field, fitting[r.IntN(len(fitting))])
-		case slices.Contains(noted, name): // no word fits
+		case slices.Contains(repeated, name): // no word fits
 		default:
 			set(m, field, things[r.IntN(len(things))])
 		}
