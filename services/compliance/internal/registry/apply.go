@@ -163,7 +163,7 @@ func (b *builder) rechain() {
 	if !b.chained {
 		return
 	}
-	for id, e := range b.entities.all() {
+	for e := range b.entities.all() {
 		if len(e.chain) == 0 {
 			continue
 		}
@@ -174,7 +174,7 @@ func (b *builder) rechain() {
 			}
 		}
 		if worst != e.Chain.Telemarketer {
-			b.own(id).Chain.Telemarketer = worst
+			b.own(e.ID).Chain.Telemarketer = worst
 		}
 	}
 }
@@ -217,7 +217,7 @@ func (b *builder) header(o *Object, standing Standing, err error) {
 		b.headers.remove(o.ID)
 		return
 	}
-	h := &Header{Text: o.ID, Entity: o.Entity, Kind: kind, Standing: standing, Use: newUse(o)}
+	h := &Header{Text: o.ID, Entity: b.entities.get(o.Entity).ID, Kind: kind, Standing: standing, Use: newUse(o)}
 	if old := b.headers.get(o.ID); old != nil {
 		h.Use = old.Use
 	}
@@ -236,6 +236,7 @@ func (b *builder) template(o *Object, standing Standing, err error) {
 	if old != nil {
 		t.Use = old.Use
 	}
+	t.Entity = b.entities.get(o.Entity).ID
 	b.index(old, t)
 	b.templates.put(o.ID, t)
 }
@@ -282,6 +283,9 @@ func newTemplate(o *Object) (*Template, error) {
 	}
 	t := &Template{ID: o.ID, Entity: o.Entity, Headers: slices.Clone(o.Headers), Category: category, Goods: -1,
 		Parsed: parsed, Use: newUse(o)}
+	if len(t.Headers) > 0 {
+		t.link = wordOf(t.Headers[0])
+	}
 	if o.Goods != nil {
 		t.Goods = *o.Goods
 	}

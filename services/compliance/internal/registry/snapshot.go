@@ -42,8 +42,9 @@ type Header struct {
 // Template is a content template, ready for decisions.
 type Template struct {
 	ID       string
-	Entity   string
+	Entity   string // the same string as its owner's ID
 	Headers  []string
+	link     word // the first of Headers
 	Category policy.Category
 	Standing
 	Goods      int // -1 when not registered
@@ -56,7 +57,12 @@ type Template struct {
 }
 
 // Linked tells whether the template may go out under header.
-func (t *Template) Linked(header string) bool { return slices.Contains(t.Headers, header) }
+func (t *Template) Linked(header string) bool {
+	if w := wordOf(header); w != 0 && w == t.link {
+		return true
+	}
+	return len(t.Headers) > 1 && slices.Contains(t.Headers[1:], header)
+}
 
 // Snapshot is one version of one tenant's registry. It is immutable; the next version shares with it what has not
 // changed.
