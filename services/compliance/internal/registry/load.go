@@ -23,7 +23,7 @@ func (t *Template) Load() int {
 	if t == nil {
 		return 0
 	}
-	return int(t.link) + t.Goods + len(t.Entity) + int(t.OptOut)
+	return len(t.Entity) + int(t.link) + t.From.Nanosecond() + t.Goods + int(t.OptOut)
 }
 
 // LoadFar is as a header's; not for the text, which Parsed has loaded.

@@ -11,10 +11,11 @@ const shardCount = 256
 // shards is an immutable map in parts, which versions of a snapshot share. A look-up waits for memory once for the table
 // and once for the value.
 type shards[V any] struct {
-	parts [shardCount]table[V]
+	parts [shardCount]*table[V] // nil: nothing
 }
 
-// table is a hash table by open addressing: of a power of two slots, at most three of four in use.
+// table is a hash table by open addressing: of a power of two slots, at most seven of eight in use. Four slots lie in a
+// cache line.
 type table[V any] struct {
 	slots []slot[V]
 	used  int
@@ -40,8 +41,11 @@ func (s *shards[V]) find(w word) *V {
 
 func (s *shards[V]) all() iter.Seq[*V] {
 	return func(yield func(*V) bool) {
-		for i := range s.parts {
-			for _, e := range s.parts[i].slots {
+		for _, part := range s.parts {
+			if part == nil {
+				continue
+			}
+			for _, e := range part.slots {
 				if e.value != nil && !yield(e.value) {
 					return
 				}
@@ -51,18 +55,20 @@ func (s *shards[V]) all() iter.Seq[*V] {
 }
 
 func (t *table[V]) find(w word, hash uint64) *V {
-	last := uint64(len(t.slots)) - 1
-	for i := hash & last; i < uint64(len(t.slots)); i = (i + 1) & last {
-		if e := &t.slots[i]; e.word == w || e.word == 0 {
+	if t == nil {
+		return nil
+	}
+	slots, last := t.slots, uint64(len(t.slots))-1
+	for i := hash; ; i++ {
+		if e := &slots[i&last]; e.word == w || e.word == 0 {
 			return e.value
 		}
 	}
-	return nil // no slots
 }
 
 // put is for the table's maker, before it is shared.
 func (t *table[V]) put(w word, v *V) {
-	if 4*(t.used+1) > 3*len(t.slots) {
+	if 8*(t.used+1) > 7*len(t.slots) {
 		t.move(max(leastSlots, 2*len(t.slots)), 0)
 	}
 	last := uint64(len(t.slots)) - 1
@@ -93,22 +99,28 @@ type edit[V any] struct {
 	own [shardCount]bool
 }
 
+// part is this version's own part for a hash.
+func (e *edit[V]) part(hash uint64) *table[V] {
+	i := shardOf(hash)
+	if !e.own[i] {
+		part := table[V]{}
+		if old := e.parts[i]; old != nil {
+			part = table[V]{slices.Clone(old.slots), old.used}
+		}
+		e.parts[i], e.own[i] = &part, true
+	}
+	return e.parts[i]
+}
+
+// put is for names that were checked: every one has a word.
 func (e *edit[V]) put(name string, v *V) {
 	w := wordOf(name)
-	i := shardOf(w.hash())
-	part := &e.parts[i]
-	if !e.own[i] {
-		part.slots, e.own[i] = slices.Clone(part.slots), true
-	}
-	part.put(w, v)
+	e.part(w.hash()).put(w, v)
 }
 
 func (e *edit[V]) remove(name string) {
-	w := wordOf(name)
-	hash := w.hash()
-	i := shardOf(hash)
-	if part := &e.parts[i]; part.find(w, hash) != nil {
+	if w := wordOf(name); e.find(w) != nil {
+		part := e.part(w.hash())
 		part.move(len(part.slots), w)
-		e.own[i] = true
 	}
 }

@@ -44,7 +44,7 @@ type Template struct {
 	ID       string
 	Entity   string // the same string as its owner's ID
 	Headers  []string
-	link     word // the first of Headers
+	link     word // of the first of Headers
 	Category policy.Category
 	Standing
 	Goods      int // -1 when not registered
@@ -58,10 +58,7 @@ type Template struct {
 
 // Linked tells whether the template may go out under header.
 func (t *Template) Linked(header string) bool {
-	if w := wordOf(header); w != 0 && w == t.link {
-		return true
-	}
-	return len(t.Headers) > 1 && slices.Contains(t.Headers[1:], header)
+	return t.link != 0 && t.link == wordOf(header) || len(t.Headers) > 1 && slices.Contains(t.Headers, header)
 }
 
 // Snapshot is one version of one tenant's registry. It is immutable; the next version shares with it what has not
