@@ -42,6 +42,7 @@ type Header struct {
 // Template is a content template, ready for decisions.
 type Template struct {
 	ID       string
+	Portal   string // whose syntax the body has; empty: what any portal writes
 	Entity   string // the same string as its owner's ID
 	Headers  []string
 	link     word // of the first of Headers
@@ -50,6 +51,7 @@ type Template struct {
 	Goods      int // -1 when not registered
 	Parsed     *template.Template
 	UntypedMax int           // above 0: the override untyped_allowed with its limit
+	Named      bool          // its variables have names of their own
 	Unchecked  bool          // the override preference_unchecked_allowed
 	Unlisted   bool          // its own text has a call to action that is not whitelisted
 	OptOut     policy.Answer // whether the recipient is told how to opt out
@@ -69,6 +71,7 @@ type Snapshot struct {
 	entities      shards[Entity]
 	headers       shards[Header]
 	templates     shards[Template]
+	finder        *finder
 
 	stopsVersion int64
 	stops        map[stopKey]Stop
@@ -90,4 +93,4 @@ func (s *Snapshot) Template(id string) *Template { return s.templates.get(id) }
 // else is there, so that a bad row cannot stop a tenant's traffic.
 func NewSnapshot(rows Rows) (*Snapshot, error) { return empty.Apply(rows) }
 
-var empty = &Snapshot{}
+var empty = &Snapshot{finder: &finder{}}
