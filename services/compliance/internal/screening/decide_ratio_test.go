@@ -130,6 +130,9 @@ func (v *naive) decide(b *testing.B, w *benchWorld, i int) {
 	if v.patterns[m.TemplateID].FindStringSubmatchIndex(c.Text) == nil {
 		b.Fatalf("%s does not match", m.TemplateID)
 	}
+	for _, detector := range detectors {
+		detector.FindAllStringIndex(c.Text, -1)
+	}
 	for _, query := range []string{`SELECT code FROM preference WHERE number = $1`, `SELECT state FROM consent WHERE number = $1`} {
 		var answer int
 		if err := v.conn.QueryRow(context.Background(), query, int64(number.GetNationalNumber())).Scan(&answer); err != nil && !errors.Is(err, pgx.ErrNoRows) {
