@@ -69,6 +69,7 @@ type benchWorld struct {
 	bodies   []string     // of the messages' templates
 	scan     func(string) // for sensitive content
 	at       int          // messages decided so far
+	verdicts [lookAhead]Verdict
 }
 
 // newScan makes the scan for sensitive content that a message gets beside its decision, and detectors are its naive form.
@@ -192,9 +193,10 @@ func (w *benchWorld) pack() {
 // decide decides messages by batches, scans each, and measures what it would cost to send.
 func (w *benchWorld) decide(b *testing.B, from, n int) {
 	from %= len(w.messages)
-	var verdicts [lookAhead]Verdict
+	verdicts := &w.verdicts
 	for at := from; at < from+n; at += lookAhead {
 		clear(verdicts[:])
+		w.decider.known = w.decider.known[:0] // as for a parcel of its own
 		if err := w.decider.decideAll(context.Background(), w.messages[at:at+lookAhead], verdicts[:]); err != nil {
 			b.Error(err) // not Fatal: threads call it
 			return
