@@ -26,6 +26,7 @@ type Config struct {
 	Packs    policy.Packs
 	Contents Contents
 	Proofs   Proofs                        // nil: nothing is known, and promotion is refused
+	Wishes   Wishes                        // nil: as Proofs
 	Route    func(env string) policy.Route // the route messages take; nil: nothing is known of it
 	Store    Store
 	Now      func() time.Time
@@ -80,6 +81,11 @@ func (s *Screener) decider(pack *policy.Pack, now time.Time) *decider {
 
 // decide has d decide parcels.
 func (s *Screener) decide(ctx context.Context, d *decider, parcels []Parcel) ([]Screened, error) {
+	said, err := s.ask(ctx, parcels, d.pack, d.now)
+	if err != nil {
+		return nil, err
+	}
+	d.said = said
 	screened := make([]Screened, len(parcels))
 	for i, p := range parcels {
 		contents := digest(p.Messages)
@@ -114,6 +120,7 @@ type decider struct {
 	matcher   template.Matcher
 	content   Content
 	facts     policy.Facts
+	said      []Said // of this message and those after it; empty: nobody to ask
 	looked    [lookAhead]registered
 	touched   int
 	known     []policy.Facts // distinct ones of the parcel
@@ -153,6 +160,10 @@ func (d *decider) decide(ctx context.Context, m *Message, r *registered, v *Verd
 	}
 	changed := d.gather(m, r, v)
 	d.prove(m, number)
+	if len(d.said) > 0 {
+		d.said[0].into(&d.facts)
+		d.said = d.said[1:]
+	}
 	v.Decision = policy.Evaluate(d.pack, &d.facts, d.now)
 	v.Round = m.Round
 	v.Facts = d.remember()
