@@ -47,8 +47,8 @@ $(LINTER): deploy/tools/go.mod deploy/tools/go.sum
 	@touch $@
 
 test: ## unit and integration tests of all modules, with the race detector (TESTFLAGS=-short for less)
-	@go test -race $(TESTFLAGS) work
-	@for module in $(OUTSIDE); do GOWORK=off go test -C $$module -race $(TESTFLAGS) ./...; done
+	@go test -race -timeout 25m $(TESTFLAGS) work
+	@for module in $(OUTSIDE); do GOWORK=off go test -C $$module -race -timeout 25m $(TESTFLAGS) ./...; done
 
 e2e: ## black-box and crash tests against a platform of their own (SHORT=1 for fewer messages, RUN_TEST=name for one test)
 	@GOWORK=off go test -C deploy/e2e -tags e2e -count=1 -timeout 30m -v $(if $(SHORT),-short) $(if $(RUN_TEST),-run '$(RUN_TEST)') ./...
