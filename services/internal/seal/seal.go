@@ -10,6 +10,9 @@ import (
 // Classes of sealed data; the retention class decides when a day's key is destroyed.
 const (
 	ClassContent = "content" // number, text, variables of a message
+	// ClassLasting is what a tenant keeps until it deletes it (TOTP seeds, e-mail addresses, client secrets): one data key
+	// without a day.
+	ClassLasting = "lasting"
 )
 
 // Binding ties a sealed value to its place: opened anywhere else (row, tenant, environment, class) it fails. It is the

@@ -1,0 +1,127 @@
+package webhook
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+
+	feedv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/feed/v1"
+
+	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+)
+
+const (
+	heartbeat  = 15 * time.Second
+	feedKeeps  = 72 * time.Hour // MaxAge of streams
+	cursorSize = 16
+)
+
+// Tail reads a stream from a time on; *eventbus.Bus does.
+type Tail interface {
+	// Tail calls each with the events of stream on subject that were stored at or after from (zero: from now on), in
+	// order, until ctx ends or each fails, whose error it answers. It reads no further than each is done. idle is called
+	// after every heartbeat without an event; last is the stream's position when it was asked.
+	Tail(ctx context.Context, t eventbus.TailOptions) error
+}
+
+// Streams serves StreamMessageEvents from FEED.
+type Streams struct {
+	tail Tail
+	now  func() time.Time
+}
+
+// NewStreams makes it.
+func NewStreams(t Tail, now func() time.Time) *Streams { return &Streams{t, now} }
+
+// Batch is what one event of FEED holds.
+type Batch struct {
+	Cursor string
+	Type   string // empty: a heartbeat
+	ID     uuid.UUID
+	News   []*feedv1.MessageUpdate
+}
+
+// cursor is a place in FEED: by time, since a stream that was rebuilt counts from one again, and then by sequence.
+type cursor struct {
+	stored   int64 // Unix nanoseconds
+	sequence uint64
+}
+
+func (c cursor) String() string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(c.stored))
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(b, c.sequence))
+}
+
+func (s *Streams) parse(text string) (c cursor, err error) {
+	if text == "" {
+		return cursor{stored: s.now().UnixNano()}, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(b) != cursorSize {
+		return c, &errs.Error{Kind: errs.Invalid, Reason: "REQUEST_INVALID", Message: "the request has invalid fields",
+			Violations: []errs.Violation{{Field: "cursor", Reason: "FORMAT", Detail: "must be the cursor of an answer of this stream"}}}
+	}
+	c = cursor{int64(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint64(b[8:])}
+	if s.now().Sub(time.Unix(0, c.stored)) > feedKeeps {
+		return c, errs.E(errs.Invalid, "CURSOR_EXPIRED",
+			"Events behind this cursor are gone: start again without one and look up by ListMessages what happened meanwhile.", nil)
+	}
+	return c, nil
+}
+
+// Follow sends what happens to a tenant's messages, of the given types (empty: all), from a cursor on, until ctx ends.
+func (s *Streams) Follow(ctx context.Context, tenant uuid.UUID, env, from string, types []string, send func(*Batch) error) error {
+	at, err := s.parse(from)
+	if err != nil {
+		return err
+	}
+	for _, kind := range types {
+		if !slices.Contains(EventTypes, kind) {
+			return &errs.Error{Kind: errs.Invalid, Reason: "REQUEST_INVALID", Message: "the request has invalid fields",
+				Violations: []errs.Violation{{Field: "event_types", Reason: "UNKNOWN", Detail: "there is no such event type"}}}
+		}
+	}
+	// The first heartbeat comes at once: the client has a cursor before anything happens.
+	if err := send(&Batch{Cursor: at.String()}); err != nil {
+		return err
+	}
+	return s.tail.Tail(ctx, eventbus.TailOptions{
+		Stream: "FEED", Subject: "onlinesms.feed.v1.*." + env + "." + tenant.String(), From: time.Unix(0, at.stored), Heartbeat: heartbeat,
+		Idle: func() error { return send(&Batch{Cursor: at.String()}) },
+		Each: func(d eventbus.Delivery) error {
+			here := cursor{d.Time.UnixNano(), d.Sequence}
+			if here.stored == at.stored && here.sequence <= at.sequence { // it was the last one sent
+				return nil
+			}
+			at = here
+			b, err := batchOf(&d, tenant)
+			if err != nil || len(types) > 0 && !slices.Contains(types, b.Type) {
+				return err
+			}
+			b.Cursor = here.String()
+			return send(b)
+		},
+	})
+}
+
+// batchOf reads an event of FEED, which all have the fields of feedv1.MessagesAccepted.
+func batchOf(d *eventbus.Delivery, tenant uuid.UUID) (*Batch, error) {
+	event := &feedv1.MessagesAccepted{}
+	if err := proto.Unmarshal(d.Data, event); err != nil {
+		return nil, errs.E(errs.Invalid, "EVENT_MALFORMED", "an event of FEED cannot be read", err)
+	}
+	if event.GetTenantId() != tenant.String() || len(event.GetMessages()) == 0 {
+		return nil, errs.E(errs.Internal, "EVENT_UNEXPECTED", "an event of FEED is not the tenant's", nil)
+	}
+	id, err := uuid.FromBytes(event.GetMetadata().GetEventId())
+	if err != nil {
+		return nil, errs.E(errs.Invalid, "EVENT_MALFORMED", "an event of FEED has no id", err)
+	}
+	return &Batch{Type: typeOf(event.GetMessages()[0].GetState()), ID: id, News: event.GetMessages()}, nil
+}
