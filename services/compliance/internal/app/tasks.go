@@ -26,7 +26,7 @@ var lanes = []string{eventbus.LaneOTP, eventbus.LaneInteractive, eventbus.LaneBu
 func streams() []eventbus.Stream {
 	durables := map[string][]string{eventbus.LaneControl: {"audit"}}
 	for _, lane := range lanes {
-		durables[lane] = []string{"dispatch=onlinesms.compliance.v1.MessagesCleared.*." + lane, "ingest", "audit", "feed"}
+		durables[lane] = []string{"dispatch=onlinesms.compliance.v1.MessagesCleared.*." + lane, "ingest", "audit", "feed", "webhook"}
 	}
 	return eventbus.ServiceStreams(name, durables)
 }

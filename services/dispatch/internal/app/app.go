@@ -28,7 +28,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 )
 
-// drainTimeout bounds what a session waits for at the end; see delivery.Config. 4 + 12 + 10 s stay below
+// drainTimeout bounds what a session waits for at the end; see delivery.Config. 4 + 12 + 10 s, and 3 s of webhooks, stay below
 // service.StopBound.
 const drainTimeout = 12 * time.Second
 
@@ -38,7 +38,7 @@ var (
 )
 
 func init() {
-	telemetry.AllowLogKeys("replica", "epoch", "results", "receipts", "intents", "requeued", "in_doubt")
+	telemetry.AllowLogKeys("replica", "epoch", "results", "receipts", "intents", "requeued", "in_doubt", "endpoint")
 }
 
 // Migrate brings the database to this version's schema.
@@ -84,6 +84,7 @@ type dispatch struct {
 	letters   *outbox.DeadLetters
 	engine    *delivery.Engine
 	feed      *webhook.Feed
+	webhooks  *webhooks
 	inner     *rpc.Server
 }
 
@@ -98,7 +99,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	if err != nil {
 		return d, err
 	}
-	content, err := d.openContent(ctx)
+	sealer, err := d.openContent(ctx)
 	if err != nil {
 		return d, err
 	}
@@ -113,10 +114,13 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	d.letters = outbox.NewDeadLetters(d.db.Worker)
 	d.feed = webhook.NewFeed(d.bus)
 	s := store.New(d.db.Worker, d.publisher.Publish, newID, time.Now)
+	if err = d.openWebhooks(sealer, log); err != nil {
+		return d, err
+	}
 	if err = d.listen(s, log); err != nil {
 		return d, err
 	}
-	return d, d.makeEngine(routes, s, content, log)
+	return d, d.makeEngine(routes, s, sealer.Opener(), log)
 }
 
 // listen opens the inner gRPC server: only the door may ask.
@@ -125,9 +129,11 @@ func (d *dispatch) listen(s *store.Store, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	callers := map[string][]string{dispatchv1.DispatchService_CancelMessage_FullMethodName: {"ingest"}}
-	d.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: d.cfg.GRPCAddr, TLS: identity, Log: log, Callers: callers},
-		func(r grpc.ServiceRegistrar) { dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s)) })
+	d.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: d.cfg.GRPCAddr, TLS: identity, Log: log, Callers: callers()},
+		func(r grpc.ServiceRegistrar) {
+			dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s))
+			d.webhooks.register(r)
+		})
 	return err
 }
 
@@ -143,8 +149,8 @@ func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, content cons
 	return nil
 }
 
-// openContent makes what opens sealed content: keys from the file and from ingest.
-func (d *dispatch) openContent(ctx context.Context) (*seal.Opener, error) {
+// openContent makes what opens sealed content, and seals what lasts: keys from the file and from ingest.
+func (d *dispatch) openContent(ctx context.Context) (*seal.Sealer, error) {
 	kek, err := seal.NewFileKEK(d.cfg.KEKFile)
 	if err != nil {
 		return nil, err
@@ -161,7 +167,7 @@ func (d *dispatch) openContent(ctx context.Context) (*seal.Opener, error) {
 		return nil, err
 	}
 	keys := contentKeys{ingestv1.NewContentKeyServiceClient(d.ingest)}
-	return seal.NewOpener(keyring, keys, time.Now), nil
+	return seal.NewSealer(keyring, keys, time.Now), nil
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
@@ -190,7 +196,9 @@ func (d *dispatch) tasks() []service.Task {
 		{Name: "publisher", Run: d.publisher.Run},
 		{Name: "engine", Run: d.engine.Run},
 		{Name: "inner gRPC", Run: d.inner.Run},
+		{Name: "event streams", Run: d.webhooks.streams.Run}, // they end before the server waits for them
 	}
+	tasks = append(tasks, d.webhooks.tasks()...)
 	for _, s := range d.subscriptions() {
 		tasks = append(tasks, service.Task{
 			Name: "consume " + strings.ToLower(s.Stream) + " " + s.Durable,

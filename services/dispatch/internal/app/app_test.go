@@ -137,7 +137,7 @@ func (h *house) startCompliance() {
 	for _, producer := range []string{"compliance", "ingest"} {
 		durables := map[string][]string{}
 		for _, lane := range lanes {
-			durables[lane] = []string{"feed"}
+			durables[lane] = []string{"feed", "webhook"}
 			if producer == "compliance" {
 				durables[lane] = append(durables[lane], "dispatch=onlinesms.compliance.v1.MessagesCleared.*."+lane)
 			}

@@ -17,7 +17,7 @@ const (
 	claimEvery   = 200 * time.Millisecond
 	sweepEvery   = 5 * time.Second
 	recordBatch  = 1_000
-	drainLimit   = 8 * time.Second // attempts in flight may finish when the service stops
+	drainLimit   = 3 * time.Second // attempts in flight may finish when the service stops
 )
 
 // Queue hands out what is due and keeps what came of it.

@@ -2,9 +2,12 @@ package webhook
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 // Keep is how long deliveries are kept.
@@ -49,4 +52,19 @@ type Replay struct {
 // Pruner drops old deliveries.
 type Pruner interface {
 	Prune(ctx context.Context, keep time.Duration) error
+}
+
+// pruneEvery is often enough for what goes by days.
+const pruneEvery = time.Hour
+
+// RunPrune drops deliveries older than Keep, at once and every hour, until ctx ends.
+func RunPrune(ctx context.Context, p Pruner) error {
+	for {
+		if err := p.Prune(ctx, Keep); err != nil && ctx.Err() == nil {
+			slog.WarnContext(ctx, "old webhook deliveries not dropped", slog.String("error", err.Error()))
+		}
+		if !service.Pause(ctx, pruneEvery) {
+			return nil
+		}
+	}
 }

@@ -24,20 +24,31 @@ const (
 
 // Tail reads a stream from a time on; *eventbus.Bus does.
 type Tail interface {
-	// Tail calls each with the events of stream on subject that were stored at or after from (zero: from now on), in
-	// order, until ctx ends or each fails, whose error it answers. It reads no further than each is done. idle is called
-	// after every heartbeat without an event; last is the stream's position when it was asked.
+	// Tail calls Each with the events of a stream that were stored at or after From, in order, until ctx ends (nil) or a
+	// callback fails, whose error it answers.
 	Tail(ctx context.Context, t eventbus.TailOptions) error
 }
 
 // Streams serves StreamMessageEvents from FEED.
 type Streams struct {
-	tail Tail
-	now  func() time.Time
+	tail     Tail
+	now      func() time.Time
+	stopping chan struct{} // closed when streams are to end
 }
 
 // NewStreams makes it.
-func NewStreams(t Tail, now func() time.Time) *Streams { return &Streams{t, now} }
+func NewStreams(t Tail, now func() time.Time) *Streams {
+	return &Streams{t, now, make(chan struct{})}
+}
+
+// Run waits for ctx and then ends the streams: their clients come again to another replica, with their cursors.
+func (s *Streams) Run(ctx context.Context) error {
+	<-ctx.Done()
+	close(s.stopping)
+	return nil
+}
+
+var errStopping = errs.E(errs.Unavailable, "SERVICE_UNAVAILABLE", "the service stops; come again with the last cursor", nil)
 
 // Batch is what one event of FEED holds.
 type Batch struct {
@@ -87,11 +98,20 @@ func (s *Streams) Follow(ctx context.Context, tenant uuid.UUID, env, from string
 				Violations: []errs.Violation{{Field: "event_types", Reason: "UNKNOWN", Detail: "there is no such event type"}}}
 		}
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-s.stopping:
+			cancel(errStopping)
+		case <-ctx.Done():
+		}
+	}()
 	// The first heartbeat comes at once: the client has a cursor before anything happens.
 	if err := send(&Batch{Cursor: at.String()}); err != nil {
 		return err
 	}
-	return s.tail.Tail(ctx, eventbus.TailOptions{
+	err = s.tail.Tail(ctx, eventbus.TailOptions{
 		Stream: "FEED", Subject: "onlinesms.feed.v1.*." + env + "." + tenant.String(), From: time.Unix(0, at.stored), Heartbeat: heartbeat,
 		Idle: func() error { return send(&Batch{Cursor: at.String()}) },
 		Each: func(d eventbus.Delivery) error {
@@ -108,6 +128,10 @@ func (s *Streams) Follow(ctx context.Context, tenant uuid.UUID, env, from string
 			return send(b)
 		},
 	})
+	if err == nil && context.Cause(ctx) == error(errStopping) {
+		return errStopping
+	}
+	return err
 }
 
 // batchOf reads an event of FEED, which all have the fields of feedv1.MessagesAccepted.

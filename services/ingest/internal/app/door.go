@@ -42,9 +42,12 @@ func initPins() error {
 }
 
 // forwards are the services behind the door that others of ours answer.
-func forwards(compliance, audit grpc.ClientConnInterface) []door.Forward {
+func forwards(compliance, dispatch, audit grpc.ClientConnInterface) []door.Forward {
 	return []door.Forward{
 		{Service: "onlinesms.compliance.v1.ComplianceService", Conn: compliance},
 		{Service: "onlinesms.audit.v1.AuditService", Conn: audit},
+		{Service: "onlinesms.dispatch.v1.WebhookEndpointService", Conn: dispatch},
+		{Service: "onlinesms.dispatch.v1.WebhookDeliveryService", Conn: dispatch},
+		{Service: "onlinesms.dispatch.v1.MessageEventService", Conn: dispatch},
 	}
 }

@@ -82,7 +82,7 @@ func TestItem24ForwardedCallsCarryTheirCaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	methods := 0
-	for _, f := range forwards(nil, nil) {
+	for _, f := range forwards(nil, nil, nil) {
 		d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(f.Service))
 		if err != nil {
 			t.Fatal(err)

@@ -33,7 +33,8 @@ var reads = map[string][]struct {
 	"ingest":     {{"ingest", []string{"compliance", "dispatch"}, messages}},
 	"compliance": {{"compliance", []string{"ingest", "dispatch"}, messages}},
 	"dispatch": {{"dispatch", []string{"compliance"}, messages},
-		{"feed", []string{"ingest", "compliance", "dispatch"}, messages}},
+		{"feed", []string{"ingest", "compliance", "dispatch"}, messages},
+		{"webhook", []string{"ingest", "compliance", "dispatch"}, messages}},
 	"audit": {{"audit", []string{"ingest", "compliance", "dispatch", "audit"}, lanes}},
 }
 
@@ -56,6 +57,7 @@ func of(service string) Grant {
 	}
 	for stream, subject := range extra[service] {
 		g.owns(stream)
+		g.hears(stream) // for readers that a service streams to
 		g.Publish = append(g.Publish, subject)
 	}
 	g.hears(eventbus.StreamName(service, eventbus.LaneControl)) // its own broadcasts, for every replica
