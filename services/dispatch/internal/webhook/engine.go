@@ -214,14 +214,21 @@ func (e *Engine) lane(id uuid.UUID) *lane {
 
 // line puts a lane that may start a job behind those that wait already.
 func (e *Engine) line(l *lane) {
-	if l.lined || len(l.queue) == 0 || l.running >= l.limit || l.paused(e.cfg.Now()) {
+	if l.lined || !e.may(l) {
 		return
 	}
 	l.lined = true
 	e.ready[l.class()] = append(e.ready[l.class()], l)
 }
 
-// pump starts jobs, one a lane and round, while there are slots. Lanes whose last attempt failed share half of the
+// may tells whether a lane may start a job. As slots become few each lane's share of them does, so that some receivers
+// that hang all at once cannot take the last ones. Who is held up by that has attempts in flight, and is lined up again
+// when one lands.
+func (e *Engine) may(l *lane) bool {
+	return len(l.queue) > 0 && l.running < min(l.limit, max(2, (e.cfg.Total-e.running)/4)) && !l.paused(e.cfg.Now())
+}
+
+// pump starts jobs, one a lane and round, while there are slots. Suspect lanes share half of the
 // slots: however many endpoints are dead, the others find the other half.
 func (e *Engine) pump() {
 	for !e.closed && e.sending != nil && e.running < e.cfg.Total {
@@ -235,7 +242,7 @@ func (e *Engine) pump() {
 		l := e.ready[class][0]
 		e.ready[class] = e.ready[class][1:]
 		l.lined = false
-		if len(l.queue) > 0 && l.running < l.limit && !l.paused(e.cfg.Now()) {
+		if e.may(l) {
 			e.start(l)
 		}
 		e.line(l)

@@ -9,7 +9,7 @@ import (
 // Classes of lanes.
 const (
 	healthy = iota
-	suspect // the last attempt failed
+	suspect // the last attempt failed; or none was answered yet, and one is being made
 )
 
 // What a lane may do.
@@ -32,16 +32,17 @@ type lane struct {
 	more     bool      // the store has jobs of it that are due
 	next     time.Time // when it will have some: our own retries; zero: not known
 
+	proven   bool      // an attempt has succeeded
 	failures int       // in a row
 	first    time.Time // of these
 	until    time.Time // paused: circuit open, or the receiver asked for it
 }
 
 func (l *lane) class() int {
-	if l.failures > 0 {
-		return suspect
+	if l.failures == 0 && (l.proven || l.running == 0) {
+		return healthy
 	}
-	return healthy
+	return suspect
 }
 
 func (l *lane) paused(now time.Time) bool { return now.Before(l.until) }
@@ -59,7 +60,7 @@ func (l *lane) learn(r *Result, now time.Time) {
 	}
 	switch {
 	case r.State == Delivered:
-		l.failures, l.first = 0, time.Time{}
+		l.proven, l.failures, l.first = true, 0, time.Time{}
 		l.limit = min(l.limit+1, l.most)
 		return
 	case r.throttled > 0:
@@ -74,6 +75,11 @@ func (l *lane) learn(r *Result, now time.Time) {
 		}
 	}
 	l.limit = max(1, l.limit/2)
+}
+
+// forget makes a lane one that nothing is known of, as when its endpoint is disabled: who enables it has mended it.
+func (l *lane) forget() {
+	l.proven, l.failures, l.first, l.until = false, 0, time.Time{}, time.Time{}
 }
 
 func latest(a, b time.Time) time.Time {

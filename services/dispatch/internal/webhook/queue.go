@@ -96,13 +96,15 @@ func (e *Engine) fetch(ctx context.Context, known *snapshot) error {
 	return err
 }
 
-// wanted reserves room in the lanes that have jobs in the store.
+// wanted reserves room in the lanes that have jobs in the store, and starts again those whose pause is over.
 func (e *Engine) wanted(known *snapshot) map[uuid.UUID]int {
 	now := e.cfg.Now()
 	want := map[uuid.UUID]int{}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	defer e.pump()
 	for id, l := range e.lanes {
+		e.line(l) // a pause may be over
 		if !l.next.IsZero() && !now.Before(l.next) {
 			l.more, l.next = true, time.Time{}
 		}
@@ -181,8 +183,7 @@ func (e *Engine) judge(ctx context.Context, t *target, r *Result) error {
 	health, now := e.cfg.Health, e.cfg.Now()
 	switch failing := now.Sub(t.FailingSince); {
 	case r.Status == http.StatusGone:
-		e.stats.Disabled.Add(1)
-		return health.Disable(ctx, t.ID, Gone)
+		return e.disable(ctx, t.ID, Gone)
 	case r.State == Delivered:
 		if t.FailingSince.IsZero() {
 			return nil
@@ -193,11 +194,21 @@ func (e *Engine) judge(ctx context.Context, t *target, r *Result) error {
 			return health.Fails(ctx, t.ID, since)
 		}
 	case failing >= disableAfter:
-		e.stats.Disabled.Add(1)
-		return health.Disable(ctx, t.ID, Failing)
+		return e.disable(ctx, t.ID, Failing)
 	case failing >= warnAfter && !t.Warned:
 		return health.Warn(ctx, t.ID)
 	}
+	return nil
+}
+
+func (e *Engine) disable(ctx context.Context, id uuid.UUID, reason string) error {
+	if err := e.cfg.Health.Disable(ctx, id, reason); err != nil {
+		return err
+	}
+	e.stats.Disabled.Add(1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lane(id).forget()
 	return nil
 }
 

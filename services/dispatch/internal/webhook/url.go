@@ -42,10 +42,10 @@ func checkURL(text string, g *Guard) *errs.Violation {
 	return nil
 }
 
-// internalNames are ends of names that are never public (RFC 6761, RFC 6762, RFC 8375, ICANN's .internal).
+// internalNames are ends of names that are never public (RFC 6761, RFC 6762, RFC 8375, ICANN's .internal, Kubernetes).
 var internalNames = []string{
 	"localhost", "local", "internal", "intranet", "private", "corp", "home", "lan", "home.arpa", "localdomain", "test",
-	"invalid", "example", "onion", "arpa",
+	"invalid", "example", "onion", "arpa", "default", "svc",
 }
 
 // checkHost answers what is wrong with a host, or nothing.

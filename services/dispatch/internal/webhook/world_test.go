@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"context"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -48,15 +49,16 @@ func (k *keyStore) Wrapped(_ context.Context, id uint64) ([]byte, error) {
 	return nil, errs.E(errs.NotFound, "NOT_FOUND", "no such key", nil)
 }
 
-func (k *keyStore) Current(_ context.Context, _ string, _ uuid.UUID, _ time.Time, _ string, mint func(uint64) ([]byte, error)) (uint64, []byte, error) {
+func (k *keyStore) Current(_ context.Context, _ string, tenant uuid.UUID, _ time.Time, _ string, mint func(uint64) ([]byte, error)) (uint64, []byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if w, ok := k.keys[1]; ok {
-		return 1, w, nil
+	id := binary.BigEndian.Uint64(tenant[8:])
+	if w, ok := k.keys[id]; ok {
+		return id, w, nil
 	}
-	w, err := mint(1)
-	k.keys[1] = w
-	return 1, w, err
+	w, err := mint(id)
+	k.keys[id] = w
+	return id, w, err
 }
 
 // vault is webhook.Sealer.
@@ -76,6 +78,9 @@ type world struct {
 	roots  *x509.CertPool
 	clock  *clock
 	tenant uuid.UUID
+	keys   *keyStore
+	kek    string // files
+	ring   string
 
 	mu   sync.Mutex
 	told []eventbus.Parcel
@@ -114,7 +119,8 @@ func newWorld(t testing.TB) *world {
 	w.must(seal.CreateKeyring(t.Context(), kek, filepath.Join(dir, "ring"), "live", "test"))
 	ring, err := seal.OpenKeyring(t.Context(), kek, filepath.Join(dir, "ring"), time.Now)
 	w.must(err)
-	w.sealer = vault{seal.NewSealer(ring, &keyStore{keys: map[uint64][]byte{}}, time.Now)}
+	w.kek, w.ring, w.keys = filepath.Join(dir, "kek"), filepath.Join(dir, "ring"), &keyStore{keys: map[uint64][]byte{}}
+	w.sealer = vault{seal.NewSealer(ring, w.keys, time.Now)}
 	w.store = store.NewWebhooks(w.db.DB, func(p ...eventbus.Parcel) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -138,6 +144,11 @@ func (w *world) until(what string, holds func() bool) {
 			w.t.Fatalf("never: %s", what)
 		}
 	}
+}
+
+// another is the same world as another tenant sees it.
+func (w *world) another(t testing.TB) *world {
+	return &world{t: t, db: w.db, store: w.store, sealer: w.sealer, guard: w.guard, roots: w.roots, clock: w.clock, tenant: newID()}
 }
 
 func (w *world) client() *webhook.Client { return webhook.NewClient(w.guard, w.roots, 32, w.clock.now) }
