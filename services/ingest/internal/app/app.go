@@ -184,7 +184,8 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 			i.access.register(r)
 			ingestv1.RegisterVerificationServiceServer(r, i.verifications(cfg.Verification, accepter, vault, peppers))
 		},
-		Records: i.records, Forward: forwards(compliance, dispatch, audit), Pins: pins, OpenAPI: openapi.Document, Log: i.log,
+		Records: i.records, Forward: forwards(compliance, dispatch, audit), Pins: pins,
+		WebhookIPs: door.WebhookIPs{Prefixes: cfg.Door.WebhookIPs, Next: cfg.Door.WebhookIPsNext, NextFrom: cfg.Door.WebhookIPsFrom}, OpenAPI: openapi.Document, Log: i.log,
 		Traced: cfg.TraceEndpoint != "",
 	})
 	return err

@@ -3,6 +3,8 @@ package app
 import (
 	"errors"
 	"io/fs"
+	"net/netip"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -19,6 +21,11 @@ type DoorConfig struct {
 	// certificate or public key. The private halves need not be on this machine.
 	PinsNext   string `env:"PINS_NEXT_FILE"`
 	PinsBackup string `env:"PINS_BACKUP_FILE"`
+	// WebhookIPs are the addresses (CIDR, separated by commas) that dispatch's webhooks come from, as seen from outside;
+	// WebhookIPsNext those that will be from WebhookIPsFrom (RFC 3339) on. Published at /v1/webhook-ips.
+	WebhookIPs     []netip.Prefix `env:"WEBHOOK_IPS"`
+	WebhookIPsNext []netip.Prefix `env:"WEBHOOK_IPS_NEXT"`
+	WebhookIPsFrom time.Time      `env:"WEBHOOK_IPS_NEXT_FROM"`
 }
 
 // pins opens the pin set; nil when none is to be published.
