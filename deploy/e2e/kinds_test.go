@@ -43,6 +43,8 @@ var kinds = []kind{
 	{field: "key_id", make: madeKey},
 	{field: "verification_id", make: madeVerification},
 	{field: "index", make: madeAuditEntry, counted: true},
+	{field: "endpoint_id", make: madeEndpoint},
+	{field: "event_id", make: madeDelivery},
 }
 
 // registered are fields that end like an id and name what is registered with the operators' DLT, not made by us.
@@ -60,7 +62,8 @@ var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents"}
 var volatile = []string{"last_use_time", "last_use_address"}
 
 // words are what fields hold in a well-formed request.
-var words = map[string]string{"name": "x", "code": "123456", "to": "+919810000001", "scopes": "messages:read"}
+var words = map[string]string{"name": "x", "code": "123456", "to": "+919810000001", "scopes": "messages:read",
+	"url": "https://127.0.0.1:9/", "event_types": "message.delivered"}
 
 func madeMessage(t *testing.T, p *party) string {
 	client := ingestv1.NewMessageServiceClient(p.conn)

@@ -135,11 +135,11 @@ func (s *DeliveryServer) ReplayWebhookDeliveries(ctx context.Context, req *dispa
 		return nil, err
 	}
 	r := webhook.Replay{Start: timeOf(req.GetStartTime()), End: timeOf(req.GetEndTime()), State: webhook.GivenUp, Limit: webhook.MaxReplay}
-	if r.Start.IsZero() {
-		return nil, invalid("start_time", "is required")
-	}
 	if r.End.IsZero() {
 		r.End = s.now()
+	}
+	if r.Start.IsZero() {
+		r.Start = r.End.AddDate(0, 0, -1)
 	}
 	if !r.Start.Before(r.End) {
 		return nil, invalid("end_time", "must be after start_time")

@@ -173,9 +173,9 @@ func TestTheGrantsOfServicesAreEnough(t *testing.T) {
 		}
 	}
 	for stream, durables := range map[string]map[string]string{ // durable: service
-		"INGEST_OTP":         {"compliance": "compliance", "audit": "audit", "feed", "webhook": "dispatch", "webhook": "dispatch"},
-		"COMPLIANCE_BULK":    {"dispatch": "dispatch", "ingest": "ingest", "audit": "audit", "feed", "webhook": "dispatch", "webhook": "dispatch"},
-		"DISPATCH_OTP":       {"ingest": "ingest", "compliance": "compliance", "audit": "audit", "feed", "webhook": "dispatch", "webhook": "dispatch"},
+		"INGEST_OTP":         {"compliance": "compliance", "audit": "audit", "feed": "dispatch", "webhook": "dispatch"},
+		"COMPLIANCE_BULK":    {"dispatch": "dispatch", "ingest": "ingest", "audit": "audit", "feed": "dispatch", "webhook": "dispatch"},
+		"DISPATCH_OTP":       {"ingest": "ingest", "compliance": "compliance", "audit": "audit", "feed": "dispatch", "webhook": "dispatch"},
 		"COMPLIANCE_CONTROL": {"audit": "audit"}, "AUDIT_CONTROL": {"audit": "audit"},
 	} {
 		for durable, service := range durables {

@@ -20,9 +20,9 @@ var (
 	allLanes  = []string{"otp", "interactive", "bulk", "control"}
 	// consumers of a lane's events, as documented (design section 4): who works off whose streams, by which durable.
 	documented = map[string]map[string]string{ // stream or its producer: durable -> service
-		"INGEST":     {"compliance": "compliance", "audit": "audit", "feed", "webhook": "dispatch", "webhook": "dispatch"},
-		"COMPLIANCE": {"dispatch": "dispatch", "ingest": "ingest", "audit": "audit", "feed", "webhook": "dispatch", "webhook": "dispatch"},
-		"DISPATCH":   {"compliance": "compliance", "ingest": "ingest", "audit": "audit", "feed", "webhook": "dispatch", "webhook": "dispatch"},
+		"INGEST":     {"compliance": "compliance", "audit": "audit", "feed": "dispatch", "webhook": "dispatch"},
+		"COMPLIANCE": {"dispatch": "dispatch", "ingest": "ingest", "audit": "audit", "feed": "dispatch", "webhook": "dispatch"},
+		"DISPATCH":   {"compliance": "compliance", "ingest": "ingest", "audit": "audit", "feed": "dispatch", "webhook": "dispatch"},
 		"AUDIT":      {"audit": "audit"},
 	}
 	// streamVerbs and consumerVerbs are the whole of the JetStream API on a stream, and on a consumer of it.

@@ -1743,7 +1743,7 @@ type ReplayWebhookDeliveriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID of the endpoint.
 	EndpointId string `protobuf:"bytes,1,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
-	// Events at or after this time.
+	// Events at or after this time; default: a day before end_time.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// Events before this time; default: now.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
@@ -2125,12 +2125,12 @@ const file_onlinesms_dispatch_v1_webhook_service_proto_rawDesc = "" +
 	"endpointId\x12\x1e\n" +
 	"\bevent_id\x18\x02 \x01(\tB\x03\xe0A\x02R\aeventId\"c\n" +
 	"\x1dReplayWebhookDeliveryResponse\x12B\n" +
-	"\bdelivery\x18\x01 \x01(\v2&.onlinesms.dispatch.v1.WebhookDeliveryR\bdelivery\"\xd7\x01\n" +
+	"\bdelivery\x18\x01 \x01(\v2&.onlinesms.dispatch.v1.WebhookDeliveryR\bdelivery\"\xd2\x01\n" +
 	"\x1eReplayWebhookDeliveriesRequest\x12$\n" +
 	"\vendpoint_id\x18\x01 \x01(\tB\x03\xe0A\x02R\n" +
-	"endpointId\x12>\n" +
+	"endpointId\x129\n" +
 	"\n" +
-	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x02R\tstartTime\x125\n" +
+	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
 	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x18\n" +
 	"\aoutcome\x18\x04 \x01(\tR\aoutcome\"=\n" +
 	"\x1fReplayWebhookDeliveriesResponse\x12\x1a\n" +
