@@ -93,7 +93,7 @@ func consuming(all map[string][]string, stream, owner, name string) {
 	}
 	may("$JS.API.CONSUMER.CREATE."+stream+"."+name, owner)
 	may("$JS.API.CONSUMER.INFO."+stream+"."+name, owner)
-	if stream == eventbus.StreamName(owner, "control") { // its own broadcasts
+	if stream == eventbus.StreamName(owner, "control") || stream == "FEED" { // its own broadcasts; what it streams to clients
 		may("$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name, owner)
 	}
 	ack := "$JS.ACK." + stream + "." + name + ".1.1.1.1.0"
@@ -133,7 +133,7 @@ func TestItem26EveryCredentialOnEverySubject(t *testing.T) {
 	for _, subject := range []string{"$JS.API.STREAM.INFO.FEED", "$JS.API.CONSUMER.CREATE.FEED." + feed + "." + grants.FeedFilter(tenant, "live"),
 		"$JS.API.CONSUMER.INFO.FEED." + feed, "$JS.API.CONSUMER.MSG.NEXT.FEED." + feed, "$JS.ACK.FEED." + feed + ".1.1.1.1.0"} {
 		publish[subject] = append(publish[subject], "outside")
-		if strings.Contains(subject, "CONSUMER.CREATE.") || strings.Contains(subject, "CONSUMER.INFO.") {
+		if strings.Contains(subject, ".CONSUMER.") {
 			publish[subject] = append(publish[subject], "dispatch") // owns FEED
 		}
 	}
