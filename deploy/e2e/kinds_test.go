@@ -51,9 +51,10 @@ var kinds = []kind{
 var registered = []string{"entity_id", "template_id"}
 
 // ownSettings are fields that the random walk leaves alone: an intruder would shut himself out, and prove nothing more;
-// a tenant's name is one for both environments.
+// a tenant's name is one for both environments, and a description repeats to him whatever he writes.
 var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantRequest.limits",
-	"onlinesms.ingest.v1.UpdateTenantRequest.allowed_addresses", "onlinesms.ingest.v1.UpdateTenantRequest.name"}
+	"onlinesms.ingest.v1.UpdateTenantRequest.allowed_addresses", "onlinesms.ingest.v1.UpdateTenantRequest.name",
+	"onlinesms.dispatch.v1.CreateWebhookEndpointRequest.description", "onlinesms.dispatch.v1.UpdateWebhookEndpointRequest.description"}
 
 // growing are reads whose answer changes with every call anybody makes.
 var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents"}

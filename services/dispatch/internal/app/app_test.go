@@ -93,8 +93,8 @@ func newHouse(t *testing.T) *house {
 	dir := t.TempDir()
 	h.cfg = Config{
 		Postgres: postgrestest.New(t, "dispatch", sources...).Config, Bus: eventbustest.Run(t), LeaseTTL: 2 * time.Second,
-		Webhooks: WebhookConfig{Loopback: true, PerEndpoint: 8, Total: 32},
-		KEKFile:  filepath.Join(dir, "kek"), KeyringFile: filepath.Join(dir, "keyring"), RoutesFile: filepath.Join(dir, "routes.yaml"),
+		Webhooks: WebhookConfig{Loopback: true, PerEndpoint: 8, Total: 32}, GRPCAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0",
+		KEKFile: filepath.Join(dir, "kek"), KeyringFile: filepath.Join(dir, "keyring"), RoutesFile: filepath.Join(dir, "routes.yaml"),
 	}
 	h.startIngest(dir)
 	h.startCompliance()

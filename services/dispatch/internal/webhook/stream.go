@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
 
@@ -128,7 +129,7 @@ func (s *Streams) Follow(ctx context.Context, tenant uuid.UUID, env, from string
 			return send(b)
 		},
 	})
-	if err == nil && context.Cause(ctx) == error(errStopping) {
+	if err == nil && errors.Is(context.Cause(ctx), errStopping) {
 		return errStopping
 	}
 	return err
