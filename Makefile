@@ -68,6 +68,9 @@ bench-compliance: ## ratios of the compliance engine to their baselines, below a
 	@$(if $(SHORT),true,awk '/x-goal/ { ratio = goal = 0; for (i = 3; i < NF; i += 2) { if ($$(i+1) == "x-goal") goal = $$i; else if ($$(i+1) ~ /^x-/) ratio = $$i } \
 		if (ratio < goal) { print "below its goal: " $$0; missed = 1 } } END { exit missed }' bin/bench-compliance.txt)
 
+soak: ## a million webhooks with failures and killed senders (SOAK_EVENTS=n for fewer)
+	@SOAK_EVENTS=$(or $(SOAK_EVENTS),1000000) go test -count=1 -timeout 6h -v -run 'TestItem52NothingIsLost' ./services/dispatch/internal/webhook
+
 fuzz: ## every fuzz target for FUZZTIME (20s); FUZZ='A|B' for those of these names
 	@grep -rHoE --include='*_test.go' '^func ($(FUZZ))\(' services client deploy 2>/dev/null | sed 's/:func /:/; s/($$//' | sort | \
 		while IFS=: read -r file target; do \

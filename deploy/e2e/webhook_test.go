@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	dispatchv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
@@ -215,8 +214,7 @@ func verifyWithLibrary(t *testing.T, p posted, secret string) {
 func TestStreamOfMessageEvents(t *testing.T) {
 	p := demoParty(t)
 	client := dispatchv1.NewMessageEventServiceClient(p.conn)
-	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+p.key)
-	stream, err := client.StreamMessageEvents(ctx, &dispatchv1.StreamMessageEventsRequest{EventTypes: []string{"message.delivered"}})
+	stream, err := client.StreamMessageEvents(t.Context(), &dispatchv1.StreamMessageEventsRequest{EventTypes: []string{"message.delivered"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,14 +226,14 @@ func TestStreamOfMessageEvents(t *testing.T) {
 	if err := follow(stream, id); err != nil {
 		t.Fatal(err)
 	}
-	again, err := client.StreamMessageEvents(ctx, &dispatchv1.StreamMessageEventsRequest{Cursor: first.GetCursor()})
+	again, err := client.StreamMessageEvents(t.Context(), &dispatchv1.StreamMessageEventsRequest{Cursor: first.GetCursor()})
 	if err == nil {
 		err = follow(again, id)
 	}
 	if err != nil {
 		t.Fatalf("from a cursor: %v", err)
 	}
-	broken, err := client.StreamMessageEvents(ctx, &dispatchv1.StreamMessageEventsRequest{Cursor: "x"})
+	broken, err := client.StreamMessageEvents(t.Context(), &dispatchv1.StreamMessageEventsRequest{Cursor: "x"})
 	if err == nil {
 		_, err = broken.Recv()
 	}

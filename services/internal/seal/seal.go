@@ -11,7 +11,7 @@ import (
 const (
 	ClassContent = "content" // number, text, variables of a message
 	// ClassLasting is what a tenant keeps until it deletes it (TOTP seeds, e-mail addresses, client secrets,
-	// webhook secrets): one data key
+	// secrets of webhooks): one data key
 	// without a day.
 	ClassLasting = "lasting"
 )
@@ -25,7 +25,7 @@ type Binding struct {
 	Class   string
 }
 
-// KEK is the key-encryption key's provider: local file now; Vault/OpenBao transit, AWS KMS, GCP KMS in step 6.
+// KEK is the key-encryption key's provider: a local key now; Vault/OpenBao transit, AWS KMS, GCP KMS in step 6.
 // Errors are errs.Unavailable when the provider is away and errs.Denied when it refuses.
 type KEK interface {
 	Wrap(ctx context.Context, plain []byte) ([]byte, error)

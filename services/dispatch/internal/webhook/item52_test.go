@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // childSettings make the test binary a sender: a process that can be killed.
@@ -50,11 +52,7 @@ func beSender(text string) error {
 		return err
 	}
 	ctx := context.Background()
-	kek, err := seal.NewFileKEK(s.KEK)
-	if err != nil {
-		return err
-	}
-	ring, err := seal.OpenKeyring(ctx, kek, s.Ring, time.Now)
+	ring, err := seal.OpenKeyring(ctx, secret.File(s.KEK), secret.File(s.Ring), time.Now)
 	if err != nil {
 		return err
 	}
@@ -89,6 +87,13 @@ func TestItem52NothingIsLost(t *testing.T) {
 	events := 100_000
 	if testing.Short() {
 		events = 6_000
+	}
+	if text := os.Getenv("SOAK_EVENTS"); text != "" { // make soak
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 500 {
+			t.Fatalf("SOAK_EVENTS=%s", text)
+		}
+		events = n
 	}
 	w := newWorld(t)
 	var mu sync.Mutex

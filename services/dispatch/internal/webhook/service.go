@@ -141,18 +141,23 @@ func (s *Service) Rotate(ctx context.Context, at Place, overlap time.Duration) (
 		return e, "", &errs.Error{Kind: errs.Invalid, Reason: "REQUEST_INVALID", Message: "the request has invalid fields",
 			Violations: []errs.Violation{{Field: "overlap", Reason: "OUT_OF_RANGE", Detail: "0 s to 7 days"}}}
 	}
+	if e, err = s.store.Endpoint(ctx, at); err != nil {
+		return e, "", err
+	}
+	keys, err := s.renew(ctx, &e) // before the transaction: it may ask ingest for the tenant's key
+	if err != nil {
+		return e, "", err
+	}
+	sealed, public := e.Secret, e.Public
 	e, err = s.store.Change(ctx, at, func(e *Endpoint) error {
 		e.Previous, e.PreviousKey, e.PreviousUntil = nil, nil, time.Time{}
 		if overlap > 0 {
 			e.Previous, e.PreviousKey, e.PreviousUntil = e.Secret, e.Public, s.now().Add(overlap)
 		}
-		keys, err := s.renew(ctx, e)
-		if err == nil {
-			secret = keys.Secret()
-		}
-		return err
+		e.Secret, e.Public = sealed, public
+		return nil
 	})
-	return e, secret, err
+	return e, keys.Secret(), err
 }
 
 // Verify posts a challenge and makes the endpoint active when it comes back.

@@ -29,6 +29,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/outbox"
 	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // patience bounds every wait: the machine may be loaded.
@@ -113,13 +114,14 @@ func newWorld(t testing.TB) *world {
 		guard: webhook.NewGuard(nil, true), roots: x509.NewCertPool(),
 	}
 	dir := t.TempDir()
-	w.must(seal.GenerateFileKEK(filepath.Join(dir, "kek")))
-	kek, err := seal.NewFileKEK(filepath.Join(dir, "kek"))
+	w.kek, w.ring = filepath.Join(dir, "kek"), filepath.Join(dir, "ring")
+	w.must(seal.GenerateFileKEK(w.kek))
+	kek, err := seal.ReadKEK(t.Context(), secret.File(w.kek), time.Now)
 	w.must(err)
-	w.must(seal.CreateKeyring(t.Context(), kek, filepath.Join(dir, "ring"), "live", "test"))
-	ring, err := seal.OpenKeyring(t.Context(), kek, filepath.Join(dir, "ring"), time.Now)
+	w.must(seal.CreateKeyring(t.Context(), kek, w.ring, "live", "test"))
+	ring, err := seal.OpenKeyring(t.Context(), secret.File(w.kek), secret.File(w.ring), time.Now)
 	w.must(err)
-	w.kek, w.ring, w.keys = filepath.Join(dir, "kek"), filepath.Join(dir, "ring"), &keyStore{keys: map[uint64][]byte{}}
+	w.keys = &keyStore{keys: map[uint64][]byte{}}
 	w.sealer = vault{seal.NewSealer(ring, w.keys, time.Now)}
 	w.store = store.NewWebhooks(w.db.DB, func(p ...eventbus.Parcel) {
 		w.mu.Lock()
