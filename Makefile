@@ -24,7 +24,7 @@ FUZZTIME ?= 20s
 # Names of the fuzz targets to run, as a regular expression.
 FUZZ ?= Fuzz[A-Za-z0-9_]+
 
-.PHONY: help generate lint test e2e bench bench-compliance fuzz build up keys down reset
+.PHONY: help generate lint test e2e bench bench-compliance soak fuzz build up keys down reset
 
 help: ## print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

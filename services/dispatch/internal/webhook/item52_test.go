@@ -27,7 +27,8 @@ import (
 const childSettings = "WEBHOOK_TEST_SENDER"
 
 type sending struct {
-	Postgres  postgres.Config
+	Worker    string // PostgreSQL's addresses, which a Config does not show
+	Tenant    string
 	KEK, Ring string
 	Keys      map[uint64]string // wrapped, hex
 	Roots     []byte            // DER
@@ -68,7 +69,7 @@ func beSender(text string) error {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(leaf)
-	db, err := postgres.Open(ctx, s.Postgres)
+	db, err := postgres.Open(ctx, postgres.Config{URL: secret.Ref(s.Worker), TenantURL: secret.Ref(s.Tenant), MaxConns: 8})
 	if err != nil {
 		return err
 	}
@@ -158,7 +159,7 @@ func TestItem52NothingIsLost(t *testing.T) {
 // sender starts a process that sends.
 func (w *world) sender(t *testing.T, r *receiver, begin time.Time) *exec.Cmd {
 	t.Helper()
-	s := sending{Postgres: w.db.Config, KEK: w.kek, Ring: w.ring, Keys: map[uint64]string{}, Roots: r.Certificate().Raw, Ahead: 60 * time.Since(begin)}
+	s := sending{Worker: string(w.db.Config.URL), Tenant: string(w.db.Config.TenantURL), KEK: w.kek, Ring: w.ring, Keys: map[uint64]string{}, Roots: r.Certificate().Raw, Ahead: 60 * time.Since(begin)}
 	w.keys.mu.Lock()
 	for id, wrapped := range w.keys.keys {
 		s.Keys[id] = hex.EncodeToString(wrapped)
