@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,11 +36,34 @@ type Streams struct {
 	tail     Tail
 	now      func() time.Time
 	stopping chan struct{} // closed when streams are to end
+
+	mu   sync.Mutex
+	open map[uuid.UUID]int // streams of each tenant
+}
+
+// maxStreams is how many streams a tenant may follow at a replica: each is a consumer of the server.
+const maxStreams = 20
+
+// enter counts a stream of a tenant; leave is called at its end.
+func (s *Streams) enter(tenant uuid.UUID) (leave func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[tenant] >= maxStreams {
+		return nil, errs.E(errs.Exhausted, "EVENT_STREAM_LIMIT", "The tenant follows 20 streams already; end one.", nil)
+	}
+	s.open[tenant]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.open[tenant]--; s.open[tenant] == 0 {
+			delete(s.open, tenant)
+		}
+	}, nil
 }
 
 // NewStreams makes it.
 func NewStreams(t Tail, now func() time.Time) *Streams {
-	return &Streams{t, now, make(chan struct{})}
+	return &Streams{tail: t, now: now, stopping: make(chan struct{}), open: map[uuid.UUID]int{}}
 }
 
 // Run waits for ctx and then ends the streams: their clients come again to another replica, with their cursors.
@@ -99,6 +123,11 @@ func (s *Streams) Follow(ctx context.Context, tenant uuid.UUID, env, from string
 				Violations: []errs.Violation{{Field: "event_types", Reason: "UNKNOWN", Detail: "there is no such event type"}}}
 		}
 	}
+	leave, err := s.enter(tenant)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {

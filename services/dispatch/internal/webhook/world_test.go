@@ -50,10 +50,10 @@ func (k *keyStore) Wrapped(_ context.Context, id uint64) ([]byte, error) {
 	return nil, errs.E(errs.NotFound, "NOT_FOUND", "no such key", nil)
 }
 
-func (k *keyStore) Current(_ context.Context, _ string, tenant uuid.UUID, _ time.Time, _ string, mint func(uint64) ([]byte, error)) (uint64, []byte, error) {
+func (k *keyStore) Current(_ context.Context, env string, tenant uuid.UUID, _ time.Time, _ string, mint func(uint64) ([]byte, error)) (uint64, []byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	id := binary.BigEndian.Uint64(tenant[8:])
+	id := binary.BigEndian.Uint64(tenant[8:]) ^ uint64(len(env))<<32 ^ uint64(env[0])
 	if w, ok := k.keys[id]; ok {
 		return id, w, nil
 	}
