@@ -693,14 +693,14 @@ func (x *MessagesCancelled) GetParcels() []*OutcomeParcel {
 // WebhookEndpointNotice is news of one endpoint.
 type WebhookEndpointNotice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// UUID of the endpoint, 16 bytes.
-	EndpointId []byte `protobuf:"bytes,1,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
+	// FAILING or GONE.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Since when it has done nothing but fail, Unix microseconds; 0 for one that answered 410.
 	FailingSinceUs int64 `protobuf:"varint,2,opt,name=failing_since_us,json=failingSinceUs,proto3" json:"failing_since_us,omitempty"`
 	// When this was noticed, Unix microseconds.
 	TimeUs int64 `protobuf:"varint,3,opt,name=time_us,json=timeUs,proto3" json:"time_us,omitempty"`
-	// FAILING or GONE.
-	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// UUID of the endpoint, 16 bytes; not in field 1, where events of messages have a message's id.
+	EndpointId    []byte `protobuf:"bytes,4,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -735,11 +735,11 @@ func (*WebhookEndpointNotice) Descriptor() ([]byte, []int) {
 	return file_onlinesms_dispatch_v1_events_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *WebhookEndpointNotice) GetEndpointId() []byte {
+func (x *WebhookEndpointNotice) GetReason() string {
 	if x != nil {
-		return x.EndpointId
+		return x.Reason
 	}
-	return nil
+	return ""
 }
 
 func (x *WebhookEndpointNotice) GetFailingSinceUs() int64 {
@@ -756,11 +756,11 @@ func (x *WebhookEndpointNotice) GetTimeUs() int64 {
 	return 0
 }
 
-func (x *WebhookEndpointNotice) GetReason() string {
+func (x *WebhookEndpointNotice) GetEndpointId() []byte {
 	if x != nil {
-		return x.Reason
+		return x.EndpointId
 	}
-	return ""
+	return nil
 }
 
 // WebhookEndpointParcel is one notice of one tenant.
@@ -1006,12 +1006,12 @@ const file_onlinesms_dispatch_v1_events_proto_rawDesc = "" +
 	"\x11MessagesCancelled\x128\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12>\n" +
 	"\aparcels\x18\x02 \x03(\v2$.onlinesms.dispatch.v1.OutcomeParcelR\aparcels\"\x93\x01\n" +
-	"\x15WebhookEndpointNotice\x12\x1f\n" +
-	"\vendpoint_id\x18\x01 \x01(\fR\n" +
-	"endpointId\x12(\n" +
+	"\x15WebhookEndpointNotice\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12(\n" +
 	"\x10failing_since_us\x18\x02 \x01(\x03R\x0efailingSinceUs\x12\x17\n" +
-	"\atime_us\x18\x03 \x01(\x03R\x06timeUs\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xe3\x01\n" +
+	"\atime_us\x18\x03 \x01(\x03R\x06timeUs\x12\x1f\n" +
+	"\vendpoint_id\x18\x04 \x01(\fR\n" +
+	"endpointId\"\xe3\x01\n" +
 	"\x15WebhookEndpointParcel\x12\x1b\n" +
 	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
 	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +
