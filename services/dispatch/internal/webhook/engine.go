@@ -17,13 +17,16 @@ const (
 	claimEvery   = 200 * time.Millisecond
 	sweepEvery   = 5 * time.Second
 	recordBatch  = 1_000
-	drainLimit   = 3 * time.Second // attempts in flight may finish when the service stops
+
+	// MaxClaim is how many jobs one claim wants.
+	MaxClaim   = 2_000
+	drainLimit = 3 * time.Second // attempts in flight may finish when the service stops
 )
 
 // Queue hands out what is due and keeps what came of it.
 type Queue interface {
-	// Claim takes up to want[endpoint] due jobs of each endpoint, none that another replica holds, and makes them due
-	// again at until: the lease.
+	// Claim takes up to want[endpoint] due jobs of each endpoint, MaxClaim in all, none that another replica holds, and
+	// makes them due again at until: the lease.
 	Claim(ctx context.Context, want map[uuid.UUID]int, until time.Time) ([]*Job, error)
 	// Waiting answers which of endpoints have jobs that are due.
 	Waiting(ctx context.Context, endpoints []uuid.UUID) ([]uuid.UUID, error)

@@ -107,7 +107,8 @@ func TestItem52NothingIsLost(t *testing.T) {
 		id, try := req.Header.Get("X-SMS-Event-Id"), req.Header.Get("X-SMS-Delivery-Attempt")
 		h := fnv.New32a()
 		h.Write([]byte(id + try))
-		if verified.Load() && h.Sum32()%10 < 3 {
+		// The fourth attempt is taken: the waits behind it are hours, and minutes of this test.
+		if verified.Load() && try < "4" && h.Sum32()%10 < 3 {
 			rw.WriteHeader(http.StatusInternalServerError)
 			return
 		}

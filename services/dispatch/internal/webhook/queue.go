@@ -99,7 +99,7 @@ func (e *Engine) fetch(ctx context.Context, known *snapshot) error {
 // wanted reserves room in the lanes that have jobs in the store, and starts again those whose pause is over.
 func (e *Engine) wanted(known *snapshot) map[uuid.UUID]int {
 	now := e.cfg.Now()
-	want := map[uuid.UUID]int{}
+	want, total := map[uuid.UUID]int{}, 0
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	defer e.pump()
@@ -113,6 +113,9 @@ func (e *Engine) wanted(known *snapshot) map[uuid.UUID]int {
 			continue
 		}
 		n := l.room() - held
+		if total += n; total > MaxClaim { // the others at the next turn
+			break
+		}
 		want[id] = n
 		l.reserved += n
 		e.buffered += n
