@@ -59,8 +59,9 @@ var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantReque
 	"onlinesms.ingest.v1.UpdateTenantRequest.allowed_addresses", "onlinesms.ingest.v1.UpdateTenantRequest.name",
 	"onlinesms.dispatch.v1.CreateWebhookEndpointRequest.description", "onlinesms.dispatch.v1.UpdateWebhookEndpointRequest.description"}
 
-// growing are reads whose answer changes with every call anybody makes.
-var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents"}
+// growing are reads whose answer changes with every call anybody makes, or is about what the call itself brings.
+var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents", "/onlinesms.compliance.v1.ScrubService/Scrub",
+	"/onlinesms.compliance.v1.ScrubService/BatchScrub", "/onlinesms.compliance.v1.ScrubService/Simulate"}
 
 // volatile are fields that change by being looked at.
 var volatile = []string{"last_use_time", "last_use_address"}

@@ -100,4 +100,16 @@ type Decision struct {
 	Reasons  []Reason  // the deciding one first; empty when cleared
 	Due      time.Time // when a held message is decided anew
 	Warnings Warnings  // doubts that decide nothing
+	Checked  Checks    // the checks that were made; the others had nothing to go by, or do not concern the category
+	// TextAt and TextCount say which of the Reasons came from the facts' Text, so that these can be told from a record.
+	TextAt, TextCount uint16
+}
+
+// Same tells whether two messages have the same facts in all that does not belong to one message alone: text, expiry and
+// schedule.
+func (f *Facts) Same(o *Facts) bool {
+	return f.Template == o.Template && f.Header == o.Header && f.Entity == o.Entity && f.Chain == o.Chain && f.Route == o.Route &&
+		f.Unreadable == o.Unreadable && f.Mobile == o.Mobile && f.SeriesUnknown == o.SeriesUnknown && f.Stops == o.Stops &&
+		f.Requested == o.Requested && f.Transaction.Equal(o.Transaction) && f.Consent == o.Consent &&
+		f.Preference == o.Preference && f.BandOn == o.BandOn && f.ClockDoubt == o.ClockDoubt
 }

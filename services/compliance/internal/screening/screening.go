@@ -76,6 +76,11 @@ type Screened struct {
 	Pack     string // version of the rule pack
 	At       time.Time
 	Verdicts []Verdict // one a message
+	// Facts are the distinct ones of the messages, without text, expiry and schedule, which are one message's own; empty for
+	// what was not decided by facts.
+	Facts []policy.Facts
+	// Contents is a SHA-256 over ids and sealed contents as they came: what was decided, without keeping it.
+	Contents [32]byte
 }
 
 // Verdict is the decision on one message with what goes out beside it.
@@ -84,6 +89,7 @@ type Verdict struct {
 	Round     uint32
 	Category  policy.Category
 	ChainHash []byte // when cleared: 32 bytes
+	Facts     int    // place of its facts in Screened.Facts, from 1; 0 when it was not decided by facts
 }
 
 // Decided is a recorded decision.

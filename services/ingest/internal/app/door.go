@@ -51,6 +51,7 @@ func forwards(compliance, dispatch, audit grpc.ClientConnInterface) []door.Forwa
 	return []door.Forward{
 		{Service: "onlinesms.compliance.v1.ComplianceService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.RegistryService", Conn: compliance},
+		{Service: "onlinesms.compliance.v1.ScrubService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.TemplateService", Conn: compliance},
 		{Service: "onlinesms.audit.v1.AuditService", Conn: audit},
 		{Service: "onlinesms.dispatch.v1.WebhookEndpointService", Conn: dispatch},
