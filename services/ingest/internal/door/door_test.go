@@ -170,7 +170,6 @@ func newWorld(t testing.TB) *world {
 			{"onlinesms.compliance.v1.TemplateService", nil},
 			{"doortest.v1.Echo", inner},
 			{"onlinesms.audit.v1.AuditService", nil},
-			{"onlinesms.compliance.v1.TemplateService", nil},
 			{"onlinesms.dispatch.v1.WebhookEndpointService", nil}, {"onlinesms.dispatch.v1.WebhookDeliveryService", nil},
 			{"onlinesms.dispatch.v1.MessageEventService", nil},
 		},
