@@ -24,7 +24,7 @@ FUZZTIME ?= 20s
 # Names of the fuzz targets to run, as a regular expression.
 FUZZ ?= Fuzz[A-Za-z0-9_]+
 
-.PHONY: help generate lint test e2e bench bench-compliance fuzz build up keys down reset
+.PHONY: help generate lint test e2e bench bench-compliance soak fuzz build up keys down reset
 
 help: ## print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench-compliance: ## ratios of the compliance engine to their baselines, below a
 		sub(/^BenchmarkRatio/, "", $$1); below = ratio + 0 < goal + 0; missed = missed || below; \
 		printf "%-40s %12.4g  goal %-10.4g %s\n", $$1, ratio, goal, $(if $(SHORT),"",below ? "MISSED" : "met") } \
 		END { exit $(if $(SHORT),0,missed) }' bin/bench-compliance.txt
+
+soak: ## a million webhooks with failures and killed senders (SOAK_EVENTS=n for fewer)
+	@SOAK_EVENTS=$(or $(SOAK_EVENTS),1000000) go test -count=1 -timeout 6h -v -run 'TestItem52NothingIsLost' ./services/dispatch/internal/webhook
 
 fuzz: ## every fuzz target for FUZZTIME (20s); FUZZ='A|B' for those of these names
 	@grep -rHoE --include='*_test.go' '^func ($(FUZZ))\(' services client deploy 2>/dev/null | sed 's/:func /:/; s/($$//' | sort | \

@@ -52,6 +52,8 @@ var kinds = []kind{
 	{field: "complaint_id", make: madeComplaint},
 	{field: "user_id", make: madeUser},
 	{field: "session_id", make: func(*testing.T, *party) string { return fmt.Sprint("session-", rand.Uint64()) }}, // of people only: no key names one
+	{field: "endpoint_id", make: madeEndpoint},
+	{field: "event_id", make: madeDelivery},
 }
 
 // registered are fields that end like an id and name what is registered elsewhere: with the operators' DLT, or at an
@@ -59,9 +61,10 @@ var kinds = []kind{
 var registered = []string{"entity_id", "template_id", "object_id", "client_id"}
 
 // ownSettings are fields that the random walk leaves alone: an intruder would shut himself out, and prove nothing more;
-// a tenant's name is one for both environments.
+// a tenant's name is one for both environments, and a description repeats to him whatever he writes.
 var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantRequest.limits",
-	"onlinesms.ingest.v1.UpdateTenantRequest.allowed_addresses", "onlinesms.ingest.v1.UpdateTenantRequest.name"}
+	"onlinesms.ingest.v1.UpdateTenantRequest.allowed_addresses", "onlinesms.ingest.v1.UpdateTenantRequest.name",
+	"onlinesms.dispatch.v1.CreateWebhookEndpointRequest.description", "onlinesms.dispatch.v1.UpdateWebhookEndpointRequest.description"}
 
 // growing are reads whose answer changes with every call anybody makes, or is about what the call itself brings.
 var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents", "/onlinesms.compliance.v1.ScrubService/Scrub",
