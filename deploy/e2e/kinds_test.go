@@ -68,10 +68,11 @@ var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantReque
 
 // growing are reads whose answer changes with every call anybody makes, or is about what the call itself brings.
 var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents", "/onlinesms.compliance.v1.ScrubService/Scrub",
-	"/onlinesms.compliance.v1.ScrubService/BatchScrub", "/onlinesms.compliance.v1.ScrubService/Simulate"}
+	"/onlinesms.compliance.v1.ScrubService/BatchScrub", "/onlinesms.compliance.v1.ScrubService/Simulate",
+	"/onlinesms.dispatch.v1.MessageEventService/StreamMessageEvents"}
 
 // endless are streams without an end.
-var endless []string
+var endless = []string{"/onlinesms.dispatch.v1.MessageEventService/StreamMessageEvents"}
 
 // volatile are fields that change by being looked at.
 var volatile = []string{"last_use_time", "last_use_address", "last_use_date", "as_of_time"}

@@ -32,10 +32,11 @@ var shared = []string{"onlinesms.compliance.v1.RegistryService", "onlinesms.comp
 // lookups are methods whose path names nothing: the body names what is registered by its id (true), so that a stranger gets
 // 404, or they look through all there is.
 var lookups = map[string]bool{
-	"/onlinesms.compliance.v1.TemplateService/Match": true,
-	"/onlinesms.compliance.v1.TemplateService/Lint":  true,
-	"/onlinesms.compliance.v1.TemplateService/Find":  false,
-	"/onlinesms.compliance.v1.ScrubService/Simulate": false,
+	"/onlinesms.compliance.v1.TemplateService/Match":                 true,
+	"/onlinesms.compliance.v1.TemplateService/Lint":                  true,
+	"/onlinesms.compliance.v1.TemplateService/Find":                  false,
+	"/onlinesms.compliance.v1.ScrubService/Simulate":                 false,
+	"/onlinesms.dispatch.v1.MessageEventService/StreamMessageEvents": false,
 }
 
 func (m method) shared() bool { return slices.Contains(shared, string(m.Parent().FullName())) }
