@@ -61,10 +61,10 @@ func TestEveryEventIsAPack(t *testing.T) {
 }
 
 // control are entries of control events: they speak of no message, and have nothing of 16 bytes in field 1 that could be
-// taken for one but a call's own id.
+// taken for one but a call's own id, or an inbound message's.
 var control = map[protoreflect.FullName]bool{
 	"onlinesms.ingest.v1.CallRecord": true, "onlinesms.ingest.v1.AccessChange": true, "onlinesms.ingest.v1.ExpiringKey": true,
-	"onlinesms.ingest.v1.ExposedKey": true,
+	"onlinesms.ingest.v1.ExposedKey": true, "onlinesms.dispatch.v1.InboundEntry": true, "onlinesms.dispatch.v1.OptOutEntry": true,
 }
 
 // Audit finds messages by position: entries are field 5 of a parcel, a message's id is field 1 of an entry.

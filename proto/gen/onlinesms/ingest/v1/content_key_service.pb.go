@@ -114,6 +114,134 @@ func (x *GetContentKeyResponse) GetWrappedKey() []byte {
 	return nil
 }
 
+// EnsureContentKeyRequest names a tenant's day and class.
+type EnsureContentKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// live or test.
+	Env string `protobuf:"bytes,1,opt,name=env,proto3" json:"env,omitempty"`
+	// UUID of the tenant, 16 bytes; zeros for the platform itself.
+	TenantId []byte `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// IST day, YYYY-MM-DD; today's or yesterday's.
+	Day string `protobuf:"bytes,3,opt,name=day,proto3" json:"day,omitempty"`
+	// Class of data: inbound, or inbound#2 and so on when a key is used up.
+	Class         string `protobuf:"bytes,4,opt,name=class,proto3" json:"class,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnsureContentKeyRequest) Reset() {
+	*x = EnsureContentKeyRequest{}
+	mi := &file_onlinesms_ingest_v1_content_key_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnsureContentKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnsureContentKeyRequest) ProtoMessage() {}
+
+func (x *EnsureContentKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_content_key_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnsureContentKeyRequest.ProtoReflect.Descriptor instead.
+func (*EnsureContentKeyRequest) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_content_key_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *EnsureContentKeyRequest) GetEnv() string {
+	if x != nil {
+		return x.Env
+	}
+	return ""
+}
+
+func (x *EnsureContentKeyRequest) GetTenantId() []byte {
+	if x != nil {
+		return x.TenantId
+	}
+	return nil
+}
+
+func (x *EnsureContentKeyRequest) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *EnsureContentKeyRequest) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+// EnsureContentKeyResponse is the key's record.
+type EnsureContentKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id as it stands in the sealed bytes.
+	KeyId uint64 `protobuf:"fixed64,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// The data key, wrapped by the deployment key.
+	WrappedKey    []byte `protobuf:"bytes,2,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnsureContentKeyResponse) Reset() {
+	*x = EnsureContentKeyResponse{}
+	mi := &file_onlinesms_ingest_v1_content_key_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnsureContentKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnsureContentKeyResponse) ProtoMessage() {}
+
+func (x *EnsureContentKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_content_key_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnsureContentKeyResponse.ProtoReflect.Descriptor instead.
+func (*EnsureContentKeyResponse) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_content_key_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *EnsureContentKeyResponse) GetKeyId() uint64 {
+	if x != nil {
+		return x.KeyId
+	}
+	return 0
+}
+
+func (x *EnsureContentKeyResponse) GetWrappedKey() []byte {
+	if x != nil {
+		return x.WrappedKey
+	}
+	return nil
+}
+
 var File_onlinesms_ingest_v1_content_key_service_proto protoreflect.FileDescriptor
 
 const file_onlinesms_ingest_v1_content_key_service_proto_rawDesc = "" +
@@ -123,9 +251,19 @@ const file_onlinesms_ingest_v1_content_key_service_proto_rawDesc = "" +
 	"\x06key_id\x18\x01 \x01(\x06R\x05keyId\"8\n" +
 	"\x15GetContentKeyResponse\x12\x1f\n" +
 	"\vwrapped_key\x18\x01 \x01(\fR\n" +
-	"wrappedKey2\x94\x01\n" +
+	"wrappedKey\"p\n" +
+	"\x17EnsureContentKeyRequest\x12\x10\n" +
+	"\x03env\x18\x01 \x01(\tR\x03env\x12\x1b\n" +
+	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12\x10\n" +
+	"\x03day\x18\x03 \x01(\tR\x03day\x12\x14\n" +
+	"\x05class\x18\x04 \x01(\tR\x05class\"R\n" +
+	"\x18EnsureContentKeyResponse\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\x06R\x05keyId\x12\x1f\n" +
+	"\vwrapped_key\x18\x02 \x01(\fR\n" +
+	"wrappedKey2\xa2\x02\n" +
 	"\x11ContentKeyService\x12\x7f\n" +
-	"\rGetContentKey\x12).onlinesms.ingest.v1.GetContentKeyRequest\x1a*.onlinesms.ingest.v1.GetContentKeyResponse\"\x17\xa2\xbb\x18\x13\x12\x0fcontent_key.get \x01BGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
+	"\rGetContentKey\x12).onlinesms.ingest.v1.GetContentKeyRequest\x1a*.onlinesms.ingest.v1.GetContentKeyResponse\"\x17\xa2\xbb\x18\x13\x12\x0fcontent_key.get \x01\x12\x8b\x01\n" +
+	"\x10EnsureContentKey\x12,.onlinesms.ingest.v1.EnsureContentKeyRequest\x1a-.onlinesms.ingest.v1.EnsureContentKeyResponse\"\x1a\xa2\xbb\x18\x16\x12\x12content_key.ensure \x01BGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
 
 var (
 	file_onlinesms_ingest_v1_content_key_service_proto_rawDescOnce sync.Once
@@ -139,16 +277,20 @@ func file_onlinesms_ingest_v1_content_key_service_proto_rawDescGZIP() []byte {
 	return file_onlinesms_ingest_v1_content_key_service_proto_rawDescData
 }
 
-var file_onlinesms_ingest_v1_content_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_onlinesms_ingest_v1_content_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_onlinesms_ingest_v1_content_key_service_proto_goTypes = []any{
-	(*GetContentKeyRequest)(nil),  // 0: onlinesms.ingest.v1.GetContentKeyRequest
-	(*GetContentKeyResponse)(nil), // 1: onlinesms.ingest.v1.GetContentKeyResponse
+	(*GetContentKeyRequest)(nil),     // 0: onlinesms.ingest.v1.GetContentKeyRequest
+	(*GetContentKeyResponse)(nil),    // 1: onlinesms.ingest.v1.GetContentKeyResponse
+	(*EnsureContentKeyRequest)(nil),  // 2: onlinesms.ingest.v1.EnsureContentKeyRequest
+	(*EnsureContentKeyResponse)(nil), // 3: onlinesms.ingest.v1.EnsureContentKeyResponse
 }
 var file_onlinesms_ingest_v1_content_key_service_proto_depIdxs = []int32{
 	0, // 0: onlinesms.ingest.v1.ContentKeyService.GetContentKey:input_type -> onlinesms.ingest.v1.GetContentKeyRequest
-	1, // 1: onlinesms.ingest.v1.ContentKeyService.GetContentKey:output_type -> onlinesms.ingest.v1.GetContentKeyResponse
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
+	2, // 1: onlinesms.ingest.v1.ContentKeyService.EnsureContentKey:input_type -> onlinesms.ingest.v1.EnsureContentKeyRequest
+	1, // 2: onlinesms.ingest.v1.ContentKeyService.GetContentKey:output_type -> onlinesms.ingest.v1.GetContentKeyResponse
+	3, // 3: onlinesms.ingest.v1.ContentKeyService.EnsureContentKey:output_type -> onlinesms.ingest.v1.EnsureContentKeyResponse
+	2, // [2:4] is the sub-list for method output_type
+	0, // [0:2] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -165,7 +307,7 @@ func file_onlinesms_ingest_v1_content_key_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_ingest_v1_content_key_service_proto_rawDesc), len(file_onlinesms_ingest_v1_content_key_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,7 +19,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ContentKeyService_GetContentKey_FullMethodName = "/onlinesms.ingest.v1.ContentKeyService/GetContentKey"
+	ContentKeyService_GetContentKey_FullMethodName    = "/onlinesms.ingest.v1.ContentKeyService/GetContentKey"
+	ContentKeyService_EnsureContentKey_FullMethodName = "/onlinesms.ingest.v1.ContentKeyService/EnsureContentKey"
 )
 
 // ContentKeyServiceClient is the client API for ContentKeyService service.
@@ -31,6 +32,9 @@ const (
 type ContentKeyServiceClient interface {
 	// GetContentKey answers one data key, wrapped by the deployment key of its environment.
 	GetContentKey(ctx context.Context, in *GetContentKeyRequest, opts ...grpc.CallOption) (*GetContentKeyResponse, error)
+	// EnsureContentKey answers the data key of a tenant's day and class, minted when there is none yet: for dispatch, which
+	// seals what handsets send.
+	EnsureContentKey(ctx context.Context, in *EnsureContentKeyRequest, opts ...grpc.CallOption) (*EnsureContentKeyResponse, error)
 }
 
 type contentKeyServiceClient struct {
@@ -51,6 +55,16 @@ func (c *contentKeyServiceClient) GetContentKey(ctx context.Context, in *GetCont
 	return out, nil
 }
 
+func (c *contentKeyServiceClient) EnsureContentKey(ctx context.Context, in *EnsureContentKeyRequest, opts ...grpc.CallOption) (*EnsureContentKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EnsureContentKeyResponse)
+	err := c.cc.Invoke(ctx, ContentKeyService_EnsureContentKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ContentKeyServiceServer is the server API for ContentKeyService service.
 // All implementations must embed UnimplementedContentKeyServiceServer
 // for forward compatibility.
@@ -60,6 +74,9 @@ func (c *contentKeyServiceClient) GetContentKey(ctx context.Context, in *GetCont
 type ContentKeyServiceServer interface {
 	// GetContentKey answers one data key, wrapped by the deployment key of its environment.
 	GetContentKey(context.Context, *GetContentKeyRequest) (*GetContentKeyResponse, error)
+	// EnsureContentKey answers the data key of a tenant's day and class, minted when there is none yet: for dispatch, which
+	// seals what handsets send.
+	EnsureContentKey(context.Context, *EnsureContentKeyRequest) (*EnsureContentKeyResponse, error)
 	mustEmbedUnimplementedContentKeyServiceServer()
 }
 
@@ -72,6 +89,9 @@ type UnimplementedContentKeyServiceServer struct{}
 
 func (UnimplementedContentKeyServiceServer) GetContentKey(context.Context, *GetContentKeyRequest) (*GetContentKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetContentKey not implemented")
+}
+func (UnimplementedContentKeyServiceServer) EnsureContentKey(context.Context, *EnsureContentKeyRequest) (*EnsureContentKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EnsureContentKey not implemented")
 }
 func (UnimplementedContentKeyServiceServer) mustEmbedUnimplementedContentKeyServiceServer() {}
 func (UnimplementedContentKeyServiceServer) testEmbeddedByValue()                           {}
@@ -112,6 +132,24 @@ func _ContentKeyService_GetContentKey_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ContentKeyService_EnsureContentKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EnsureContentKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ContentKeyServiceServer).EnsureContentKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ContentKeyService_EnsureContentKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ContentKeyServiceServer).EnsureContentKey(ctx, req.(*EnsureContentKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ContentKeyService_ServiceDesc is the grpc.ServiceDesc for ContentKeyService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -122,6 +160,10 @@ var ContentKeyService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetContentKey",
 			Handler:    _ContentKeyService_GetContentKey_Handler,
+		},
+		{
+			MethodName: "EnsureContentKey",
+			Handler:    _ContentKeyService_EnsureContentKey_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
