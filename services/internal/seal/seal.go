@@ -10,6 +10,7 @@ import (
 // Classes of sealed data; the retention class decides when a day's key is destroyed.
 const (
 	ClassContent = "content" // number, text, variables of a message
+	ClassInbound = "inbound" // number and text of a message from a handset
 )
 
 // Binding ties a sealed value to its place: opened anywhere else (row, tenant, environment, class) it fails. It is the
@@ -34,7 +35,7 @@ type DataKeys interface {
 	Wrapped(ctx context.Context, id uint64) ([]byte, error)
 }
 
-// DataKeyStore also mints: only ingest has one.
+// DataKeyStore also mints: ingest's PostgreSQL, and ContentKeyService for dispatch, where ingest mints.
 type DataKeyStore interface {
 	DataKeys
 	// Current answers id and wrapped key for (env, tenant, IST day, class), calling mint and storing its result durably

@@ -15,6 +15,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/api"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/consumer"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/inbound"
 	store "github.com/onlinesms/onlinesms/services/dispatch/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/webhook"
@@ -85,6 +86,7 @@ type dispatch struct {
 	engine    *delivery.Engine
 	feed      *webhook.Feed
 	inner     *rpc.Server
+	inbox     *inbound.Letters
 }
 
 func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err error) {
@@ -98,7 +100,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	if err != nil {
 		return d, err
 	}
-	content, err := d.openContent(ctx)
+	keyring, sealer, err := d.openContent(ctx)
 	if err != nil {
 		return d, err
 	}
@@ -113,10 +115,11 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	d.letters = outbox.NewDeadLetters(d.db.Worker)
 	d.feed = webhook.NewFeed(d.bus)
 	s := store.New(d.db.Worker, d.publisher.Publish, newID, time.Now)
+	d.inbox = inbound.NewLetters(sealer.Opener(), keyring)
 	if err = d.listen(s, log); err != nil {
 		return d, err
 	}
-	return d, d.makeEngine(routes, s, content, log)
+	return d, d.makeEngine(routes, s, sealer, log)
 }
 
 // listen opens the inner gRPC server: only the door may ask.
@@ -125,43 +128,69 @@ func (d *dispatch) listen(s *store.Store, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	callers := map[string][]string{dispatchv1.DispatchService_CancelMessage_FullMethodName: {"ingest"}}
-	d.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: d.cfg.GRPCAddr, TLS: identity, Log: log, Callers: callers},
-		func(r grpc.ServiceRegistrar) { dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s)) })
+	d.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: d.cfg.GRPCAddr, TLS: identity, Log: log, Callers: callers()},
+		func(r grpc.ServiceRegistrar) {
+			dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s))
+			dispatchv1.RegisterInboundServiceServer(r, d.inboxServer())
+		})
 	return err
 }
 
-func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, content consumer.Content, log *slog.Logger) error {
+func (d *dispatch) inboxServer() *api.InboundServer {
+	return api.NewInboundServer(store.NewInboundReader(d.db), d.inbox, time.Now)
+}
+
+// callers lists who may call what: all of it comes through the door.
+func callers() map[string][]string {
+	door := []string{"ingest"}
+	all := map[string][]string{}
+	for _, method := range []string{
+		dispatchv1.DispatchService_CancelMessage_FullMethodName,
+		dispatchv1.InboundService_ListInbound_FullMethodName,
+		dispatchv1.InboundService_GetInbound_FullMethodName,
+		dispatchv1.InboundService_GetInboundKeywords_FullMethodName,
+		dispatchv1.InboundService_SetInboundKeywords_FullMethodName,
+	} {
+		all[method] = door
+	}
+	return all
+}
+
+func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, sealer *seal.Sealer, log *slog.Logger) error {
 	encrypted, err := routeTLS(routes)
 	if err != nil {
 		return err
 	}
+	receiver := inbound.NewReceiver(inbound.Config{
+		Store: store.Inbound{Store: s}, Sealer: sealer, Opener: sealer.Opener(), Index: d.inbox.Index,
+		Configured: routes.InboundOwner, NewID: newID, Now: time.Now,
+	})
 	d.engine = delivery.New(delivery.Config{
-		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Opener: consumer.NewOpener(content),
+		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Inbound: receiver, Opener: consumer.NewOpener(sealer.Opener()),
 		Log: log, Now: time.Now, NewID: newID, LeaseTTL: d.cfg.LeaseTTL, DrainTimeout: drainTimeout,
 	})
 	return nil
 }
 
-// openContent makes what opens sealed content: keys from the file and from ingest.
-func (d *dispatch) openContent(ctx context.Context) (*seal.Opener, error) {
+// openContent makes what opens and seals content: keys from the file and from ingest.
+func (d *dispatch) openContent(ctx context.Context) (*seal.Keyring, *seal.Sealer, error) {
 	kek, err := seal.NewFileKEK(d.cfg.KEKFile)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	keyring, err := seal.OpenKeyring(ctx, kek, d.cfg.KeyringFile, time.Now)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	identity, err := tlsconf.Client(d.cfg.TLS, "ingest")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if d.ingest, err = rpc.Dial(d.cfg.IngestAddr, identity); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	keys := contentKeys{ingestv1.NewContentKeyServiceClient(d.ingest)}
-	return seal.NewOpener(keyring, keys, time.Now), nil
+	return keyring, seal.NewSealer(keyring, keys, time.Now), nil
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

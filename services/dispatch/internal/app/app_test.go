@@ -39,6 +39,7 @@ type keyServer struct {
 	ingestv1.UnimplementedContentKeyServiceServer
 	mu   sync.Mutex
 	keys map[uint64][]byte
+	ring *seal.Keyring
 }
 
 func (k *keyServer) Wrapped(_ context.Context, id uint64) ([]byte, error) {
@@ -67,6 +68,33 @@ func (k *keyServer) GetContentKey(ctx context.Context, req *ingestv1.GetContentK
 		return nil, err
 	}
 	return &ingestv1.GetContentKeyResponse{WrappedKey: wrapped}, nil
+}
+
+func (k *keyServer) EnsureContentKey(_ context.Context, req *ingestv1.EnsureContentKeyRequest) (*ingestv1.EnsureContentKeyResponse, error) {
+	tenant, err := uuid.FromBytes(req.TenantId)
+	if err != nil {
+		return nil, err
+	}
+	day, err := time.Parse(time.DateOnly, req.Day)
+	if err != nil {
+		return nil, err
+	}
+	id, wrapped, err := seal.Ensure(context.Background(), k.ring, inboundKeys{k}, seal.Binding{Env: req.Env, Tenant: tenant, Class: "inbound"}, day, req.Class)
+	return &ingestv1.EnsureContentKeyResponse{KeyId: id, WrappedKey: wrapped}, err
+}
+
+// inboundKeys mints the second key.
+type inboundKeys struct{ *keyServer }
+
+func (k inboundKeys) Current(_ context.Context, _ string, _ uuid.UUID, _ time.Time, _ string, mint func(uint64) ([]byte, error)) (uint64, []byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if wrapped, ok := k.keys[2]; ok {
+		return 2, wrapped, nil
+	}
+	wrapped, err := mint(2)
+	k.keys[2] = wrapped
+	return 2, wrapped, err
 }
 
 // house is everything dispatch stands beside.
@@ -108,7 +136,7 @@ func (h *house) startIngest(dir string) {
 	h.must(seal.CreateKeyring(h.t.Context(), kek, h.cfg.KeyringFile, "live", "test"))
 	ring, err := seal.OpenKeyring(h.t.Context(), kek, h.cfg.KeyringFile, time.Now)
 	h.must(err)
-	keys := &keyServer{keys: map[uint64][]byte{}}
+	keys := &keyServer{keys: map[uint64][]byte{}, ring: ring}
 	h.sealer = seal.NewSealer(ring, keys, time.Now)
 
 	h.must(devca.Create(dir))
@@ -121,7 +149,10 @@ func (h *house) startIngest(dir string) {
 	h.must(err)
 	server, err := rpc.NewServer(rpc.ServerConfig{
 		Addr: "127.0.0.1:0", TLS: identity, Log: slog.Default(),
-		Callers: map[string][]string{ingestv1.ContentKeyService_GetContentKey_FullMethodName: {"dispatch"}},
+		Callers: map[string][]string{
+			ingestv1.ContentKeyService_GetContentKey_FullMethodName:    {"dispatch"},
+			ingestv1.ContentKeyService_EnsureContentKey_FullMethodName: {"dispatch"},
+		},
 	}, func(r grpc.ServiceRegistrar) { ingestv1.RegisterContentKeyServiceServer(r, keys) })
 	h.must(err)
 	h.cfg.IngestAddr = server.Addr().String()

@@ -21,6 +21,7 @@ import (
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/consumer"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/inbound"
 	store "github.com/onlinesms/onlinesms/services/dispatch/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/smsc"
@@ -46,6 +47,8 @@ type world struct {
 
 	mu     sync.Mutex
 	states map[uuid.UUID][]string // events by message, in the order of publishing
+	said   []*dispatchv1.InboundEntry
+	wishes map[uuid.UUID][]*dispatchv1.OptOutEntry // by tenant
 	last   map[uuid.UUID]*dispatchv1.Outcome
 }
 
@@ -73,7 +76,7 @@ func newWorld(t testing.TB, knobs func(*smsc.Knobs)) *world {
 	go func() { served <- sim.Serve(l) }()
 	w := &world{
 		t: t, db: postgrestest.New(t, "dispatch", sources...), sim: sim, addr: l.Addr().String(), log: log,
-		states: map[uuid.UUID][]string{}, last: map[uuid.UUID]*dispatchv1.Outcome{},
+		states: map[uuid.UUID][]string{}, wishes: map[uuid.UUID][]*dispatchv1.OptOutEntry{}, last: map[uuid.UUID]*dispatchv1.Outcome{},
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -92,6 +95,9 @@ func (w *world) publish(parcels ...eventbus.Parcel) {
 	defer w.mu.Unlock()
 	for _, p := range parcels {
 		event, _, _, _ := eventbus.ParseSubject(p.Subject)
+		if w.control(event, p) {
+			continue
+		}
 		wire := &dispatchv1.OutcomeParcel{}
 		if err := proto.Unmarshal(p.Payload, wire); err != nil {
 			w.t.Error(err)
@@ -104,8 +110,32 @@ func (w *world) publish(parcels ...eventbus.Parcel) {
 	}
 }
 
-// plain opens content that is not sealed.
+// control notes events of lane CONTROL. Called with mu held.
+func (w *world) control(event string, p eventbus.Parcel) bool {
+	said, wishes := &dispatchv1.InboundParcel{}, &dispatchv1.OptOutParcel{}
+	var err error
+	switch event {
+	case "onlinesms.dispatch.v1.InboundReceived":
+		err = proto.Unmarshal(p.Payload, said)
+		w.said = append(w.said, said.Inbound...)
+	case "onlinesms.dispatch.v1.OptOutReceived":
+		err = proto.Unmarshal(p.Payload, wishes)
+		w.wishes[p.Tenant] = append(w.wishes[p.Tenant], wishes.OptOuts...)
+	default:
+		return false
+	}
+	if err != nil {
+		w.t.Error(err)
+	}
+	return true
+}
+
+// plain opens content that is not sealed, and seals none.
 type plain struct{}
+
+func (plain) Seal(_ context.Context, dst, plaintext []byte, _ seal.Binding) ([]byte, error) {
+	return append(dst, plaintext...), nil
+}
 
 func (plain) Open(_ context.Context, dst, sealed []byte, _ seal.Binding) ([]byte, error) {
 	return append(dst, sealed...), nil
@@ -132,12 +162,23 @@ func (w *world) oneRoute() string {
 	return fmt.Sprintf(`routes: [{name: sim, env: [test], addr: %q, system_id: test, password: secret, binds: 2, window: 100, tps: 20000, submit_timeout: 400ms}]`, w.addr)
 }
 
+// receiver takes what handsets send; a number's hash is the number, in 16 octets.
+func (w *world) receiver(s *store.Store, routes *route.Routes) *inbound.Receiver {
+	return inbound.NewReceiver(inbound.Config{
+		Store: store.Inbound{Store: s}, Sealer: plain{}, Opener: plain{}, Configured: routes.InboundOwner, NewID: newID, Now: time.Now,
+		Index: func(_ string, _ uuid.UUID, number string) (h [16]byte, err error) {
+			copy(h[:], number)
+			return h, nil
+		},
+	})
+}
+
 // start runs a replica; change may alter its configuration.
 func (w *world) start(routes string, change func(*delivery.Config)) *replica {
 	w.t.Helper()
 	s := store.New(w.db.DB.Worker, w.publish, newID, time.Now)
 	cfg := delivery.Config{
-		Routes: w.routes(routes), Queue: s, Intents: s, Records: s, Leases: s, Opener: consumer.NewOpener(plain{}),
+		Routes: w.routes(routes), Queue: s, Intents: s, Records: s, Leases: s, Inbound: w.receiver(s, w.routes(routes)), Opener: consumer.NewOpener(plain{}),
 		Log: w.log, Now: time.Now, NewID: newID, LeaseTTL: time.Second, DrainTimeout: 3 * time.Second,
 	}
 	if change != nil {

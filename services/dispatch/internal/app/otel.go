@@ -17,7 +17,7 @@ func (d *dispatch) observe() error {
 	if err != nil {
 		return err
 	}
-	deliveries, err := meter.Int64ObservableCounter("dispatch.deliver_sm", metric.WithDescription("deliver_sm by sort; inbound ones are answered and dropped."))
+	deliveries, err := meter.Int64ObservableCounter("dispatch.deliver_sm", metric.WithDescription("deliver_sm by sort."))
 	if err != nil {
 		return err
 	}

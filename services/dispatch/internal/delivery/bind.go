@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/inbound"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/smpp"
 )
@@ -164,24 +165,37 @@ func (b *bind) answered(results []smpp.Result) {
 	nudge(b.wake) // slots are free
 }
 
-// delivered takes deliver_sm: receipts are recorded and answered after their commit. Messages from handsets are counted
-// and answered; nothing keeps them before step 5.
+// delivered takes deliver_sm: receipts and messages from handsets, each recorded before it is answered.
 func (b *bind) delivered(s *smpp.Session, list []smpp.Delivery) {
 	now := b.t.e.cfg.Now()
-	receipts := make([]Receipt, 0, len(list))
+	receipts, heard := make([]Receipt, 0, len(list)), make([]smpp.Delivery, 0, len(list))
+	var parts []inbound.Part
+	var said []smpp.Delivery
 	for i := range list {
 		r, err := smpp.ParseReceipt(&list[i].SM, b.route.Zone())
 		if errors.Is(err, smpp.ErrNotReceipt) {
-			b.t.e.stats.Inbound.Add(1)
+			parts = append(parts, inbound.Read(b.route.Env(), b.route.Name, &list[i].SM, list[i].PDU, now))
+			said = append(said, list[i])
 			continue
 		}
 		if err != nil {
 			b.t.e.stats.Unreadable.Add(1) // no id: it is kept, parked under the empty one
 		}
-		receipts = append(receipts, b.receipt(&r, list[i].PDU, now))
+		receipts, heard = append(receipts, b.receipt(&r, list[i].PDU, now)), append(heard, list[i])
 	}
 	b.t.e.stats.Receipts.Add(int64(len(receipts)))
-	b.t.record.hear(receipts, func() { _ = s.Respond(smpp.StatusOK, list) }) // a dead session: the SMSC sends again
+	b.t.e.stats.Inbound.Add(int64(len(parts)))
+	// A dead session: the SMSC sends again.
+	if len(receipts) > 0 {
+		b.t.record.hear(receipts, func() { _ = s.Respond(smpp.StatusOK, heard) })
+	}
+	b.t.listen.hear(parts, func(kept bool) {
+		status := smpp.StatusOK
+		if !kept {
+			status = smpp.StatusRxTemporary
+		}
+		_ = s.Respond(status, said)
+	})
 }
 
 // receipt brings an operator's receipt into our terms.

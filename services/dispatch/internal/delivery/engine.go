@@ -30,6 +30,7 @@ type Config struct {
 	Intents Intents
 	Records Records
 	Leases  Leases
+	Inbound Inbound
 	Opener  Opener
 	Log     *slog.Logger
 	Now     func() time.Time

@@ -20,6 +20,7 @@ type term struct {
 	lanes  map[string]*backlog // by route; never changes
 	record *recorder
 	intend *intender
+	listen *listener
 	fenced chan struct{}
 	once   sync.Once
 
@@ -39,6 +40,7 @@ func newTerm(e *Engine) *term {
 		t.lanes[r.Name] = newBacklog()
 	}
 	t.record = newRecorder(t)
+	t.listen = newListener(e.cfg.Inbound, t.log)
 	t.intend = newIntender(e.cfg.Intents, t.id, t.log, t.fence)
 	return t
 }
@@ -84,11 +86,13 @@ func (t *term) run(ctx context.Context) error {
 	}
 	records, intents, lease, binds, chores := begin(ctx), begin(ctx), begin(ctx), begin(ctx), begin(ctx)
 	records.run(t.record.run)
+	records.run(t.listen.run)
 	intents.run(t.intend.run)
 	hold := &holder{t: t, binds: binds}
 	lease.run(hold.run)
 	chores.run(t.claims)
 	chores.run(t.sweeps)
+	chores.run(t.listen.overdue)
 	t.e.setTerm(t)
 	select {
 	case <-ctx.Done():

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -35,6 +36,7 @@ type news struct {
 	newID  func() uuid.UUID
 	groups map[group]*parcel
 	order  []*parcel
+	extra  []eventbus.Parcel // whole already
 }
 
 type group struct {
@@ -146,7 +148,7 @@ var details = map[string]string{
 
 // parcels encodes what was gathered. Outcomes that do not share one origin get the parcel's own id as correlation.
 func (n *news) parcels() ([]eventbus.Parcel, error) {
-	list := make([]eventbus.Parcel, 0, len(n.order))
+	list := slices.Grow(n.extra, len(n.order))
 	for _, p := range n.order {
 		id := n.newID()
 		wire := &dispatchv1.OutcomeParcel{ParcelId: id[:], TenantId: p.tenant[:], CorrelationId: id[:], Outcomes: p.outcomes}

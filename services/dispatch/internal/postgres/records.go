@@ -20,6 +20,9 @@ import (
 
 // Record implements delivery.Records.
 func (s *Store) Record(ctx context.Context, replica uuid.UUID, report delivery.Report) error {
+	if err := s.own(ctx, report.Results); err != nil { // before the receipts' answers can come in
+		return err
+	}
 	subs := submissionsOf(report.Results) // an id means an intent: they count whatever the fence says
 	err := s.commit(ctx, func(tx pgx.Tx) (*news, error) {
 		fresh, err := outbox.Claim(ctx, tx, recordMark, []uuid.UUID{report.ID})

@@ -31,6 +31,7 @@ type Store struct {
 	newID   func() uuid.UUID
 	now     func() time.Time
 	recent  recent
+	owners  owners
 }
 
 var (

@@ -1,5 +1,11 @@
 package route
 
+import (
+	"strings"
+
+	"github.com/google/uuid"
+)
+
 // Routes is the configured set, in the file's order, which is the order of preference.
 type Routes struct {
 	list []*Route
@@ -25,4 +31,16 @@ func (rs *Routes) Choose(env string, usable func(*Route) bool) *Route {
 		}
 	}
 	return first
+}
+
+// InboundOwner answers the tenant an address is configured for on a route.
+func (rs *Routes) InboundOwner(route, to string) (tenant uuid.UUID, ok bool) {
+	for _, r := range rs.list {
+		for _, a := range r.Inbound {
+			if r.Name == route && strings.EqualFold(a.To, to) {
+				return a.Tenant, true
+			}
+		}
+	}
+	return uuid.Nil, false
 }

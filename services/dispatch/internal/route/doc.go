@@ -22,6 +22,7 @@
 //	    receipt_zone: IST               # IST or UTC: receipts' dates carry no zone
 //	    submit_timeout: 30s
 //	    enquire_interval: 30s
+//	    inbound: [{to: "56161", tenant: 0198c0de-0000-7000-8000-000000000001}]   # whose an address is that handsets write to
 //	    codes: {"614": HEADER_NOT_MAPPED_TO_TEMPLATE}             # where the operator differs from codes.yaml
 //
 // A route has one environment: so no setting can send a test message to an operator (invariant 4).

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -44,8 +45,15 @@ type Route struct {
 	SubmitTimeout   time.Duration     `yaml:"submit_timeout"`
 	EnquireInterval time.Duration     `yaml:"enquire_interval"`
 	Codes           map[string]string `yaml:"codes"`
+	Inbound         []InboundAddress  `yaml:"inbound"`
 
 	table *Table
+}
+
+// InboundAddress is an address that handsets write to and the tenant it belongs to.
+type InboundAddress struct {
+	To     string    `yaml:"to"`
+	Tenant uuid.UUID `yaml:"tenant"`
 }
 
 // TLS says whether and how the connection is encrypted; the system's roots are used without a CAFile.
@@ -178,6 +186,9 @@ func (r *Route) validate() error {
 	check(r.ResponseID.valid() && r.ReceiptID.valid(), "response_id or receipt_id is not as_is, decimal or hex")
 	check(r.ReceiptZone == "IST" || r.ReceiptZone == "UTC", "receipt_zone is not IST or UTC")
 	check(r.Password == "" || r.PasswordFile == "", "password and password_file are both set")
+	for _, a := range r.Inbound {
+		check(a.To != "" && a.Tenant != uuid.Nil, "inbound has an entry without to or tenant")
+	}
 	if len(wrong) == 0 {
 		return nil
 	}
@@ -214,7 +225,7 @@ func distinct(routes []*Route) error {
 var settings = []string{
 	"name", "env", "addr", "tls", "system_id", "password", "password_file", "system_type", "binds", "window", "tps",
 	"tags", "source", "destination", "response_id", "receipt_id", "receipt_zone", "submit_timeout",
-	"enquire_interval", "codes",
+	"enquire_interval", "codes", "inbound",
 }
 
 // unknownField refuses a misspelt setting: a decoder's KnownFields does not reach into UnmarshalYAML.

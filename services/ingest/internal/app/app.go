@@ -114,7 +114,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 	i.publisher = i.bus.NewPublisher(name, func(ctx context.Context, done []eventbus.Parcel) { i.relay.Published(ctx, done) })
 	i.relay = outbox.NewRelay(i.db.Worker, i.publisher, now)
 	i.store = store.NewStore(i.db, i.publisher, now)
-	if err = i.openInner(cfg); err != nil {
+	if err = i.openInner(cfg, keyring); err != nil {
 		return i, err
 	}
 	return i, i.openDoor(cfg, content.NewVault(keyring, seal.NewSealer(keyring, i.store, now), now))
@@ -129,14 +129,14 @@ func openKeyring(ctx context.Context, files SecretFiles, now func() time.Time) (
 }
 
 // openInner opens the inner gRPC server, where compliance and dispatch ask for data keys.
-func (i *ingest) openInner(cfg Config) (err error) {
+func (i *ingest) openInner(cfg Config, keyring *seal.Keyring) (err error) {
 	identity, err := tlsconf.Server(cfg.TLS)
 	if err != nil {
 		return err
 	}
 	i.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: cfg.GRPCAddr, TLS: identity, Log: i.log, Callers: api.ContentKeyCallers},
 		func(r grpc.ServiceRegistrar) {
-			ingestv1.RegisterContentKeyServiceServer(r, api.NewContentKeyServer(i.store))
+			ingestv1.RegisterContentKeyServiceServer(r, api.NewContentKeyServer(i.store, keyring, i.now))
 		})
 	return err
 }
@@ -184,7 +184,7 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 			i.access.register(r)
 			ingestv1.RegisterVerificationServiceServer(r, i.verifications(cfg.Verification, accepter, vault, peppers))
 		},
-		Records: i.records, Forward: forwards(compliance, audit), Pins: pins, OpenAPI: openapi.Document, Log: i.log,
+		Records: i.records, Forward: forwards(compliance, dispatch, audit), Pins: pins, OpenAPI: openapi.Document, Log: i.log,
 		Traced: cfg.TraceEndpoint != "",
 	})
 	return err

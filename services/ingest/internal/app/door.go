@@ -42,9 +42,10 @@ func initPins() error {
 }
 
 // forwards are the services behind the door that others of ours answer.
-func forwards(compliance, audit grpc.ClientConnInterface) []door.Forward {
+func forwards(compliance, dispatch, audit grpc.ClientConnInterface) []door.Forward {
 	return []door.Forward{
 		{Service: "onlinesms.compliance.v1.ComplianceService", Conn: compliance},
+		{Service: "onlinesms.dispatch.v1.InboundService", Conn: dispatch},
 		{Service: "onlinesms.audit.v1.AuditService", Conn: audit},
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	gwauditv1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/audit/v1"
 	gwcompliancev1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/compliance/v1"
+	gwdispatchv1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/dispatch/v1"
 	gwingestv1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/ingest/v1"
 )
 
@@ -30,6 +31,7 @@ var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientC
 	"onlinesms.ingest.v1.TenantService":         gwingestv1.RegisterTenantServiceHandler,
 	"onlinesms.ingest.v1.VerificationService":   gwingestv1.RegisterVerificationServiceHandler,
 	"onlinesms.compliance.v1.ComplianceService": gwcompliancev1.RegisterComplianceServiceHandler,
+	"onlinesms.dispatch.v1.InboundService":      gwdispatchv1.RegisterInboundServiceHandler,
 	"onlinesms.audit.v1.AuditService":           gwauditv1.RegisterAuditServiceHandler,
 }
 

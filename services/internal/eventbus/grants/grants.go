@@ -31,7 +31,7 @@ var reads = map[string][]struct {
 	lanes     []string
 }{
 	"ingest":     {{"ingest", []string{"compliance", "dispatch"}, messages}},
-	"compliance": {{"compliance", []string{"ingest", "dispatch"}, messages}},
+	"compliance": {{"compliance", []string{"ingest", "dispatch"}, messages}, {"compliance", []string{"dispatch"}, lanes[3:]}},
 	"dispatch": {{"dispatch", []string{"compliance"}, messages},
 		{"feed", []string{"ingest", "compliance", "dispatch"}, messages}},
 	"audit": {{"audit", []string{"ingest", "compliance", "dispatch", "audit"}, lanes}},
