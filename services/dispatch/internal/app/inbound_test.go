@@ -15,6 +15,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/inbound"
 	store "github.com/onlinesms/onlinesms/services/dispatch/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/smpp"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/smsc"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
@@ -207,6 +208,68 @@ func keywords(t *testing.T, server *api.InboundServer, ctx context.Context) {
 	} {
 		if _, err := server.SetInboundKeywords(ctx, &dispatchv1.SetInboundKeywordsRequest{Own: bad}); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%v is taken: %v", bad, err)
+		}
+	}
+}
+
+// part is part seq of total of a message to 56161, with its text.
+func part(ref byte, total, seq byte, text string, at time.Time) inbound.Part {
+	sm := &smpp.DeliverSM{
+		Source: smpp.Address{Digits: "919876543210"}, Destination: smpp.Address{Digits: "56161"}, ESMClass: smpp.ESMClassUDHI,
+		ShortMessage: append([]byte{5, 0, 3, ref, total, seq}, text...),
+	}
+	pdu, _ := sm.AppendTo(nil, 1)
+	return inbound.Read("test", "sim", sm, pdu, at)
+}
+
+// Parts come in any order, twice, too late, or under a reference that is used again: each text is told once, one with
+// gaps as such.
+func TestPartsInAnyOrder(t *testing.T) {
+	w := newWorld(t, nil)
+	now := time.Now()
+	tenant := uuid.New()
+	r := w.receiver(store.New(w.db.DB.Worker, w.publish, newID, func() time.Time { return now }),
+		w.routes(strings.Replace(w.oneRoute(), "{name: sim,", "{name: sim, inbound: [{to: \"56161\", tenant: "+tenant.String()+"}],", 1)))
+	receive := func(parts ...inbound.Part) {
+		t.Helper()
+		if err := r.Receive(t.Context(), parts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receive(part(1, 3, 3, "c", now))
+	receive(part(1, 3, 1, "a", now), part(1, 3, 1, "a", now))
+	receive(part(1, 3, 3, "c", now)) // sent again before it was whole
+	receive(part(1, 3, 2, "b", now))
+	receive(part(1, 3, 2, "b", now)) // and after
+	receive(part(2, 2, 1, "lost", now))
+	receive(part(2, 2, 1, "new", now), part(2, 2, 2, "er", now)) // the reference comes round
+	receive(part(3, 2, 2, "alone", now.Add(-7*time.Hour)))
+	for range 2 {
+		if _, err := r.Overdue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := store.NewInboundReader(w.db.DB).List(t.Context(), inbound.Query{
+		Tenant: tenant, Env: "test", Start: now.Add(-24 * time.Hour), End: now.Add(time.Hour), Limit: 10,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for i := range list {
+		_, text, err := inbound.NewLetters(plain{}, nil).Read(t.Context(), &list[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[text] = list[i].Incomplete
+	}
+	want := map[string]bool{"abc": false, "lost … ": true, "newer": false, " … alone": true}
+	if len(list) != len(want) || len(w.entries()) != len(want) {
+		t.Errorf("%d messages, %d told, want %d", len(list), len(w.entries()), len(want))
+	}
+	for text, incomplete := range want {
+		if is, ok := got[text]; !ok || is != incomplete {
+			t.Errorf("%q is not among %v as incomplete=%v", text, got, incomplete)
 		}
 	}
 }
