@@ -64,7 +64,10 @@ func TestEveryEventIsAPack(t *testing.T) {
 // taken for one but a call's own id, or an inbound message's.
 var control = map[protoreflect.FullName]bool{
 	"onlinesms.ingest.v1.CallRecord": true, "onlinesms.ingest.v1.AccessChange": true, "onlinesms.ingest.v1.ExpiringKey": true,
-	"onlinesms.ingest.v1.ExposedKey": true, "onlinesms.dispatch.v1.InboundEntry": true, "onlinesms.dispatch.v1.OptOutEntry": true,
+	"onlinesms.compliance.v1.RegistryReminder": true,
+	"onlinesms.ingest.v1.ExposedKey":           true,
+	"onlinesms.ingest.v1.FailedLogins":         true,
+	"onlinesms.dispatch.v1.InboundEntry":       true, "onlinesms.dispatch.v1.OptOutEntry": true,
 }
 
 // Audit finds messages by position: entries are field 5 of a parcel, a message's id is field 1 of an entry.

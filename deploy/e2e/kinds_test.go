@@ -43,10 +43,13 @@ var kinds = []kind{
 	{field: "key_id", make: madeKey},
 	{field: "verification_id", make: madeVerification},
 	{field: "index", make: madeAuditEntry, counted: true},
+	{field: "user_id", make: madeUser},
+	{field: "session_id", make: func(*testing.T, *party) string { return fmt.Sprint("session-", rand.Uint64()) }}, // of people only: no key names one
 }
 
-// registered are fields that end like an id and name what is registered with the operators' DLT, not made by us.
-var registered = []string{"entity_id", "template_id"}
+// registered are fields that end like an id and name what is registered elsewhere: with the operators' DLT, or at an
+// identity provider.
+var registered = []string{"entity_id", "template_id", "client_id"}
 
 // ownSettings are fields that the random walk leaves alone: an intruder would shut himself out, and prove nothing more;
 // a tenant's name is one for both environments.
@@ -60,7 +63,7 @@ var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents"}
 var volatile = []string{"last_use_time", "last_use_address"}
 
 // words are what fields hold in a well-formed request.
-var words = map[string]string{"name": "x", "code": "123456", "to": "+919810000001", "scopes": "messages:read"}
+var words = map[string]string{"name": "x", "code": "123456", "to": "+919810000001", "scopes": "messages:read", "role": "auditor"}
 
 func madeMessage(t *testing.T, p *party) string {
 	client := ingestv1.NewMessageServiceClient(p.conn)
@@ -86,7 +89,22 @@ func madeVerification(t *testing.T, p *party) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Its message moves on for a while, which a snapshot would see.
+	awaitState(t, ingestv1.NewMessageServiceClient(p.conn), started.GetVerification().GetMessageId(), typev1.MessageState_DELIVERED)
 	return started.GetVerification().GetVerificationId()
+}
+
+// madeUser invites a user. Users belong to no environment and are managed with live keys: a test key has none.
+func madeUser(t *testing.T, p *party) string {
+	if p.env != "live" {
+		return fmt.Sprintf("01930000-0000-7000-8000-%012x", rand.Uint64N(1<<48))
+	}
+	made, err := ingestv1.NewUserServiceClient(p.conn).InviteUser(t.Context(), &ingestv1.InviteUserRequest{
+		Email: fmt.Sprintf("u%d@people.example", rand.Uint64()), Role: "auditor"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.GetUser().GetUserId()
 }
 
 func madeAuditEntry(t *testing.T, p *party) string {

@@ -19,8 +19,9 @@ const (
 type Principal struct {
 	TenantID uuid.UUID
 	Env      string   // Live or Test
-	Actor    string   // "key/<kid>", later "user/<id>"
+	Actor    string   // "key/<kid>" or "user/<id>"
 	Scopes   []string // sorted; for example "messages:send"
+	Session  string   // of a user: the session's public id; known at the door only, not forwarded
 }
 
 // Has tells whether the principal holds scope.

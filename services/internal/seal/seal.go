@@ -11,6 +11,9 @@ import (
 const (
 	ClassContent = "content" // number, text, variables of a message
 	ClassInbound = "inbound" // number and text of a message from a handset
+	// ClassLasting is what a tenant keeps until it deletes it (TOTP seeds, e-mail addresses, client secrets): one data key
+	// without a day.
+	ClassLasting = "lasting"
 )
 
 // Binding ties a sealed value to its place: opened anywhere else (row, tenant, environment, class) it fails. It is the
@@ -22,7 +25,7 @@ type Binding struct {
 	Class   string
 }
 
-// KEK is the key-encryption key's provider: local file now; Vault/OpenBao transit, AWS KMS, GCP KMS in step 6.
+// KEK is the key-encryption key's provider: a local key now; Vault/OpenBao transit, AWS KMS, GCP KMS in step 6.
 // Errors are errs.Unavailable when the provider is away and errs.Denied when it refuses.
 type KEK interface {
 	Wrap(ctx context.Context, plain []byte) ([]byte, error)

@@ -30,7 +30,14 @@ type scope struct {
 	env    string
 	tenant uuid.UUID
 	class  string
-	day    int64 // days since 1970-01-01, in IST
+	day    int64 // days since 1970-01-01, in IST; 0 for what lasts
+}
+
+func dayOf(class string, now time.Time) int64 {
+	if class == ClassLasting {
+		return 0
+	}
+	return (now.Unix() + istOffset) / 86400
 }
 
 // use is how far a scope's keys are used up in this process; it outlives the hourly refresh of the key itself. Only the
@@ -53,7 +60,7 @@ func (s *Sealer) Opener() *Opener { return s.opener }
 // errs.Unavailable while the key store or the KEK is away and no key is cached; dst is not to be used then.
 func (s *Sealer) Seal(ctx context.Context, dst, plaintext []byte, b Binding) ([]byte, error) {
 	now := s.now()
-	sc := scope{b.Env, b.Tenant, b.Class, (now.Unix() + istOffset) / 86400}
+	sc := scope{b.Env, b.Tenant, b.Class, dayOf(b.Class, now)}
 	for {
 		key, ok := s.current.get(sc, now)
 		if !ok {
@@ -126,7 +133,7 @@ func (s *Sealer) use(sc scope) *use {
 		return u
 	}
 	for old := range s.uses {
-		if old.day < sc.day-1 {
+		if old.day < sc.day-1 && old.day != 0 {
 			delete(s.uses, old)
 		}
 	}

@@ -28,7 +28,7 @@ func (p *Platform) environment(service string, index int) ([]string, error) {
 		"ADMIN_ADDR":        loopback(doors.admin[service]),
 		"NATS_URL":          "tls://" + loopback(p.at.nats),
 		"NATS_CA_FILE":      p.dir.Path("tls", "ca.pem"),
-		"NATS_CREDS":        p.dir.Path("keys", service+".creds"),
+		"NATS_CREDS_FILE":   p.dir.Path("keys", service+".creds"),
 		"NATS_MONITOR_URL":  p.monitorURL(),
 		"NATS_STREAM_BYTES": strconv.FormatInt(p.streamBytes(service), 10),
 		"TLS_CERT_FILE":     p.dir.Path("tls", service+".pem"),
@@ -53,6 +53,7 @@ func (p *Platform) environment(service string, index int) ([]string, error) {
 		vars["PUBLIC_HTTP_ADDR"], vars["PUBLIC_GRPC_ADDR"] = loopback(doors.https), loopback(doors.grpc)
 		vars["PUBLIC_CERT_FILE"], vars["PUBLIC_KEY_FILE"] = p.dir.Path("tls", "public.pem"), p.dir.Path("tls", "public-key.pem")
 		vars["PINS_KEY_FILE"] = p.dir.Path("keys", "pins")
+		vars["MAIL_DIR"] = p.dir.Path("mail")
 		vars["PINS_NEXT_FILE"], vars["PINS_BACKUP_FILE"] = p.dir.Path("tls", nextPin+".pem"), p.dir.Path("tls", backupPin+".pem")
 	}
 	if service == "dispatch" {
@@ -148,6 +149,11 @@ func (p *Platform) writeEnv() error {
 	}
 	if key := demo.Keys["restricted"]; key != "" {
 		values[restrictedKey] = key
+	}
+	for _, name := range ownerVariables {
+		if value := demo.owner[name]; value != "" {
+			values[name] = value
+		}
 	}
 	for i, env := range feedEnvs {
 		suffix := "" // the first has the plain names

@@ -3,7 +3,9 @@ package platform
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,7 +20,12 @@ const restrictedKey = "ONLINESMS_RESTRICTED_KEY"
 type tenant struct {
 	ID   string            `json:"id"`
 	Keys map[string]string `json:"keys"`
+
+	owner map[string]string // credentials of its owner, by variable; empty when the demo has none
 }
+
+// ownerVariables are the credentials of the demo's owner: address, password, and the seed of his authenticator in base32.
+var ownerVariables = []string{"ONLINESMS_ADMIN_EMAIL", "ONLINESMS_ADMIN_PASSWORD", "ONLINESMS_ADMIN_TOTP"}
 
 var tenantLine = regexp.MustCompile(`(?m)^tenant:\s*\{\s*id:\s*"?([0-9a-f-]{36})`)
 
@@ -56,15 +63,16 @@ func (p *Platform) load(ctx context.Context) error {
 	return p.dir.WriteFile(filepath.Join("keys", "tenants.json"), append(data, '\n'), 0o600)
 }
 
-// bootstrap makes one tenant and its API keys. They are kept in a file of the tenant, where ingest finds those that
-// still work: a second start changes nothing.
+// bootstrap makes one tenant, its API keys and its owner. They are kept in files of the tenant, where ingest finds those
+// that still work: a second start changes nothing.
 func (p *Platform) bootstrap(ctx context.Context, demo string) (tenant, error) {
 	id, err := readTenant(demo)
 	if err != nil {
 		return tenant{}, err
 	}
 	file := p.dir.Path("keys", "tenant-"+id+".env")
-	if _, err := p.command(ctx, "ingest", "bootstrap", "-file", demo, "-out", file); err != nil {
+	owner := p.dir.Path("keys", "owner-"+id+".env")
+	if _, err := p.command(ctx, "ingest", "bootstrap", "-file", demo, "-out", file, "-owner", owner); err != nil {
 		return tenant{}, err
 	}
 	keys, err := rundir.ReadEnvFile(file)
@@ -75,5 +83,9 @@ func (p *Platform) bootstrap(ctx context.Context, demo string) (tenant, error) {
 	if key := keys[restrictedKey]; key != "" {
 		one.Keys["restricted"] = key
 	}
-	return one, nil
+	one.owner, err = rundir.ReadEnvFile(owner)
+	if errors.Is(err, fs.ErrNotExist) { // a demo without owner
+		return one, nil
+	}
+	return one, err
 }

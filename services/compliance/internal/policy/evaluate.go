@@ -5,135 +5,164 @@ import "time"
 // Evaluate decides one message. It is total and deterministic: the same pack, facts and time give the same decision.
 // A cleared message costs no allocation.
 func Evaluate(pack *Pack, f *Facts, now time.Time) Decision {
-	var denials []Reason
-	denials = content(denials, f)
-	denials = entity(denials, f)
-	denials = recipient(denials, f)
-	denials = chain(denials, f)
-	denials = header(denials, pack, f)
-	denials = template(denials, pack, f)
-	denials = append(denials, f.Text...)
+	e := evaluation{pack: pack, f: f, now: now, category: pack.effective(f.Template.Category)}
+	e.stops()
+	e.content()
+	e.entity()
+	e.recipient()
+	e.chain()
+	e.header()
+	e.template()
+	e.denials = append(e.denials, f.Text...)
+	e.rules()
+	e.consent()
 	if expired(f, now) {
-		denials = append(denials, R(MessageExpired))
+		e.deny(MessageExpired)
 	}
-	if len(denials) > 0 {
-		return Decision{Outcome: Refused, Reasons: denials}
+	if len(e.denials) > 0 {
+		return Decision{Outcome: Refused, Reasons: e.denials, Warnings: e.warnings}
 	}
-	return wait(pack, f, now)
+	return e.wait()
 }
 
-func content(d []Reason, f *Facts) []Reason {
-	if f.Unreadable {
-		d = append(d, R(ContentUnreadable))
-	}
-	return d
+// evaluation is one run of the checks, in their order.
+type evaluation struct {
+	pack     *Pack
+	f        *Facts
+	now      time.Time
+	category Category // of the template, as the pack takes it
+	denials  []Reason
+	warnings Warnings
 }
 
-func entity(d []Reason, f *Facts) []Reason {
-	if !IsID(f.Entity.ID) {
-		return append(d, R(EntityIDInvalid))
-	}
-	switch f.Entity.Status {
-	case Active:
-		return d
-	case Unknown:
-		return append(d, R(EntityNotFound))
-	case Blacklisted:
-		return append(d, R(EntityBlacklisted))
-	default:
-		return append(d, R(EntityInactive))
-	}
+func (e *evaluation) deny(code string, metadata ...string) {
+	e.denials = append(e.denials, R(code, metadata...))
 }
 
-func recipient(d []Reason, f *Facts) []Reason {
-	if !f.Unreadable && !f.Mobile {
-		d = append(d, R(RecipientInvalid))
-	}
-	return d
-}
+func (e *evaluation) warn(w Warnings) { e.warnings |= w }
 
-func chain(d []Reason, f *Facts) []Reason {
-	if f.Entity.Status != Unknown && f.Chain != Active {
-		d = append(d, R(ChainNotRegistered))
-	}
-	return d
-}
-
-// template judges registration, ownership, link to the header, type.
-func template(d []Reason, pack *Pack, f *Facts) []Reason {
-	t := &f.Template
-	if !IsID(t.ID) {
-		return append(d, R(TemplateIDInvalid))
-	}
-	switch t.Status {
-	case Active:
-	case Unknown:
-		return append(d, R(TemplateNotFound))
-	case Suspended:
-		d = append(d, R(TemplateSuspended))
-	case Blacklisted:
-		d = append(d, R(TemplateBlacklisted))
-	default:
-		d = append(d, R(TemplateInactive))
-	}
-	if f.Entity.Status != Unknown && !t.OfEntity {
-		d = append(d, R(TemplateNotOfEntity))
-	}
-	if f.Header.Status != Unknown && !t.OfHeader {
-		d = append(d, R(HeaderNotMappedToTemplate))
-	}
-	if !typeFits(pack, f) {
-		d = append(d, R(TemplateTypeMismatch, "category", t.Category.String()))
-	}
-	if t.Untyped && pack.RefuseUntyped {
-		d = append(d, untyped(pack))
-	}
-	if t.Unlisted {
-		d = append(d, R(CTANotWhitelisted))
-	}
-	return d
-}
-
-// typeFits tells whether category and kind of header go together: headers of digits are for promotion only, headers of
-// letters for everything else and, where the pack says so, for promotion too (H17, H18).
-func typeFits(pack *Pack, f *Facts) bool {
-	promotional := f.Template.Category == Promotional
-	switch {
-	case f.Template.Category == NoCategory || f.Template.Category > Government:
-		return false
-	case f.Header.Status == Unknown:
-		return true
-	case f.Header.Kind == PromotionalHeader:
-		return promotional
-	default:
-		return !promotional || pack.AlphaPromo
+// choose denies, warns or does neither, as the pack has it.
+func (e *evaluation) choose(strictness Strictness, w Warnings, code string, metadata ...string) {
+	switch strictness {
+	case Enforce:
+		e.deny(code, metadata...)
+	case Warn:
+		e.warn(w)
 	}
 }
 
-// expired: the validity is over (W14).
-func expired(f *Facts, at time.Time) bool { return !f.Expire.IsZero() && !at.Before(f.Expire) }
-
-// wait finds the first moment the message may go. When that is later than now it is held until then, or refused if its
-// validity ends before.
-func wait(pack *Pack, f *Facts, now time.Time) Decision {
-	due := now
-	var why []Reason
-	if f.Schedule.After(now) {
-		due = f.Schedule
-		why = append(why, R(Scheduled))
+func (e *evaluation) content() {
+	if e.f.Unreadable {
+		e.deny(ContentUnreadable)
 	}
-	if f.Template.Category == Promotional {
-		if open := pack.Window.Next(due); open.After(due) {
-			due = open
-			why = append([]Reason{R(PromoWindow)}, why...)
+}
+
+// stops names every kill switch that is on.
+func (e *evaluation) stops() {
+	if e.f.Stops == 0 {
+		return
+	}
+	for i, scope := range [...]string{"tenant", "entity", "header", "template"} {
+		if e.f.Stops>>i&1 == 1 {
+			e.deny(SendingStopped, "scope", scope)
 		}
 	}
-	switch {
-	case !due.After(now):
-		return Decision{Outcome: Cleared}
-	case expired(f, due):
-		return Decision{Outcome: Refused, Reasons: append([]Reason{R(MessageExpired)}, why...)}
-	default:
-		return Decision{Outcome: Held, Reasons: why, Due: due}
+}
+
+func (e *evaluation) recipient() {
+	if e.f.Unreadable {
+		return
 	}
+	if !e.f.Mobile {
+		e.deny(RecipientInvalid)
+	} else if e.f.SeriesUnknown {
+		e.warn(WarnSeries)
+	}
+}
+
+func (e *evaluation) entity() {
+	entity := &e.f.Entity
+	if !IsID(entity.ID) {
+		e.deny(EntityIDInvalid)
+		return
+	}
+	if entity.ID[2:4] == "07" { // the digits of a template's id: the commonest mistake in filling in
+		e.warn(WarnTemplateID)
+	}
+	e.status(entity.Status, entity.AtOperator, &entityWords)
+}
+
+// chain judges the chain of telemarketers: approved, active, of active members, hashed as the portal has it, ending with
+// who submits on the route (TRAI direction of 20 August 2024). Of an unknown entity nothing is said.
+func (e *evaluation) chain() {
+	chain := &e.f.Chain
+	if !e.pack.Chain || e.f.Entity.Status == Unknown {
+		return
+	}
+	if !e.status(chain.Status, chain.AtOperator, &chainWords) {
+		return
+	}
+	e.status(chain.Telemarketer, Unknown, &telemarketerWords)
+	if chain.Differs {
+		e.deny(ChainHashDiffers)
+	}
+	if route := e.f.Route.Telemarketer; route != "" && route != chain.Last {
+		e.deny(TelemarketerNotOfRoute, "telemarketer", route, "last_of_chain", chain.Last)
+	}
+}
+
+// words are the reasons for the statuses of one sort of object.
+type words struct{ unknown, inactive, suspended, blacklisted, freePool, notRegistered string }
+
+var (
+	entityWords = words{EntityNotFound, EntityInactive, EntityInactive, EntityBlacklisted, EntityInactive, EntityNotRegistered}
+	chainWords  = words{ChainNotRegistered, HashInactive, HashSuspended, HashBlacklisted, HashInactive, HashNotRegistered}
+	// A suspended telemarketer is an inactive one to an operator.
+	telemarketerWords = words{TelemarketerNotRegistered, TelemarketerInactive, TelemarketerInactive, TelemarketerBlacklisted,
+		TelemarketerInactive, TelemarketerNotRegistered}
+	headerWords   = words{HeaderNotFound, HeaderInactive, HeaderSuspended, HeaderBlacklisted, HeaderInFreePool, HeaderNotFound}
+	templateWords = words{TemplateNotFound, TemplateInactive, TemplateSuspended, TemplateBlacklisted, TemplateInactive, TemplateNotFound}
+)
+
+// status judges an object by its status at the portal and, where that is active, by the one with the route's operator: an
+// object may be active with one operator and not with another. It answers whether the object is known at all.
+func (e *evaluation) status(general, atOperator Status, w *words) (known bool) {
+	if general == Active && atOperator != Unknown && atOperator != Active {
+		e.denyStatus(atOperator, w, "operator", e.f.Route.Operator)
+	} else if general != Active {
+		e.denyStatus(general, w)
+	}
+	return general != Unknown
+}
+
+func (e *evaluation) denyStatus(s Status, w *words, metadata ...string) {
+	if kind, ok := s.suspension(); ok {
+		e.deny(w.suspended, append(metadata, "suspension", kind)...)
+		return
+	}
+	switch s {
+	case Unknown:
+		e.deny(w.unknown, metadata...)
+	case Blacklisted:
+		e.deny(w.blacklisted, metadata...)
+	case FreePool:
+		e.deny(w.freePool, metadata...)
+	case NotRegistered:
+		e.deny(w.notRegistered, metadata...)
+	default:
+		e.deny(w.inactive, metadata...)
+	}
+}
+
+// within is an active object's status at a time, by its validity.
+func within(s Status, from, until, now time.Time) Status {
+	switch {
+	case s != Active:
+		return s
+	case !until.IsZero() && !now.Before(until):
+		return SuspendedValidity
+	case now.Before(from):
+		return Inactive
+	}
+	return s
 }

@@ -2,51 +2,89 @@ package policy
 
 import "time"
 
-// Facts are what is known of one message when it is decided. They hold neither text nor number.
+// Facts are what is known of one message when it is decided. They hold neither text nor number. The zero value of a fact
+// is the one that denies, or for what only narrows (stops, doubts, bounds in time) that there is none.
 type Facts struct {
-	Unreadable bool // the sealed content cannot be opened, for good
-	Mobile     bool // the recipient is an Indian mobile number in E.164
+	Unreadable    bool // the sealed content cannot be opened, for good
+	Mobile        bool // the recipient is an Indian mobile number in E.164
+	SeriesUnknown bool // its series is not known to be given to mobile services
+	Stops         Stops
 
-	Entity   Entity
-	Chain    Status // of the entity's chain of telemarketers
-	Header   Header
-	Template Template
-	Text     []Reason // what comparing text and template found; only with a known template
+	Route     Route
+	Entity    Entity
+	Chain     Chain
+	Header    Header
+	Template  Template
+	Requested Category // what the caller takes the template for; NoCategory when not said
+	Text      []Reason // what comparing text and template found; only with a known template
+
+	Transaction time.Time // when the customer began the transaction; zero when not said
+	Consent     Consent
+	Preference  Preference
+	BandOn      bool // the subscriber has switched the time band of now on
+	ClockDoubt  bool // the machine's clock may be off by more than a second
 
 	Schedule time.Time // not before; zero for at once
 	Expire   time.Time // not after; zero for never
 }
 
+// Route is what is known of the route the message would take; the zero value of one that nothing is known of.
+type Route struct {
+	Operator     string // as metadata name it
+	Telemarketer string // 19 digits: who submits on it (TM-DF); empty when any may
+	AlphaPromo   bool   // the operator has confirmed promotional templates on headers of letters
+	SixOnly      bool   // the operator takes headers of exactly six letters
+}
+
 // Entity is the principal entity a message names.
 type Entity struct {
-	ID     string
-	Status Status
+	ID         string
+	Status     Status
+	AtOperator Status // with the route's operator; Unknown where nothing is known of that
+}
+
+// Chain is the entity's chain of telemarketers.
+type Chain struct {
+	Status       Status // Unknown when none is approved
+	AtOperator   Status // with the route's operator; Unknown where nothing is known of that
+	Telemarketer Status // the worst of its telemarketers; Unknown when one is not registered
+	Last         string // id of the last one, the delivering telemarketer (TM-DF)
+	Differs      bool   // the portal shows another hash than the one computed
 }
 
 // Header is the header a message names.
 type Header struct {
-	Text     string
-	Status   Status
-	Kind     Kind
-	OfEntity bool // registered to the entity the message names
+	Text       string
+	Status     Status
+	AtOperator Status // with the route's operator; Unknown where nothing is known of that
+	Kind       Kind
+	OfEntity   bool      // registered to the entity the message names
+	From       time.Time // valid from then on; zero without such a bound
+	Until      time.Time // suspended by validity from then on; zero without such a bound
 }
 
 // Template is the content template a message names.
 type Template struct {
-	ID       string
-	Status   Status
-	Category Category
-	Goods    int  // category of goods 0-8 as in a promotional header's first digit; -1 when not registered
-	OfEntity bool // registered to the entity the message names
-	OfHeader bool // linked to the header the message names
-	Untyped  bool // it has an untyped variable that no override permits
-	Unlisted bool // its fixed text has a call to action that is not whitelisted
+	ID                  string
+	Status              Status
+	AtOperator          Status // with the route's operator; Unknown where nothing is known of that
+	Category            Category
+	Goods               int       // category of goods 0-8 as in a promotional header's first digit; -1 when not registered
+	OfEntity            bool      // registered to the entity the message names
+	OfHeader            bool      // linked to the header the message names
+	Headers             int       // how many headers it is linked to
+	Untyped             bool      // it has an untyped variable that no override permits
+	Unlisted            bool      // its fixed text has a call to action that is not whitelisted
+	OptOut              Answer    // it has an element by which the recipient can opt out
+	PreferenceUnchecked bool      // an override lets it go without a look at preference and consent
+	From                time.Time // valid from then on; zero without such a bound
+	Until               time.Time // suspended by validity from then on; zero without such a bound
 }
 
 // Outcome is what is to happen with a message.
 type Outcome uint8
 
-// The outcomes.
+// The outcomes. A message that expired is refused for MessageExpired.
 const (
 	Refused Outcome = iota // the zero value denies
 	Cleared
@@ -58,7 +96,8 @@ func (o Outcome) String() string { return [...]string{"REFUSED", "CLEARED", "HEL
 
 // Decision is the answer of Evaluate.
 type Decision struct {
-	Outcome Outcome
-	Reasons []Reason  // the deciding one first; empty when cleared
-	Due     time.Time // when a held message is decided anew
+	Outcome  Outcome
+	Reasons  []Reason  // the deciding one first; empty when cleared
+	Due      time.Time // when a held message is decided anew
+	Warnings Warnings  // doubts that decide nothing
 }

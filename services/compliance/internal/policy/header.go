@@ -3,47 +3,50 @@ package policy
 import "errors"
 
 // header judges the header a message names: form first, and only a well-formed one against the registry.
-func header(d []Reason, pack *Pack, f *Facts) []Reason {
-	h := &f.Header
-	before := len(d)
-	if d = headerForm(d, pack, h.Text); len(d) > before {
-		return d
+func (e *evaluation) header() {
+	h, t := &e.f.Header, &e.f.Template
+	wrong, more := headerForm(h.Text, e.pack.SixOnly || e.f.Route.SixOnly)
+	for _, code := range [...]string{wrong, more} {
+		if code != "" {
+			e.deny(code)
+		}
 	}
-	switch h.Status {
-	case Active:
-	case Unknown:
-		return append(d, R(HeaderNotFound))
-	case Suspended:
-		d = append(d, R(HeaderSuspended))
-	case Blacklisted:
-		d = append(d, R(HeaderBlacklisted))
-	default:
-		d = append(d, R(HeaderInactive))
+	if wrong != "" {
+		return
 	}
-	if f.Entity.Status != Unknown && !h.OfEntity {
-		d = append(d, R(HeaderNotOfEntity))
+	if h.Text[0] == '9' && digits(h.Text) { // in no list of categories, yet portals show such headers
+		e.warn(WarnHeaderCategoryUnknown)
 	}
-	if pack.CategoryDigit && h.Kind == PromotionalHeader && f.Template.Status != Unknown && f.Template.Goods >= 0 &&
-		f.Template.Goods != int(h.Text[0]-'0') {
-		d = append(d, R(HeaderCategoryMismatch, "header_digit", h.Text[:1], "template_digit", digitOf(f.Template.Goods)))
+	if !e.status(within(h.Status, h.From, h.Until, e.now), h.AtOperator, &headerWords) {
+		return
 	}
-	return d
+	if e.f.Entity.Status != Unknown && !h.OfEntity {
+		e.deny(HeaderNotOfEntity)
+	}
+	if h.Kind == PromotionalHeader && t.Status != Unknown && t.Goods >= 0 && t.Goods != int(h.Text[0]-'0') {
+		e.choose(e.pack.CategoryDigit, WarnHeaderCategoryDiffers, HeaderCategoryMismatch,
+			"header_digit", h.Text[:1], "template_digit", digitOf(t.Goods))
+	}
 }
 
-// headerForm judges the form of a header as sent (DLT rules 1.3, H01-H12): the bare core, 3-6 ASCII letters and digits, or
-// exactly six digits. An operator's prefix (VM-) and a category suffix (-S) are named as such.
-func headerForm(d []Reason, pack *Pack, text string) []Reason {
-	before := len(d)
-	if n := len(text); n > 3 && capital(text[0]) && capital(text[1]) && text[2] == '-' {
-		d = append(d, R(HeaderHasPrefix))
+// headerForm judges the form of a header as sent: the bare core, 3-6 ASCII letters and digits, or exactly six digits. An
+// operator's prefix (VM-) and a category suffix (-S), which operators add, are named as such, both where both are there. The
+// answer is empty for a header that is well-formed.
+func headerForm(text string, sixOnly bool) (wrong, more string) {
+	n := len(text)
+	if n > 3 && capital(text[0]) && capital(text[1]) && text[2] == '-' {
+		wrong = HeaderHasPrefix
 	}
-	if n := len(text); n > 2 && text[n-2] == '-' && category(text[n-1]) {
-		d = append(d, R(HeaderHasSuffix))
+	if n > 2 && text[n-2] == '-' && suffix(text[n-1]) {
+		if wrong != "" {
+			return wrong, HeaderHasSuffix
+		}
+		return HeaderHasSuffix, ""
 	}
-	if len(d) == before && !core(text, pack.SixOnly) {
-		d = append(d, R(HeaderFormat))
+	if wrong == "" && !core(text, sixOnly) {
+		wrong = HeaderFormat
 	}
-	return d
+	return wrong, ""
 }
 
 // core tells whether text is a registered core by its form alone.
@@ -51,29 +54,31 @@ func core(text string, sixOnly bool) bool {
 	if len(text) < 3 || len(text) > 6 {
 		return false
 	}
-	digits := 0
 	for i := range len(text) {
-		switch c := text[i]; {
-		case c >= '0' && c <= '9':
-			digits++
-		case !capital(c &^ 0x20):
+		if c := text[i]; !capital(c&^0x20) && (c < '0' || c > '9') {
 			return false
 		}
 	}
-	if digits == len(text) || sixOnly {
-		return len(text) == 6
+	return len(text) == 6 || !sixOnly && !digits(text)
+}
+
+func digits(text string) bool {
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return false
+		}
 	}
 	return true
 }
 
-func capital(c byte) bool  { return c >= 'A' && c <= 'Z' }
-func category(c byte) bool { return c == 'P' || c == 'S' || c == 'T' || c == 'G' }
+func capital(c byte) bool { return c >= 'A' && c <= 'Z' }
+func suffix(c byte) bool  { return c == 'P' || c == 'S' || c == 'T' || c == 'G' }
 
 // CheckHeader says what is wrong with a header that is to be registered, nil when it is well-formed. Whether headers of
-// letters must have six is a matter of the pack, judged when a message is decided.
+// letters must have six is a matter of pack and route, judged when a message is decided.
 func CheckHeader(text string) error {
-	if wrong := headerForm(nil, &Pack{}, text); wrong != nil {
-		return errors.New(wrong[0].Detail)
+	if wrong, _ := headerForm(text, false); wrong != "" {
+		return errors.New(R(wrong).Detail)
 	}
 	return nil
 }

@@ -16,50 +16,107 @@ import (
 //go:embed packs/*.yaml
 var packFiles embed.FS
 
-// IST is Indian Standard Time: one zone, no summer time, no dependence on tzdata (DLT rules 1.5).
+// IST is Indian Standard Time: one zone, no summer time, no dependence on tzdata.
 var IST = time.FixedZone("IST", 5*60*60+30*60)
+
+// Strictness says what becomes of a message that breaks a rule.
+type Strictness uint8
+
+// The strictnesses.
+const (
+	Ignore Strictness = iota
+	Warn
+	Enforce
+)
 
 // Pack is a set of rules that is in force from a date on. Law changes by adding one.
 type Pack struct {
-	Version       string // for example 2025-05-06
-	EffectiveFrom time.Time
-	Regulation    string
-	Source        string // address of the regulation
-	Window        Window // when promotional messages may go
-	AlphaPromo    bool   // promotional templates may use headers of letters
-	SixOnly       bool   // headers of letters have exactly six
-	CategoryDigit bool   // a promotional header's first digit must be the template's category of goods
-	RefuseUntyped bool   // templates with {#var#} are refused
+	Version         string // for example 2025-05-06
+	Draft           bool   // never in force by itself, for simulations
+	EffectiveFrom   time.Time
+	Jurisdiction    string
+	Regulation      string
+	Source          string        // address of the regulation
+	Window          Window        // when promotional messages may go
+	ClockGuard      time.Duration // by so much the window is smaller while the clock is in doubt
+	ScrubRetry      time.Duration // how long a message waits while preference or consent cannot be asked for
+	AlphaPromo      bool          // promotional templates may use headers of letters, where the route has confirmed it
+	SixOnly         bool          // headers of letters have exactly six
+	CategoryDigit   Strictness    // a promotional header's first digit is the template's category of goods
+	OneHeader       bool          // a template is linked to one header
+	RefuseUntyped   bool          // templates with {#var#} are refused
+	OptOut          Strictness    // a promotional template has an element to opt out by
+	Chain           bool          // the chain from entity to telemarketer is checked
+	RetireExplicit  bool          // templates of service explicit count as promotional
+	ConsentRequired bool          // promotion needs consent, whatever the registered preference
+	Transaction     Transaction
 }
+
+// Transaction are the rules of transactional messages.
+type Transaction struct {
+	MaxAge  time.Duration // how long after the transaction began the message may go
+	Old     Strictness    // when it is older
+	Missing Strictness    // when its time is not said
+	Consent bool          // explicit consent is needed
+}
+
+// effective is the category a template counts as.
+func (p *Pack) effective(c Category) Category {
+	if c == ServiceExplicit && p.RetireExplicit {
+		return Promotional
+	}
+	return c
+}
+
+// Effective is the category a template counts as under the pack: service explicit is promotional since 6 May 2025.
+func (p *Pack) Effective(c Category) Category { return p.effective(c) }
 
 // Window is a daily span [Open, Close) in IST, as times since midnight.
 type Window struct{ Open, Close time.Duration }
 
+const day = 24 * time.Hour
+
 // Next is the first moment at or after t inside the window.
 func (w Window) Next(t time.Time) time.Time {
-	ist := t.In(IST)
-	midnight := time.Date(ist.Year(), ist.Month(), ist.Day(), 0, 0, 0, 0, IST)
-	switch since := ist.Sub(midnight); {
+	const toIST = 5*60*60 + 30*60
+	seconds := (t.Unix() + toIST) % 86400
+	if seconds < 0 {
+		seconds += 86400
+	}
+	switch since := time.Duration(seconds)*time.Second + time.Duration(t.Nanosecond()); {
 	case since < w.Open:
-		return midnight.Add(w.Open)
+		return t.Add(w.Open - since)
 	case since < w.Close:
 		return t
 	default:
-		return midnight.AddDate(0, 0, 1).Add(w.Open)
+		return t.Add(day + w.Open - since)
 	}
 }
 
-// Packs are all packs, the latest first.
+// Packs are all packs, the latest first. At least one of them is no draft.
 type Packs []*Pack
 
-// At is the pack in force at t; before the first of all, that one.
+// At is the pack in force at t, never a draft; before the first of all, that one.
 func (p Packs) At(t time.Time) *Pack {
+	var first *Pack
 	for _, pack := range p {
-		if !t.Before(pack.EffectiveFrom) {
-			return pack
+		if pack.Draft {
+			continue
+		}
+		if first = pack; !t.Before(pack.EffectiveFrom) {
+			break
 		}
 	}
-	return p[len(p)-1]
+	return first
+}
+
+// Version is the pack of this version, drafts among them: for replays and simulations. nil when there is none.
+func (p Packs) Version(version string) *Pack {
+	i := slices.IndexFunc(p, func(pack *Pack) bool { return pack.Version == version })
+	if i < 0 {
+		return nil
+	}
+	return p[i]
 }
 
 // Builtin reads the packs that come with the service.
@@ -72,7 +129,7 @@ func Builtin() (Packs, error) {
 }
 
 // LoadPacks reads every .yaml file of a directory as a pack. It fails on unknown fields, on a pack that misses a
-// required one, and when there is none.
+// required one, on two of one version, and when none but drafts is there.
 func LoadPacks(dir fs.FS) (Packs, error) {
 	files, err := fs.Glob(dir, "*.yaml")
 	if err != nil {
@@ -86,28 +143,51 @@ func LoadPacks(dir fs.FS) (Packs, error) {
 		}
 		packs = append(packs, pack)
 	}
-	if len(packs) == 0 {
-		return nil, errors.New("no rule packs")
+	if !slices.ContainsFunc(packs, func(p *Pack) bool { return !p.Draft }) {
+		return nil, errors.New("no rule packs but drafts")
 	}
 	slices.SortFunc(packs, func(a, b *Pack) int {
 		return cmp.Or(b.EffectiveFrom.Compare(a.EffectiveFrom), cmp.Compare(a.Version, b.Version))
 	})
+	for i, pack := range packs {
+		if packs.Version(pack.Version) != packs[i] {
+			return nil, fmt.Errorf("rule pack %s is there twice", pack.Version)
+		}
+	}
 	return packs, nil
 }
 
-// packFile is a pack as it stands in its file.
+// packFile is a pack as it stands in its file. Every field must be there but draft: a rule that is left out by mistake must
+// not be one that is not in force.
 type packFile struct {
 	Version           string
+	Draft             bool
 	EffectiveFrom     time.Time `yaml:"effective_from"`
+	Jurisdiction      string
 	Regulation        string
 	Source            string
 	PromotionalWindow struct{ Open, Close string } `yaml:"promotional_window"`
-	Header            struct {
-		AlphaPromo    bool   `yaml:"alpha_promo"`
-		SixOnly       bool   `yaml:"six_only"`
-		CategoryDigit string `yaml:"category_digit"` // enforce or ignore
+	ClockGuard        time.Duration                `yaml:"clock_guard"`
+	ScrubRetry        time.Duration                `yaml:"scrub_retry"`
+	Promotional       struct {
+		Basis  string // preference_or_consent or consent_required
+		OptOut string `yaml:"opt_out"` // enforce, warn or ignore
+	}
+	Transactional struct {
+		MaxAge  time.Duration `yaml:"max_age"`
+		Old     string        // enforce, warn or ignore
+		Missing string        // enforce, warn or ignore
+		Consent string        // none or explicit
+	}
+	ServiceExplicit string `yaml:"service_explicit"` // keep or promotional
+	Header          struct {
+		AlphaPromo    *bool  `yaml:"alpha_promo"`
+		SixOnly       *bool  `yaml:"six_only"`
+		CategoryDigit string `yaml:"category_digit"` // enforce, warn or ignore
+		PerTemplate   string `yaml:"per_template"`   // one or several
 	}
 	UntypedVariables string `yaml:"untyped_variables"` // allow or refuse
+	Chain            string // enforce or ignore
 }
 
 func loadPack(dir fs.FS, name string) (*Pack, error) {
@@ -125,27 +205,59 @@ func loadPack(dir fs.FS, name string) (*Pack, error) {
 }
 
 func (f *packFile) pack() (*Pack, error) {
-	p := &Pack{Version: f.Version, EffectiveFrom: f.EffectiveFrom, Regulation: f.Regulation, Source: f.Source,
-		AlphaPromo: f.Header.AlphaPromo, SixOnly: f.Header.SixOnly}
-	var digit, untyped, open, closing error
-	p.CategoryDigit, digit = choice("category_digit", f.Header.CategoryDigit, "enforce", "ignore")
-	p.RefuseUntyped, untyped = choice("untyped_variables", f.UntypedVariables, "refuse", "allow")
+	var wrong []error
+	choice := func(field, value, yes, no string) bool {
+		if value != yes && value != no {
+			wrong = append(wrong, fmt.Errorf("%s is %q, neither %s nor %s", field, value, yes, no))
+		}
+		return value == yes
+	}
+	strictness := func(field, value string) Strictness {
+		i := slices.Index([]string{"ignore", "warn", "enforce"}, value)
+		if i < 0 {
+			wrong = append(wrong, fmt.Errorf("%s is %q, none of enforce, warn and ignore", field, value))
+		}
+		return Strictness(max(i, 0))
+	}
+	flag := func(field string, value *bool) bool {
+		if value == nil {
+			wrong = append(wrong, fmt.Errorf("%s is missing", field))
+			return false
+		}
+		return *value
+	}
+	p := &Pack{Version: f.Version, Draft: f.Draft, EffectiveFrom: f.EffectiveFrom, Jurisdiction: f.Jurisdiction,
+		Regulation: f.Regulation, Source: f.Source, ClockGuard: f.ClockGuard, ScrubRetry: f.ScrubRetry,
+		AlphaPromo:      flag("alpha_promo", f.Header.AlphaPromo),
+		SixOnly:         flag("six_only", f.Header.SixOnly),
+		CategoryDigit:   strictness("category_digit", f.Header.CategoryDigit),
+		OneHeader:       choice("per_template", f.Header.PerTemplate, "one", "several"),
+		RefuseUntyped:   choice("untyped_variables", f.UntypedVariables, "refuse", "allow"),
+		OptOut:          strictness("promotional.opt_out", f.Promotional.OptOut),
+		Chain:           choice("chain", f.Chain, "enforce", "ignore"),
+		RetireExplicit:  choice("service_explicit", f.ServiceExplicit, "promotional", "keep"),
+		ConsentRequired: choice("promotional.basis", f.Promotional.Basis, "consent_required", "preference_or_consent"),
+		Transaction: Transaction{MaxAge: f.Transactional.MaxAge,
+			Old:     strictness("transactional.old", f.Transactional.Old),
+			Missing: strictness("transactional.missing", f.Transactional.Missing),
+			Consent: choice("transactional.consent", f.Transactional.Consent, "explicit", "none")}}
+	var open, closing error
 	p.Window.Open, open = clock(f.PromotionalWindow.Open)
 	p.Window.Close, closing = clock(f.PromotionalWindow.Close)
-	if err := errors.Join(digit, untyped, open, closing); err != nil {
-		return nil, err
-	}
-	if p.Version == "" || p.EffectiveFrom.IsZero() || p.Regulation == "" || p.Source == "" || p.Window.Open >= p.Window.Close {
-		return nil, errors.New("version, effective_from, regulation, source and a window that opens before it closes are required")
-	}
-	return p, nil
+	return p, errors.Join(append(wrong, open, closing, p.complete())...)
 }
 
-func choice(field, value, yes, no string) (bool, error) {
-	if value != yes && value != no {
-		return false, fmt.Errorf("%s is %q, neither %s nor %s", field, value, yes, no)
+// complete tells whether what every pack must say is there.
+func (p *Pack) complete() error {
+	switch {
+	case p.Version == "" || p.EffectiveFrom.IsZero() || p.Jurisdiction == "" || p.Regulation == "" || p.Source == "":
+		return errors.New("version, effective_from, jurisdiction, regulation and source are required")
+	case p.ClockGuard <= 0 || p.ScrubRetry <= 0 || p.Transaction.MaxAge <= 0:
+		return errors.New("clock_guard, scrub_retry and transactional.max_age are required, above zero")
+	case p.Window.Open+2*p.ClockGuard >= p.Window.Close:
+		return errors.New("the promotional window must open before it closes, with room for clock_guard on both sides")
 	}
-	return value == yes, nil
+	return nil
 }
 
 // clock reads a time of day such as 10:00.

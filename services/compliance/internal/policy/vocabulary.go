@@ -1,20 +1,25 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
-// Category of a content template; the numbers are those of type.v1.Category.
+// Category of a content template; the first five numbers are those of type.v1.Category.
 type Category uint8
 
-// The categories (DLT rules 1.4). A template without one is refused.
+// The categories (TCCCPR 2018, regulation 2). A template without one is refused. ServiceExplicit was retired on 6 May 2025;
+// templates registered with it count as promotional since.
 const (
 	NoCategory Category = iota
 	Promotional
 	Service
 	Transactional
 	Government
+	ServiceExplicit
 )
 
-var categoryNames = []string{"", "promotional", "service", "transactional", "government"}
+var categoryNames = []string{"", "promotional", "service", "transactional", "government", "service_explicit"}
 
 // ParseCategory reads a category as registry files write it.
 func ParseCategory(s string) (Category, error) {
@@ -23,7 +28,7 @@ func ParseCategory(s string) (Category, error) {
 			return Category(i), nil
 		}
 	}
-	return 0, fmt.Errorf("category %q is none of promotional, service, transactional, government", s)
+	return 0, fmt.Errorf("category %q is none of promotional, service, transactional, government, service_explicit", s)
 }
 
 // String is the word of registry files.
@@ -34,36 +39,62 @@ func (c Category) String() string {
 	return ""
 }
 
-// Status of a registered object. The zero value says that there is none.
+// Status of a registered object, at its portal or with one operator. The zero value says that there is none.
 type Status uint8
 
-// The statuses (DLT rules 1.1, 2.1). Suspended stands for suspensions by validity, usage and customer alike.
+// The statuses. A suspension has a kind: the validity is over, no use for 30 days, at the customer's wish, or in the course
+// of verification; Suspended is one whose kind is not known. FreePool is a surrendered header that anybody may register;
+// NotRegistered an object that one operator does not have.
 const (
 	Unknown Status = iota
 	Active
 	Inactive
 	Suspended
 	Blacklisted
+	SuspendedValidity
+	SuspendedUsage
+	SuspendedCustomer
+	SuspendedVerified
+	FreePool
+	NotRegistered
 )
+
+var statusNames = []string{"", "active", "inactive", "suspended", "blacklisted", "suspended_validity", "suspended_usage",
+	"suspended_customer", "suspended_verified", "free_pool", "not_registered"}
 
 // ParseStatus reads a status as portals and registry files write it; empty is active.
 func ParseStatus(s string) (Status, error) {
-	switch s {
-	case "", "active":
+	if s == "" {
 		return Active, nil
-	case "inactive":
-		return Inactive, nil
-	case "suspended", "suspended_validity", "suspended_usage", "suspended_customer", "suspended_verified":
-		return Suspended, nil
-	case "blacklisted":
-		return Blacklisted, nil
-	default:
-		return Unknown, fmt.Errorf("status %q is none of active, inactive, suspended, suspended_validity, "+
-			"suspended_usage, suspended_customer, suspended_verified, blacklisted", s)
 	}
+	for i, n := range statusNames {
+		if n == s {
+			return Status(i), nil
+		}
+	}
+	return Unknown, fmt.Errorf("status %q is none of %s", s, strings.Join(statusNames[1:], ", "))
 }
 
-// Kind of a header (DLT rules 1.3).
+// String is the word of registry files; empty for Unknown.
+func (s Status) String() string {
+	if int(s) < len(statusNames) {
+		return statusNames[s]
+	}
+	return ""
+}
+
+// suspension is the kind of a suspension; ok is false for other statuses.
+func (s Status) suspension() (kind string, ok bool) {
+	switch s {
+	case Suspended:
+		return "unknown", true
+	case SuspendedValidity, SuspendedUsage, SuspendedCustomer, SuspendedVerified:
+		return strings.TrimPrefix(s.String(), "suspended_"), true
+	}
+	return "", false
+}
+
+// Kind of a header.
 type Kind uint8
 
 // The kinds: Other has 3-6 letters and digits, PromotionalHeader six digits of which the first names the category of
@@ -85,7 +116,7 @@ func ParseKind(s string) (Kind, error) {
 	}
 }
 
-// IsID tells whether s has the form of a DLT id: 19 digits, kept as a string since 2^53 has 16 (DLT rules 1.2).
+// IsID tells whether s has the form of a DLT id: 19 digits, kept as a string since a JSON number is exact to 2^53 only, 16 digits.
 func IsID(s string) bool {
 	if len(s) != 19 {
 		return false
@@ -98,16 +129,49 @@ func IsID(s string) bool {
 	return true
 }
 
-// IsMobile tells whether s is an Indian mobile number in E.164: +91, then ten digits of which the first is 6-9
-// (DLT rules 6.4). ingest normalises; here the form is verified only.
-func IsMobile(s string) bool {
-	if len(s) != 13 || s[:3] != "+91" || s[3] < '6' {
-		return false
-	}
-	for i := 3; i < len(s); i++ {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return true
-}
+// Answer is what is known of a question: the zero value says that nobody has answered it.
+type Answer uint8
+
+// The answers.
+const (
+	Unanswered Answer = iota
+	No
+	Yes
+)
+
+// Preference is what the subscriber's registered preference (TCCCPR 2018, Schedule II) says of a message.
+type Preference uint8
+
+// The preferences. PreferenceUnknown: no scrub has covered the number. PreferenceAway: it cannot be asked for now.
+const (
+	PreferenceUnknown Preference = iota
+	PreferenceAway
+	NotBlocked
+	Blocked
+)
+
+// Consent is the state of the recipient's consent to the entity for the template's purpose.
+type Consent uint8
+
+// The consents. ConsentUnknown: nobody has looked it up. ConsentAway: the ledger cannot be asked for now. ConsentEnded: the
+// contract ended from which consent was inferred.
+const (
+	ConsentUnknown Consent = iota
+	ConsentAway
+	ConsentNone
+	ConsentValid
+	ConsentExpired
+	ConsentRevoked
+	ConsentEnded
+)
+
+// Stops are the kill switches that are on for a message.
+type Stops uint8
+
+// The scopes of a kill switch.
+const (
+	StopTenant Stops = 1 << iota
+	StopEntity
+	StopHeader
+	StopTemplate
+)

@@ -33,12 +33,13 @@ type Store struct {
 	db      *postgres.DB
 	publish func(parcels ...eventbus.Parcel)
 	newID   func() uuid.UUID
+	now     func() time.Time
 }
 
 // NewStore makes a store. publish is given outgoing parcels after their commit and must not block; newID makes
 // UUIDv7s.
-func NewStore(db *postgres.DB, publish func(parcels ...eventbus.Parcel), newID func() uuid.UUID) *Store {
-	return &Store{db, publish, newID}
+func NewStore(db *postgres.DB, publish func(parcels ...eventbus.Parcel), newID func() uuid.UUID, now func() time.Time) *Store {
+	return &Store{db, publish, newID, now}
 }
 
 var _ screening.Store = (*Store)(nil)
@@ -124,16 +125,41 @@ func settle(ctx context.Context, tx pgx.Tx, holds, done []uuid.UUID, later time.
 	return err
 }
 
+// dueHolds chooses holds of a lane ($1) that are due ($2), of about so many messages ($3): of every tenant with a due hold
+// its share, the longest due first; what the shares leave over goes to the longest due of all. The tenants are found by
+// skipping through the index, one probe each, however much any of them holds for later.
+const dueHolds = `
+	WITH RECURSIVE holding AS (
+		(SELECT tenant_id FROM holds WHERE lane = $1 AND EXISTS (SELECT FROM holds WHERE lane = $1 AND due_time <= $2)
+			ORDER BY tenant_id LIMIT 1)
+		UNION ALL
+		SELECT (SELECT h.tenant_id FROM holds h WHERE h.lane = $1 AND h.tenant_id > w.tenant_id ORDER BY h.tenant_id LIMIT 1)
+		FROM holding w WHERE w.tenant_id IS NOT NULL),
+	tenants AS (
+		SELECT tenant_id FROM holding w WHERE EXISTS (
+			SELECT FROM holds h WHERE h.lane = $1 AND h.tenant_id = w.tenant_id AND h.due_time <= $2) LIMIT $3),
+	share AS (SELECT greatest(1, $3 / greatest(1, count(*))) AS messages FROM tenants),
+	fair AS (
+		SELECT own.hold_id, own.messages FROM tenants t, share s, LATERAL (
+			SELECT hold_id, messages, sum(messages) OVER (ORDER BY due_time, hold_id) - messages AS before FROM (
+				SELECT hold_id, due_time, messages FROM holds
+				WHERE lane = $1 AND tenant_id = t.tenant_id AND due_time <= $2
+				ORDER BY due_time, hold_id LIMIT s.messages) first) own
+		WHERE own.before < s.messages),
+	rest AS (
+		SELECT hold_id FROM (
+			SELECT hold_id, sum(messages) OVER (ORDER BY due_time, hold_id) - messages AS before FROM (
+				SELECT hold_id, due_time, messages FROM holds WHERE lane = $1 AND due_time <= $2
+				ORDER BY due_time, hold_id LIMIT $3) longest
+			WHERE hold_id NOT IN (SELECT hold_id FROM fair)) left_over
+		WHERE before < $3 - (SELECT coalesce(sum(messages), 0) FROM fair))
+	SELECT hold_id FROM fair UNION ALL SELECT hold_id FROM rest`
+
 // claimHolds locks due holds of about so many messages and reads them.
 func claimHolds(ctx context.Context, tx pgx.Tx, lane string, now time.Time, messages int) ([]screening.Parcel, error) {
 	rows, err := tx.Query(ctx, `
-		WITH due AS (
-			SELECT hold_id, sum(messages) OVER (ORDER BY due_time, hold_id) - messages AS before
-			FROM (SELECT hold_id, due_time, messages FROM holds WHERE lane = $1 AND due_time <= $2
-				ORDER BY due_time, hold_id LIMIT $3) waiting)
 		SELECT hold_id, tenant_id, env, lane, round, parcel_id, correlation_id, trace, payload FROM holds
-		WHERE hold_id IN (SELECT hold_id FROM due WHERE before < $3) ORDER BY hold_id FOR UPDATE SKIP LOCKED`,
-		lane, now, messages)
+		WHERE hold_id = ANY (ARRAY (`+dueHolds+`)) ORDER BY hold_id FOR UPDATE SKIP LOCKED`, lane, now, messages)
 	if err != nil {
 		return nil, err
 	}

@@ -8,23 +8,28 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
 
-// Pace of releases: so many messages a lane and tick (250 ms) of each replica. A campaign held for 10:00 goes out at
-// 16,000 a second instead of all at once, and codes and single messages beside it do not wait for it.
-const (
-	ReleaseTick     = 250 * time.Millisecond
-	releaseMessages = 4000
-)
+// ReleaseTick is how often due holds are looked for. A campaign held for 10:00 goes out by as many messages a lane and tick
+// as the pace allows instead of all at once, tenants in turn, and codes and single messages beside it do not wait for it.
+const ReleaseTick = 250 * time.Millisecond
+
+// DefaultRate is how many messages a second a replica releases of a lane: about what a machine sends.
+const DefaultRate = 16_000
 
 // Releaser releases holds at their time.
 type Releaser struct {
 	screener *Screener
 	lanes    []string
 	tick     <-chan time.Time
+	messages int // a lane and tick
 }
 
-// NewReleaser makes a releaser for lanes, which looks for due holds at every tick.
-func NewReleaser(s *Screener, lanes []string, tick <-chan time.Time) *Releaser {
-	return &Releaser{s, lanes, tick}
+// NewReleaser makes a releaser for lanes, which looks for due holds at every tick and releases at most so many messages a
+// second of each lane (0: DefaultRate), if ticks come every ReleaseTick.
+func NewReleaser(s *Screener, lanes []string, tick <-chan time.Time, perSecond int) *Releaser {
+	if perSecond == 0 {
+		perSecond = DefaultRate
+	}
+	return &Releaser{s, lanes, tick, max(1, int(int64(perSecond)*int64(ReleaseTick)/int64(time.Second)))}
 }
 
 // release decides due parcels. When they cannot be decided together, each is tried alone, and what fails for another
@@ -59,7 +64,7 @@ func (r *Releaser) Run(ctx context.Context) error {
 		case <-r.tick:
 		}
 		for _, lane := range r.lanes {
-			n, err := r.screener.cfg.Store.Release(ctx, lane, r.screener.cfg.Now(), releaseMessages, r.screener.release)
+			n, err := r.screener.cfg.Store.Release(ctx, lane, r.screener.cfg.Now(), r.messages, r.screener.release)
 			switch {
 			case ctx.Err() != nil:
 				return nil

@@ -11,18 +11,27 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/msisdn"
 )
 
-// envTest is the environment in which overrides of templates count.
-const envTest = "test"
+// Environments: overrides of templates count in test, uses of what is registered in live.
+const (
+	envLive = "live"
+	envTest = "test"
+)
 
 // Config is what a Screener works with.
 type Config struct {
 	Registry Registry
 	Packs    policy.Packs
 	Contents Contents
+	Proofs   Proofs                        // nil: nothing is known, and promotion is refused
+	Route    func(env string) policy.Route // the route messages take; nil: nothing is known of it
 	Store    Store
 	Now      func() time.Time
+	// Operators are those of the live routes: a header or template counts as active for live messages where one of them has
+	// it active. Empty: statuses with single operators do not count.
+	Operators []string
 }
 
 // Screener decides parcels and has the outcome recorded. It may be used from many goroutines.
@@ -61,16 +70,20 @@ func distinct(parcels []Parcel) []Parcel {
 func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, error) {
 	now := s.cfg.Now()
 	pack := s.cfg.Packs.At(now)
-	d := decider{contents: s.cfg.Contents, pack: pack, now: now}
+	d := decider{contents: s.cfg.Contents, proofs: s.cfg.Proofs, pack: pack, now: now, day: registry.Day(now), operators: s.cfg.Operators}
 	screened := make([]Screened, len(parcels))
 	for i, p := range parcels {
 		p.Messages = slices.Clone(p.Messages) // their content may be replaced
 		d.parcel, d.snapshot = &p, s.cfg.Registry.Snapshot(p.Tenant)
+		if d.route = (policy.Route{}); s.cfg.Route != nil {
+			d.route = s.cfg.Route(p.Env)
+		}
+		if len(d.operators) > 0 {
+			d.route.Operator = d.operators[0] // told where no operator has an object active
+		}
 		verdicts := make([]Verdict, len(p.Messages))
-		for j := range p.Messages {
-			if err := d.decide(ctx, &p.Messages[j], &verdicts[j]); err != nil {
-				return nil, err
-			}
+		if err := d.decideAll(ctx, p.Messages, verdicts); err != nil {
+			return nil, err
 		}
 		screened[i] = Screened{Parcel: p, Pack: pack.Version, At: now, Verdicts: verdicts}
 	}
@@ -79,28 +92,56 @@ func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, er
 
 // decider is the scratch of one Decide.
 type decider struct {
-	contents Contents
-	pack     *policy.Pack
-	now      time.Time
-	snapshot *registry.Snapshot
-	parcel   *Parcel
-	matcher  template.Matcher
-	content  Content
-	facts    policy.Facts
+	contents  Contents
+	proofs    Proofs
+	route     policy.Route
+	pack      *policy.Pack
+	now       time.Time
+	day       int32 // of now, as uses are noted
+	operators []string
+	snapshot  *registry.Snapshot
+	parcel    *Parcel
+	matcher   template.Matcher
+	content   Content
+	facts     policy.Facts
+	looked    [lookAhead]registered
+	touched   int
+}
+
+// decideAll fills in a verdict for each message.
+func (d *decider) decideAll(ctx context.Context, messages []Message, verdicts []Verdict) error {
+	for from := 0; from < len(messages); from += lookAhead {
+		batch := messages[from:min(from+lookAhead, len(messages))]
+		d.look(batch)
+		for i := range batch {
+			if err := d.decide(ctx, &batch[i], &d.looked[i], &verdicts[from+i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // decide fills in v for one message and replaces its content where it must go out in another form.
-func (d *decider) decide(ctx context.Context, m *Message, v *Verdict) error {
-	d.facts = policy.Facts{Expire: instant(m.Expire), Schedule: instant(m.Schedule)}
+func (d *decider) decide(ctx context.Context, m *Message, r *registered, v *Verdict) error {
+	d.facts = policy.Facts{Expire: instant(m.Expire), Schedule: instant(m.Schedule), Route: d.route}
 	err := d.contents.Open(ctx, d.parcel, m, &d.content)
 	if err != nil && !forGood(err) {
 		return err
 	}
 	d.facts.Unreadable = err != nil
-	d.facts.Mobile = err == nil && policy.IsMobile(d.content.To)
-	changed := d.gather(m, v)
+	number := msisdn.Number(0)
+	if err == nil && msisdn.IsE164(d.content.To) { // ingest normalises; here the form is verified
+		number, d.facts.Mobile = msisdn.Parse(d.content.To)
+		d.facts.SeriesUnknown = !number.Known()
+	}
+	changed := d.gather(m, r, v)
+	d.prove(m, number)
 	v.Decision = policy.Evaluate(d.pack, &d.facts, d.now)
 	v.Round = m.Round
+	if v.Outcome == policy.Cleared && d.parcel.Env == envLive {
+		d.used(r)
+	}
 	if v.Outcome == policy.Held && d.parcel.Hold != uuid.Nil {
 		v.Round++
 	}

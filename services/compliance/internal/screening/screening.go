@@ -9,6 +9,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
+	"github.com/onlinesms/onlinesms/services/internal/msisdn"
 )
 
 // Parcel is messages of one accepted parcel that are decided together.
@@ -55,6 +56,13 @@ type Contents interface {
 	Open(ctx context.Context, p *Parcel, m *Message, c *Content) error
 	// Reseal seals c in m's place, with the key m's content was sealed with.
 	Reseal(ctx context.Context, p *Parcel, m *Message, c *Content) ([]byte, error)
+}
+
+// Proofs answers what may make a promotional message lawful: the recipient's consent and registered preference. It is asked
+// once a message, only of those that need an answer, and must not wait: what a pack needs is fetched before.
+type Proofs interface {
+	// Proof fills in Consent, Preference and BandOn of the facts on a message of a tenant to a number at a time.
+	Proof(tenant uuid.UUID, m *Message, to msisdn.Number, at time.Time, f *policy.Facts)
 }
 
 // Registry answers what is registered for a tenant.
@@ -111,8 +119,9 @@ type Store interface {
 	// Record writes decisions, holds and outgoing parcels of those parcels whose ids have not been recorded before; the
 	// others it passes over. Several parcels of one call may have the same id: they are recorded together.
 	Record(ctx context.Context, screened []Screened) error
-	// Release takes holds of a lane that are due at now, the longest due first, of about so many messages (at least one
-	// hold, if any is due), passing over those another release has in hand. It gives them to screen and records the
+	// Release takes holds of a lane that are due at now, of about so many messages (at least one hold, if any is due),
+	// passing over those another release has in hand: of every tenant its equal share, the longest due first, and what the
+	// shares leave over of the longest due of all. It gives them to screen and records the
 	// outcome as Record does, and the holds are gone. Those that screen leaves out stay, due again at PutOff after now. It
 	// answers how many messages were released.
 	Release(ctx context.Context, lane string, now time.Time, messages int, screen Screen) (int, error)

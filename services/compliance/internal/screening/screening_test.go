@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,26 +61,51 @@ type house struct {
 
 func newHouse(t *testing.T, now time.Time) *house {
 	t.Helper()
+	h := &house{t: t, store: screeningtest.NewStore(), contents: &contents{by: map[uuid.UUID]screening.Content{}}, now: now}
+	h.screener = screening.New(h.config(snapshot(t, demoFile(t))))
+	return h
+}
+
+func (h *house) config(s *registry.Snapshot) screening.Config {
+	packs, err := policy.Builtin()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return screening.Config{Registry: demo{s}, Packs: packs, Contents: h.contents, Store: h.store,
+		Now: func() time.Time { return h.now }}
+}
+
+func demoFile(t *testing.T) string {
+	t.Helper()
 	raw, err := os.ReadFile("../../../../deploy/local/demo.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := registry.ParseFile(raw)
+	return string(raw)
+}
+
+func snapshot(t *testing.T, file string) *registry.Snapshot {
+	t.Helper()
+	parsed, err := registry.ParseFile([]byte(file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot, err := registry.NewSnapshot(file.Rows)
+	s, err := registry.NewSnapshot(parsed.Rows)
 	if err != nil {
 		t.Fatal(err)
 	}
-	packs, err := policy.Builtin()
-	if err != nil {
-		t.Fatal(err)
+	return s
+}
+
+// withoutOverride is the demo registry as it would stand outside of demonstrations.
+func withoutOverride(t *testing.T) *registry.Snapshot {
+	t.Helper()
+	const override = "      overrides: [preference_unchecked_allowed]\n"
+	file := demoFile(t)
+	if !strings.Contains(file, override) {
+		t.Fatal("the demo's promotional template has no override")
 	}
-	h := &house{t: t, store: screeningtest.NewStore(), contents: &contents{by: map[uuid.UUID]screening.Content{}}, now: now}
-	h.screener = screening.New(screening.Config{Registry: demo{snapshot}, Packs: packs, Contents: h.contents, Store: h.store,
-		Now: func() time.Time { return h.now }})
-	return h
+	return snapshot(t, strings.Replace(file, override, "", 1))
 }
 
 // parcel makes a parcel of one message under a template.
@@ -197,62 +223,6 @@ func TestPromotionWaitsForTheBand(t *testing.T) {
 	if last.Outcome != policy.Cleared || last.Messages[0].Round != 0 ||
 		last.Messages[0].Content != "resealed:Fresh stock at ABC stores till Sunday. Opt out: https://abc.in/stop?x=1 - ABC" {
 		t.Errorf("%+v", last)
-	}
-}
-
-// TestReleaserRuns: a due hold goes out at the next tick.
-func TestReleaserRuns(t *testing.T) {
-	h := newHouse(t, noon)
-	p := h.parcel(otp, "ABCBNK", screening.Content{Text: "482913 is your OTP for ABC login. Do not share it. - ABCBNK"})
-	p.Messages[0].Schedule = noon.Add(time.Hour).UnixMicro()
-	if out := h.screen(p); out.Messages[0].Codes[0] != policy.Scheduled {
-		t.Fatalf("%+v", out)
-	}
-	h.now = noon.Add(time.Hour)
-	ticks := make(chan time.Time)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- screening.NewReleaser(h.screener, []string{"otp", "bulk"}, ticks).Run(ctx) }()
-	ticks <- h.now
-	ticks <- h.now // the first tick's work is done when the second is taken
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if out := h.store.Outgoing(); len(out) != 2 || out[1].Outcome != policy.Cleared {
-		t.Errorf("%+v", out)
-	}
-}
-
-// TestOneDamagedHoldStopsNoOther: it is put off, what is due beside it goes out.
-func TestOneDamagedHoldStopsNoOther(t *testing.T) {
-	h := newHouse(t, noon)
-	var held []screening.Parcel
-	for range 3 {
-		p := h.parcel(otp, "ABCBNK", screening.Content{Text: "482913 is your OTP for ABC login. Do not share it. - ABCBNK"})
-		p.Messages[0].Schedule = noon.Add(time.Hour).UnixMicro()
-		h.screen(p)
-		held = append(held, p)
-	}
-	h.contents.broken = map[uuid.UUID]bool{held[0].Messages[0].ID: true}
-	h.now = noon.Add(time.Hour)
-	ticks := make(chan time.Time)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- screening.NewReleaser(h.screener, []string{"bulk"}, ticks).Run(ctx) }()
-	ticks <- h.now
-	ticks <- h.now
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	cleared := map[uuid.UUID]bool{}
-	for _, o := range h.store.Outgoing()[3:] {
-		cleared[o.Messages[0].ID] = o.Outcome == policy.Cleared
-	}
-	want := map[uuid.UUID]bool{held[1].Messages[0].ID: true, held[2].Messages[0].ID: true}
-	if diff := cmp.Diff(want, cleared); diff != "" {
-		t.Error(diff)
 	}
 }
 

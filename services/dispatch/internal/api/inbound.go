@@ -14,6 +14,7 @@ import (
 	dispatchv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/inbound"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/msisdn"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
 
@@ -176,7 +177,7 @@ func (s *InboundServer) show(ctx context.Context, p principal.Principal, m *inbo
 	case err != nil:
 		return nil, err
 	case !p.Has(scopeContent):
-		from, text = inbound.Mask(from), ""
+		from, text = msisdn.Mask(from), ""
 	}
 	return &dispatchv1.Inbound{
 		InboundId: m.ID.String(), From: from, To: m.To, Text: text, ReceiveTime: timestamppb.New(m.Received), Action: string(m.Action),

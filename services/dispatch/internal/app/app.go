@@ -172,13 +172,9 @@ func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, sealer *seal
 	return nil
 }
 
-// openContent makes what opens and seals content: keys from the file and from ingest.
+// openContent makes what opens and seals content: keys from the keyring and from ingest.
 func (d *dispatch) openContent(ctx context.Context) (*seal.Keyring, *seal.Sealer, error) {
-	kek, err := seal.NewFileKEK(d.cfg.KEKFile)
-	if err != nil {
-		return nil, nil, err
-	}
-	keyring, err := seal.OpenKeyring(ctx, kek, d.cfg.KeyringFile, time.Now)
+	keyring, err := seal.OpenKeyring(ctx, d.cfg.KEK, d.cfg.Keyring, time.Now)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/onlinesms/onlinesms/services/internal/gsm"
 )
 
 // ErrHeader says that a user data header does not fit its message.
@@ -41,35 +43,35 @@ func Decode(dataCoding byte, data []byte) (string, error) {
 	return "", &DataCodingError{DataCoding: dataCoding}
 }
 
-// unshift is the extension table by code; 0 where it is empty.
-var unshift = func() (t [128]rune) {
-	for r, code := range extension {
-		t[code] = r
-	}
-	return t
-}()
-
 func decodeGSM7(data []byte) string {
 	var b strings.Builder
 	b.Grow(len(data))
 	shift := false
 	for _, c := range data {
-		switch {
-		case c >= 128:
-			b.WriteRune(utf8.RuneError)
-		case shift && unshift[c] != 0:
-			b.WriteRune(unshift[c])
-		case c == escape && !shift:
+		if c == gsm.Escape && !shift {
 			shift = true
 			continue
-		case c == escape:
-			b.WriteByte(' ') // §6.2.1.1: an escape after an escape shows as space
-		default:
-			b.WriteRune(basic[c])
 		}
+		b.WriteRune(septet(c, shift))
 		shift = false
 	}
 	return b.String()
+}
+
+// septet reads one octet as a character, of the extension table where it has one there.
+func septet(c byte, shift bool) rune {
+	if c >= 128 {
+		return utf8.RuneError
+	}
+	if shift {
+		if r, ok := gsm.Extended(c); ok {
+			return r
+		}
+	}
+	if c == gsm.Escape {
+		return ' ' // §6.2.1.1: an escape after an escape shows as space
+	}
+	return gsm.Basic(c)
 }
 
 func decodeLatin1(data []byte) string {

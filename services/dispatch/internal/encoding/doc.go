@@ -6,7 +6,7 @@
 // GSM text is written one septet an octet, unpacked, as SMPP data_coding 0
 // expects; the SMSC packs it. Neither an escape pair nor a surrogate pair is
 // ever split between segments, which can cost a segment more than the quotient
-// says: 153 times "€" is three segments. What [Measure] predicts is what
+// says: 153 times "€" is three segments. What package gsm predicts is what
 // [Encode] makes.
 //
 // The text is taken as it is: normalising to NFC is the business of who accepts

@@ -3,6 +3,8 @@ package encoding
 import (
 	"fmt"
 	"unicode/utf8"
+
+	"github.com/onlinesms/onlinesms/services/internal/gsm"
 )
 
 // MaxSegments is the most segments a concatenated message can have: its total
@@ -14,7 +16,7 @@ const udhLen = 6
 
 // Message is a text, encoded and cut.
 type Message struct {
-	Size
+	gsm.Size
 	DataCoding byte     // SMPP data_coding: 0x00 or 0x08
 	UDHI       bool     // segments begin with a header: set bit 0x40 of esm_class
 	Segments   [][]byte // short_message of each submit_sm, at most 160 or 140 octets
@@ -45,11 +47,11 @@ func (e *InvalidUTF8Error) Error() string {
 // that ties the segments of one message together for its recipient. The empty
 // text gives one empty segment. Errors are *TooLongError and *InvalidUTF8Error.
 func Encode(text string, ref byte) (Message, error) {
-	size := Measure(text)
+	size := gsm.Measure(text)
 	if size.Segments > MaxSegments {
 		return Message{}, &TooLongError{Segments: size.Segments}
 	}
-	if size.Alphabet == UCS2 && !utf8.ValidString(text) {
+	if size.Alphabet == gsm.UCS2 && !utf8.ValidString(text) {
 		return Message{}, &InvalidUTF8Error{Offset: firstInvalid(text)}
 	}
 	m := Message{Size: size, DataCoding: size.Alphabet.DataCoding(), UDHI: size.Segments > 1}
@@ -66,13 +68,13 @@ func Encode(text string, ref byte) (Message, error) {
 }
 
 // cut encodes into segments with headers; all share one block of memory.
-func cut(text string, size Size, ref byte) [][]byte {
-	_, part := size.Alphabet.limits()
+func cut(text string, size gsm.Size, ref byte) [][]byte {
+	_, part := size.Alphabet.Limits()
 	block := make([]byte, 0, size.Segments*udhLen+2*size.Units)
 	out := make([][]byte, 0, size.Segments)
 	start, room := 0, 0
 	for _, r := range text {
-		w := width(r, size.Alphabet)
+		w := gsm.Width(r, size.Alphabet)
 		if w > room {
 			out = appendSegment(out, block[start:])
 			start, room = len(block), part
@@ -92,8 +94,8 @@ func appendSegment(out [][]byte, segment []byte) [][]byte {
 }
 
 // appendRune writes one character, which must be in the alphabet.
-func appendRune(dst []byte, r rune, a Alphabet) []byte {
-	if a == UCS2 {
+func appendRune(dst []byte, r rune, a gsm.Alphabet) []byte {
+	if a == gsm.UCS2 {
 		if r > 0xFFFF {
 			r -= 0x10000
 			hi, lo := 0xD800+r>>10, 0xDC00+r&0x3FF
@@ -101,9 +103,9 @@ func appendRune(dst []byte, r rune, a Alphabet) []byte {
 		}
 		return append(dst, byte(r>>8), byte(r))
 	}
-	c := code(r)
-	if c&shifted != 0 {
-		return append(dst, escape, c&^shifted)
+	c := gsm.Code(r)
+	if c&gsm.Shifted != 0 {
+		return append(dst, gsm.Escape, c&^gsm.Shifted)
 	}
 	return append(dst, c)
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/onlinesms/onlinesms/services/internal/gsm"
 )
 
 // Shift names the national language tables of a header (3GPP TS 23.038 §6.2.1.2.4, annex A): 1 Turkish, 2 Spanish, 3
@@ -27,7 +29,9 @@ const languages = 14
 var national = sync.OnceValue(func() *struct{ locking, single [languages][128]rune } {
 	t := &struct{ locking, single [languages][128]rune }{}
 	for language := range languages {
-		t.locking[language] = basic
+		for code := range t.locking[language] {
+			t.locking[language][code] = gsm.Basic(byte(code))
+		}
 		if table := lockingTables[language]; table != "" {
 			copy(t.locking[language][:], []rune(table))
 		}
@@ -70,11 +74,11 @@ func decodeShifted(data []byte, s Shift) string {
 		switch {
 		case c >= 128:
 			b.WriteRune(utf8.RuneError)
-		case shifted && c == escape:
+		case shifted && c == gsm.Escape:
 			b.WriteByte(' ')
 		case shifted && single[c] != 0:
 			b.WriteRune(single[c])
-		case c == escape:
+		case c == gsm.Escape:
 			shifted = true
 			continue
 		case locking[c] != 0:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/encoding"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/smpp"
+	"github.com/onlinesms/onlinesms/services/internal/msisdn"
 )
 
 // headerLen is the octets of a PDU before its body (SMPP 3.4 §3.2); the last four are the sequence number, which differs
@@ -88,27 +89,10 @@ type Address struct{ Env, To string }
 // numbers, else the text as it is.
 func Sender(digits string) string {
 	s := clean(digits)
-	n := strings.TrimPrefix(s, "+")
-	switch {
-	case len(n) == 12 && strings.HasPrefix(n, "91"):
-		n = n[2:]
-	case len(n) == 14 && strings.HasPrefix(n, "0091"):
-		n = n[4:]
-	case len(n) == 11 && n[0] == '0':
-		n = n[1:]
-	}
-	if len(n) == 10 && n[0] >= '6' && strings.Trim(n, "0123456789") == "" {
-		return "+91" + n
+	if e164, ok := msisdn.E164(s); ok {
+		return e164
 	}
 	return s
-}
-
-// Mask hides the middle of a number: +9198XXXXXX10. Anything else is hidden whole.
-func Mask(from string) string {
-	if len(from) != 13 || from[0] != '+' {
-		return "XXXXXXXXXX"
-	}
-	return from[:5] + "XXXXXX" + from[11:]
 }
 
 // clean keeps what a database refuses out of an address.

@@ -13,6 +13,7 @@ import (
 	dispatchv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/encoding"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/msisdn"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
 )
 
@@ -222,7 +223,7 @@ func (r *Receiver) join(ctx context.Context, parts []Stored, incomplete bool) (M
 	if err != nil {
 		return m, err
 	}
-	m.Masked = Mask(from)
+	m.Masked = msisdn.Mask(from)
 	if err := r.act(ctx, &m, from, text); err != nil {
 		return m, err
 	}

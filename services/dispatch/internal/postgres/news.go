@@ -12,8 +12,8 @@ import (
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
-	"github.com/onlinesms/onlinesms/services/dispatch/internal/encoding"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+	"github.com/onlinesms/onlinesms/services/internal/gsm"
 )
 
 // maxOutcomes is how many outcomes a parcel holds (design decision 2).
@@ -114,10 +114,10 @@ func (n *news) receipt(m *matched, outcome delivery.Kind) {
 
 // encodingName is the alphabet of an SMPP data_coding, as events name it.
 func encodingName(coding byte) string {
-	if coding == encoding.UCS2.DataCoding() {
-		return encoding.UCS2.String()
+	if coding == gsm.UCS2.DataCoding() {
+		return gsm.UCS2.String()
 	}
-	return encoding.GSM7.String()
+	return gsm.GSM7.String()
 }
 
 // reason makes a reason; segment is 1-based, zero for a message of one.

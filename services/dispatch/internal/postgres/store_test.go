@@ -16,8 +16,8 @@ import (
 	dispatchv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
-	"github.com/onlinesms/onlinesms/services/dispatch/internal/encoding"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+	"github.com/onlinesms/onlinesms/services/internal/gsm"
 	"github.com/onlinesms/onlinesms/services/internal/outbox"
 	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
 )
@@ -117,7 +117,7 @@ func makeParcel(n, segments int) *delivery.Parcel {
 	for i := range n {
 		m := &delivery.Message{Parcel: p, Index: uint16(i), ID: newID(), Round: 3}
 		m.Text.Segments = make([][]byte, segments)
-		m.Text.Alphabet, m.Text.DataCoding = encoding.UCS2, 8
+		m.Text.Alphabet, m.Text.DataCoding = gsm.UCS2, 8
 		p.Messages = append(p.Messages, m)
 	}
 	p.Start(n)

@@ -9,7 +9,7 @@
 //	    addr: smpp.example.net:2775
 //	    tls: {enabled: true, ca_file: /etc/ca.pem, server_name: smpp.example.net}
 //	    system_id: onlinesms
-//	    password_file: /run/secrets/jio # or password
+//	    password_file: /run/secrets/jio # or password: vault:<mount>/<path>#<field>; read at the start
 //	    system_type: ""
 //	    binds: 2                        # transceivers in all, shared out over the replicas by lease
 //	    window: 100                     # unanswered submits a bind
@@ -23,6 +23,7 @@
 //	    submit_timeout: 30s
 //	    enquire_interval: 30s
 //	    inbound: [{to: "56161", tenant: 0198c0de-0000-7000-8000-000000000001}]   # whose an address is that handsets write to
+//	    table: a_old                    # of codes.yaml, where the operator's numbers mean something else: a_old, e
 //	    codes: {"614": HEADER_NOT_MAPPED_TO_TEMPLATE}             # where the operator differs from codes.yaml
 //
 // A route has one environment: so no setting can send a test message to an operator (invariant 4).

@@ -2,6 +2,7 @@ package route
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/google/uuid"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // Environments as they stand in subjects, keys and data.
@@ -44,6 +47,7 @@ type Route struct {
 	ReceiptZone     string            `yaml:"receipt_zone"`
 	SubmitTimeout   time.Duration     `yaml:"submit_timeout"`
 	EnquireInterval time.Duration     `yaml:"enquire_interval"`
+	CodeTable       string            `yaml:"table"`
 	Codes           map[string]string `yaml:"codes"`
 	Inbound         []InboundAddress  `yaml:"inbound"`
 
@@ -87,11 +91,11 @@ func (r *Route) Zone() *time.Location {
 	return IST
 }
 
-// Meaning says what a code of this operator means: the route's own table first, then the shared one. A code that
-// nobody knows is permanent (DLT rules 8.3).
+// Meaning says what a code of this operator means: the route's own codes first, then its table, then the shared one. A
+// code that nobody knows is permanent.
 func (r *Route) Meaning(code string) Meaning {
 	if reason, ok := r.Codes[code]; ok {
-		return Meaning{Reason: reason, Class: Permanent, Known: true}
+		return Meaning{Reason: reason, Class: r.table.ClassOf(reason), Known: true}
 	}
 	return r.table.Meaning(code)
 }
@@ -115,15 +119,10 @@ func Parse(raw []byte) (*Routes, error) {
 	if err := dec.Decode(&doc); err != nil {
 		return nil, fmt.Errorf("routes: %w", err)
 	}
-	table, err := LoadTable()
-	if err != nil {
-		return nil, err
-	}
 	problems := make([]error, 0, len(doc.Routes))
 	for _, r := range doc.Routes {
 		r.fill()
-		r.table = table
-		problems = append(problems, r.validate(), r.readPassword())
+		problems = append(problems, r.validate(), r.loadTable(), r.readPassword())
 	}
 	problems = append(problems, distinct(doc.Routes))
 	if err := errors.Join(problems...); err != nil {
@@ -195,8 +194,20 @@ func (r *Route) validate() error {
 	return fmt.Errorf("route %q: %s", r.Name, strings.Join(wrong, "; "))
 }
 
+func (r *Route) loadTable() (err error) {
+	if r.table, err = LoadTable(r.CodeTable); err != nil {
+		return fmt.Errorf("route %q: table: %w", r.Name, err)
+	}
+	return nil
+}
+
 func (r *Route) readPassword() error {
 	if r.PasswordFile == "" {
+		password, err := secret.Read(context.Background(), secret.Ref(r.Password))
+		if err != nil {
+			return fmt.Errorf("route %q: password: %w", r.Name, err)
+		}
+		r.Password = string(password)
 		return nil
 	}
 	raw, err := os.ReadFile(r.PasswordFile)
@@ -225,7 +236,7 @@ func distinct(routes []*Route) error {
 var settings = []string{
 	"name", "env", "addr", "tls", "system_id", "password", "password_file", "system_type", "binds", "window", "tps",
 	"tags", "source", "destination", "response_id", "receipt_id", "receipt_zone", "submit_timeout",
-	"enquire_interval", "codes", "inbound",
+	"enquire_interval", "table", "codes", "inbound",
 }
 
 // unknownField refuses a misspelt setting: a decoder's KnownFields does not reach into UnmarshalYAML.

@@ -3,6 +3,7 @@ package route
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,36 @@ func TestMeaning(t *testing.T) {
 	}
 }
 
+// TestTablesOfCodes (X07-X09): the same number means what the route's table says; unknown ones are terminal.
+func TestTablesOfCodes(t *testing.T) {
+	for _, c := range []struct {
+		table, code string
+		want        Meaning
+	}{
+		{"", "633", Meaning{"TEMPLATE_NOT_MATCHED", Permanent, true}},
+		{"a_old", "633", Meaning{"TEMPLATE_NOT_MATCHED", Permanent, true}}, // X07
+		{"", "614", Meaning{"HASH_MISSING_OR_INVALID", Permanent, true}},
+		{"a_old", "614", Meaning{"CLI_TEMPLATE_MISMATCH", Permanent, true}}, // X08
+		{"", "120", Meaning{Unmapped, Permanent, false}},
+		{"e", "120", Meaning{"TEMPLATE_NOT_MATCHED", Permanent, true}},
+		{"", "407", Meaning{"SCRUB_TIMEOUT", Temporary, true}},
+		{"", "5107", Meaning{"PROMO_WINDOW", Defer, true}},
+		{"a_old", "9999", Meaning{Unmapped, Permanent, false}}, // X09
+	} {
+		r := parse(t, strings.Replace(good, `codes: {"614": HEADER_NOT_MAPPED_TO_TEMPLATE}`, "table: "+strconv.Quote(c.table)+`, codes: {"77": PROMO_WINDOW}`, 1)).All()[0]
+		if got := r.Meaning(c.code); got != c.want {
+			t.Errorf("table %q, code %s: %+v, want %+v", c.table, c.code, got, c.want)
+		}
+		if got := r.Meaning("77"); got.Class != Defer {
+			t.Errorf("a code of the route's own: %+v", got)
+		}
+	}
+	if _, err := LoadTable("x"); err == nil {
+		t.Error("there is a table x")
+	}
+}
+
+// TestPromoWindow (requirements 24 and 25): asked at submit too, and no promotional attempt goes on after 21:00 IST.
 func TestPromoWindow(t *testing.T) {
 	at := func(s string) time.Time {
 		v, err := time.ParseInLocation("2006-01-02 15:04:05", s, IST)

@@ -15,11 +15,12 @@ import (
 
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/person"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/tenant"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
 
-// Pages of keys.
+// Pages of keys, users and login attempts.
 const (
 	defaultKeys = 50
 	maxKeys     = 500
@@ -34,8 +35,8 @@ type ApiKeyServer struct { //nolint:revive // the service's name
 // NewApiKeyServer joins the service to its room.
 func NewApiKeyServer(keys *tenant.Keys) *ApiKeyServer { return &ApiKeyServer{keys: keys} }
 
-// Scopes are all a key may have: those that an RPC of the platform asks for, and content:read. The RPCs of every service
-// whose contract is linked into the program count.
+// Scopes are all a key may have: those that an RPC of the platform asks for, but for those of people alone, and
+// content:read. The RPCs of every service whose contract is linked into the program count.
 func Scopes() []string {
 	scopes := []string{ScopeContent}
 	protoregistry.GlobalFiles.RangeFiles(func(f protoreflect.FileDescriptor) bool {
@@ -43,7 +44,7 @@ func Scopes() []string {
 			methods := f.Services().Get(i).Methods()
 			for j := range methods.Len() {
 				access, _ := proto.GetExtension(methods.Get(j).Options(), typev1.E_Access).(*typev1.Access)
-				if access.GetScope() != "" {
+				if access.GetScope() != "" && !strings.HasPrefix(access.GetScope(), person.PersonalPrefix) {
 					scopes = append(scopes, access.GetScope())
 				}
 			}

@@ -22,14 +22,14 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
 
-// KeyRecords answers what is known of a key; see tenant.Verifier.Record.
-type KeyRecords interface {
-	Record(ctx context.Context, kid string) (tenant.Record, error)
+// CallerRecords answers what a caller's limits go by: the record of a key; of a person one without KID.
+type CallerRecords interface {
+	Record(ctx context.Context, p principal.Principal) (tenant.Record, error)
 }
 
 // LimitConfig joins Limits to its surroundings.
 type LimitConfig struct {
-	Keys     KeyRecords
+	Callers  CallerRecords
 	Limiter  *limit.Limiter
 	Defaults tenant.Limits // for what a tenant has not set; 0: no limit
 	PerKey   float64       // requests a second of one key; 0: no limit
@@ -109,19 +109,18 @@ func (l *Limits) spend(ctx context.Context, req any) (s spent, headers metadata.
 	if err := l.SpendAddress(caller.From(ctx).Address); err != nil {
 		return s, nil, err
 	}
-	p, _ := principal.FromContext(ctx)
-	kid, isKey := strings.CutPrefix(p.Actor, "key/")
-	if !isKey {
+	p, ok := principal.FromContext(ctx)
+	if !ok {
 		return s, nil, nil
 	}
-	r, err := l.Keys.Record(ctx, kid)
+	r, err := l.Callers.Record(ctx, p)
 	if err != nil {
 		return s, nil, err
 	}
-	if days, soon := tenant.DaysLeft(r.Expire, l.Now()); soon {
+	if days, soon := tenant.DaysLeft(r.Expire, l.Now()); soon && r.KID != "" {
 		headers = metadata.Pairs("key-expires-in", strconv.Itoa(days))
 	}
-	c := l.costs(&r, kid)
+	c := l.costs(&r, strings.TrimPrefix(p.Actor, "key/"))
 	if c.free() { // nothing is limited, and nothing is made for it
 		return s, headers, nil
 	}

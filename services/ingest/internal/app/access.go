@@ -68,13 +68,14 @@ type access struct {
 	limits   *api.Limits
 	keys     *tenant.Keys
 	tenants  *tenant.Administration
+	people   *people
 	now      func() time.Time
 }
 
 func (i *ingest) newAccess(cfg AccessConfig, vault *content.Vault, peppers *tenant.Peppers) *access {
 	a := &access{verifier: tenant.NewVerifier(i.store, peppers, i.now), now: i.now}
 	a.limits = api.NewLimits(api.LimitConfig{
-		Keys: a.verifier, Limiter: limit.NewLimiter(i.store, i.now),
+		Callers: i, Limiter: limit.NewLimiter(i.store, i.now),
 		Defaults: tenant.Limits{RequestsPerSecond: cfg.TenantPerSecond, MessagesPerSecond: cfg.MessagesPerSecond},
 		PerKey:   cfg.KeyPerSecond, Address: limit.PerSecond(cfg.AddressPerSecond, 0, 1), Now: i.now,
 		Index: func(env string, tenantID uuid.UUID, number string) ([16]byte, error) {
@@ -96,19 +97,34 @@ func (a *access) register(r grpc.ServiceRegistrar) {
 // Verify is the door's question; see door.Verifier. Who shows a key that is refused is counted against his address.
 func (a *access) Verify(ctx context.Context, key string) (principal.Principal, error) {
 	from := caller.From(ctx)
+	if isSession(key) {
+		p, err := a.people.verify(ctx, key)
+		return p, a.countRefused(from, err)
+	}
 	p, err := a.verifier.Admit(ctx, key, tenant.Origin{Address: from.Address, Certificate: from.Certificate})
 	if err != nil {
-		if limited := a.limits.SpendAddress(from.Address); limited != nil && errs.KindOf(err) != errs.Unavailable {
-			err = limited
-		}
-		return p, err
+		return p, a.countRefused(from, err)
 	}
 	a.uses.Note(strings.TrimPrefix(p.Actor, "key/"), from.Address, a.now())
 	return p, nil
 }
 
-// RevokeExposed withdraws a key that was seen in clear; see door.Revoker.
+// countRefused counts a refusal, if err is one, against the address it came from.
+func (a *access) countRefused(from caller.Caller, err error) error {
+	if err == nil {
+		return nil
+	}
+	if limited := a.limits.SpendAddress(from.Address); limited != nil && errs.KindOf(err) != errs.Unavailable {
+		return limited
+	}
+	return err
+}
+
+// RevokeExposed withdraws a key, or ends a session, that was seen in clear; see door.Revoker.
 func (a *access) RevokeExposed(ctx context.Context, p principal.Principal) error {
+	if p.Session != "" {
+		return a.people.endExposed(ctx, p)
+	}
 	return a.keys.Expose(ctx, p, strings.TrimPrefix(p.Actor, "key/"))
 }
 
@@ -148,7 +164,7 @@ func (i *ingest) hearAccess() func(context.Context) error {
 	}
 	return i.bus.Hear(eventbus.Broadcast{
 		Stream: eventbus.StreamName(name, eventbus.LaneControl), Subjects: subjects,
-		Began:   func(context.Context) { i.access.verifier.ForgetAll() },
+		Began:   func(context.Context) { i.access.forgetAll() },
 		Handler: func(_ context.Context, d eventbus.Delivery) { i.access.changed(d.Data) },
 	})
 }
@@ -165,11 +181,26 @@ func (a *access) changed(data []byte) {
 			continue
 		}
 		for _, change := range p.GetChanges() {
-			if change.GetUserId() == "" {
-				a.verifier.Forget(owner, change.GetKeyId())
-			}
+			a.forget(owner, change)
 		}
 	}
+}
+
+// forget drops what is remembered of a key, of a user's sessions, or of all of a tenant's.
+func (a *access) forget(owner uuid.UUID, change *ingestv1.AccessChange) {
+	user, err := uuid.Parse(change.GetUserId())
+	if err == nil || change.GetKeyId() == "" {
+		a.people.sessions.Forget(owner, user)
+	}
+	if change.GetUserId() == "" {
+		a.verifier.Forget(owner, change.GetKeyId())
+	}
+}
+
+// forgetAll drops what is remembered of all keys and sessions.
+func (a *access) forgetAll() {
+	a.people.sessions.ForgetAll()
+	a.verifier.ForgetAll()
 }
 
 // flushUses writes once a minute, and at the end.
@@ -177,6 +208,9 @@ func (i *ingest) flushUses(ctx context.Context) error {
 	flush := func(ctx context.Context) {
 		if err := i.access.uses.Flush(ctx, i.store); err != nil {
 			i.log.WarnContext(ctx, "uses of keys not written", slog.String("error", err.Error()))
+		}
+		if err := i.access.verifier.FlushRenewals(ctx, i.store); err != nil {
+			i.log.WarnContext(ctx, "hashes under the new pepper not written", slog.String("error", err.Error()))
 		}
 	}
 	err := every(ctx, flushUsesEvery, func() { flush(ctx) })

@@ -90,6 +90,7 @@ type ingest struct {
 	door      *door.Door
 	inner     *rpc.Server
 	access    *access
+	people    *people
 	confirmed atomic.Bool  // the bus was seen to be durable
 	unsent    atomic.Int64 // rows in the outbox, as last counted
 }
@@ -101,7 +102,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 			i.close()
 		}
 	}()
-	keyring, err := openKeyring(ctx, cfg.Secrets, now)
+	keyring, err := seal.OpenKeyring(ctx, cfg.Secrets.KEK, cfg.Secrets.Keyring, now)
 	if err != nil {
 		return i, err
 	}
@@ -117,15 +118,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 	if err = i.openInner(cfg, keyring); err != nil {
 		return i, err
 	}
-	return i, i.openDoor(cfg, content.NewVault(keyring, seal.NewSealer(keyring, i.store, now), now))
-}
-
-func openKeyring(ctx context.Context, files SecretFiles, now func() time.Time) (*seal.Keyring, error) {
-	kek, err := seal.NewFileKEK(files.KEK)
-	if err != nil {
-		return nil, err
-	}
-	return seal.OpenKeyring(ctx, kek, files.Keyring, now)
+	return i, i.openDoor(ctx, cfg, content.NewVault(keyring, seal.NewSealer(keyring, i.store, now), now))
 }
 
 // openInner opens the inner gRPC server, where compliance and dispatch ask for data keys.
@@ -142,8 +135,8 @@ func (i *ingest) openInner(cfg Config, keyring *seal.Keyring) (err error) {
 }
 
 // openDoor opens the public ports, with everything a send passes behind them.
-func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
-	peppers, err := tenant.OpenPeppers(cfg.Secrets.Pepper)
+func (i *ingest) openDoor(ctx context.Context, cfg Config, vault *content.Vault) error {
+	peppers, err := tenant.OpenPeppers(ctx, cfg.Secrets.Pepper, i.now)
 	if err != nil {
 		return err
 	}
@@ -167,11 +160,15 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 		Store: i.store, Vault: vault, Categories: message.NewCategories(registry{compliance}, i.now),
 		Backlog: i.backlog, IDs: message.NewIDs(i.now, rand.Reader), Now: i.now,
 	})
-	pins, err := i.pins(cfg.Door)
+	pins, err := i.pins(ctx, cfg.Door)
 	if err != nil {
 		return err
 	}
 	i.access = i.newAccess(cfg.Access, vault, peppers)
+	if i.people, err = i.newPeople(cfg.People, vault, peppers); err != nil {
+		return err
+	}
+	i.access.people = i.people
 	i.records = record.NewWriter(i.db.Worker, i.publisher, i.log, i.now)
 	server := api.NewMessageServer(accepter, i.store, vault, canceller{compliance, dispatch}, i.now)
 	i.door, err = door.New(door.Config{
@@ -182,6 +179,7 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 		Register: func(r grpc.ServiceRegistrar) {
 			ingestv1.RegisterMessageServiceServer(r, server)
 			i.access.register(r)
+			i.people.register(r)
 			ingestv1.RegisterVerificationServiceServer(r, i.verifications(cfg.Verification, accepter, vault, peppers))
 		},
 		Records: i.records, Forward: forwards(compliance, dispatch, audit), Pins: pins, OpenAPI: openapi.Document, Log: i.log,

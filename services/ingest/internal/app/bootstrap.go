@@ -23,13 +23,14 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 // toolConfig is what subcommands beside serve need.
 type toolConfig struct {
 	Postgres postgres.Config
-	Secrets  SecretFiles
+	Secrets  Secrets
 }
 
 // demoFile is our part of a demo file; compliance reads the registry in it.
@@ -38,6 +39,9 @@ type demoFile struct {
 		ID   string `yaml:"id"`
 		Name string `yaml:"name"`
 	} `yaml:"tenant"`
+	Owner struct {
+		Email string `yaml:"email"`
+	} `yaml:"owner"`
 	Keys []struct {
 		Name      string   `yaml:"name"`
 		Env       string   `yaml:"env"`
@@ -46,25 +50,28 @@ type demoFile struct {
 	} `yaml:"keys"`
 }
 
-// Bootstrap makes the tenant and the API keys of a demo file: `bootstrap -file demo.yaml [-out env-file]`. With -out the
+// Bootstrap makes the tenant and the API keys of a demo file: `bootstrap -file demo.yaml [-out env-file] [-owner env-file]`. With -out the
 // keys are written to that file only (mode 0600, ONLINESMS_LIVE_KEY, ONLINESMS_TEST_KEY, ONLINESMS_RESTRICTED_KEY), and keys that stand there
 // and still work are kept, so that running it again changes nothing. Without -out new keys are made and printed as JSON:
-// {"id": …, "keys": {"live": …, "test": …}}.
+// {"id": …, "keys": {"live": …, "test": …}}. With -owner the demo's owner is made too, in the same manner: his address,
+// password and authenticator seed stand in that file as ONLINESMS_ADMIN_EMAIL, ONLINESMS_ADMIN_PASSWORD and
+// ONLINESMS_ADMIN_TOTP; with -owner - he gets new ones, which are printed.
 func Bootstrap(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bootstrap", flag.ContinueOnError)
 	file := flags.String("file", "", "YAML file with the sections tenant and keys")
 	out := flags.String("out", "", "shell file to keep the keys in; standard output when empty")
+	owner := flags.String("owner", "", "shell file to keep the owner's credentials in; - prints new ones; no owner is made when empty")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("%w: %w", service.ErrUsage, err)
 	}
 	if *file == "" || flags.NArg() > 0 {
-		return fmt.Errorf("%w: bootstrap -file demo.yaml [-out env-file]", service.ErrUsage)
+		return fmt.Errorf("%w: bootstrap -file demo.yaml [-out env-file] [-owner env-file]", service.ErrUsage)
 	}
 	cfg, err := service.LoadConfig[toolConfig]()
 	if err != nil {
 		return err
 	}
-	if err := missing(map[string]string{"PEPPER_FILE": cfg.Secrets.Pepper}); err != nil {
+	if err := missing(map[string]string{"PEPPER": string(cfg.Secrets.Pepper)}); err != nil {
 		return err
 	}
 	db, err := postgres.Open(ctx, cfg.Postgres)
@@ -72,15 +79,19 @@ func Bootstrap(ctx context.Context, args []string) error {
 		return err
 	}
 	defer db.Close()
-	return bootstrap(ctx, store.NewStore(db, nil, time.Now), cfg.Secrets.Pepper, *file, *out)
+	s := store.NewStore(db, nil, time.Now)
+	if err := bootstrap(ctx, s, cfg.Secrets.Pepper, *file, *out); err != nil || *owner == "" {
+		return err
+	}
+	return bootstrapOwner(ctx, s, cfg.Secrets, *file, *owner, os.Stdout)
 }
 
-func bootstrap(ctx context.Context, directory tenant.Directory, pepperFile, file, out string) error {
+func bootstrap(ctx context.Context, directory tenant.Directory, pepper secret.Ref, file, out string) error {
 	owner, wanted, err := readDemo(file)
 	if err != nil {
 		return err
 	}
-	peppers, err := tenant.OpenPeppers(pepperFile)
+	peppers, err := tenant.OpenPeppers(ctx, pepper, time.Now)
 	if err != nil {
 		return err
 	}
@@ -101,14 +112,21 @@ func bootstrap(ctx context.Context, directory tenant.Directory, pepperFile, file
 	return writeKeys(out, keys)
 }
 
-func readDemo(file string) (tenant.Tenant, []tenant.Wanted, error) {
+func parseDemo(file string) (demo demoFile, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return tenant.Tenant{}, nil, err
+		return demo, err
 	}
-	var demo demoFile
 	if err := yaml.Unmarshal(text, &demo); err != nil {
-		return tenant.Tenant{}, nil, fmt.Errorf("%s: %w", file, err)
+		return demo, fmt.Errorf("%s: %w", file, err)
+	}
+	return demo, nil
+}
+
+func readDemo(file string) (tenant.Tenant, []tenant.Wanted, error) {
+	demo, err := parseDemo(file)
+	if err != nil {
+		return tenant.Tenant{}, nil, err
 	}
 	id, err := uuid.Parse(demo.Tenant.ID)
 	if err != nil {
@@ -130,12 +148,17 @@ func printKeys(w io.Writer, id uuid.UUID, keys map[string]string) error {
 }
 
 // keyVariables are the names of the keys in the shell file, in its order.
-var keyVariables = []struct{ name, variable string }{
+var keyVariables = []variable{
 	{principal.Live, "ONLINESMS_LIVE_KEY"}, {principal.Test, "ONLINESMS_TEST_KEY"},
 	{"restricted", "ONLINESMS_RESTRICTED_KEY"},
 }
 
-func readKeys(file string) (map[string]string, error) {
+func readKeys(file string) (map[string]string, error) { return readVariables(file, keyVariables) }
+
+// variable is a value's name and how it is called in a shell file.
+type variable struct{ name, variable string }
+
+func readVariables(file string, variables []variable) (map[string]string, error) {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -148,7 +171,7 @@ func readKeys(file string) (map[string]string, error) {
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		variable, value, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "export "), "=")
-		for _, v := range keyVariables {
+		for _, v := range variables {
 			if v.variable == variable {
 				held[v.name] = strings.Trim(value, `"'`)
 			}
@@ -157,16 +180,20 @@ func readKeys(file string) (map[string]string, error) {
 	return held, lines.Err()
 }
 
-// writeKeys writes aside and renames: the secrets are shown once, and must not be lost halfway.
 func writeKeys(file string, keys map[string]string) error {
+	return writeVariables(file, keyVariables, keys)
+}
+
+// writeVariables writes aside and renames: the secrets are shown once, and must not be lost halfway.
+func writeVariables(file string, variables []variable, values map[string]string) error {
 	f, err := os.CreateTemp(filepath.Dir(file), ".keys-*") // mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // it is gone after the rename
-	for _, v := range keyVariables {
-		if key := keys[v.name]; key != "" {
-			fmt.Fprintf(f, "%s=%s\n", v.variable, key)
+	for _, v := range variables {
+		if value := values[v.name]; value != "" {
+			fmt.Fprintf(f, "%s=%s\n", v.variable, value)
 		}
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
@@ -178,32 +205,40 @@ func writeKeys(file string, keys map[string]string) error {
 // InitSecrets makes those of the files KEK_FILE, KEYRING_FILE and PEPPER_FILE, and of PINS_KEY_FILE where it is set, that
 // are not there, mode 0600: for a first start on one machine. What is there stays as it is.
 func InitSecrets(ctx context.Context, _ []string) error {
-	files, err := service.LoadConfig[SecretFiles]()
+	cfg, err := service.LoadConfig[Secrets]()
 	if err != nil {
 		return err
 	}
-	if err := missing(map[string]string{"KEK_FILE": files.KEK, "KEYRING_FILE": files.Keyring, "PEPPER_FILE": files.Pepper}); err != nil {
-		return err
-	}
-	if err := initSecrets(ctx, files); err != nil {
+	if err := initSecrets(ctx, cfg); err != nil {
 		return err
 	}
 	return initPins()
 }
 
-func initSecrets(ctx context.Context, files SecretFiles) error {
-	if err := seal.GenerateFileKEK(files.KEK); err != nil && !errors.Is(err, fs.ErrExist) {
+func initSecrets(ctx context.Context, secrets Secrets) error {
+	kekFile, ok := secrets.KEK.Path()
+	keyringFile, okRing := secrets.Keyring.Path()
+	pepperFile, okPepper := secrets.Pepper.Path()
+	if !ok || !okRing || !okPepper {
+		return errors.New("KEK_FILE, KEYRING_FILE and PEPPER_FILE must be set: only files can be made")
+	}
+	if err := ifAbsent(seal.GenerateFileKEK(kekFile)); err != nil {
 		return err
 	}
-	kek, err := seal.NewFileKEK(files.KEK)
+	kek, err := seal.ReadKEK(ctx, secrets.KEK, time.Now)
 	if err != nil {
 		return err
 	}
-	if err := seal.CreateKeyring(ctx, kek, files.Keyring, principal.Live, principal.Test); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := ifAbsent(seal.CreateKeyring(ctx, kek, keyringFile, principal.Live, principal.Test)); err != nil {
 		return err
 	}
-	if err := tenant.CreatePeppers(files.Pepper, rand.Reader); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	return ifAbsent(tenant.CreatePeppers(pepperFile))
+}
+
+// ifAbsent forgives that there was something already.
+func ifAbsent(err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return nil
 	}
-	return nil
+	return err
 }

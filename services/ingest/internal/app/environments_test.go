@@ -29,7 +29,7 @@ func TestItem11OtherEnvironment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ids := map[string]string{"message_id": sent.GetMessageId(), "key_id": kidOf(t, key), "verification_id": sent.GetMessageId()}
+		ids := map[string]string{"message_id": sent.GetMessageId(), "key_id": kidOf(t, key), "verification_id": sent.GetMessageId(), "user_id": sent.GetMessageId(), "session_id": "x"}
 		called := 0
 		eachMethod(func(m protoreflect.MethodDescriptor, id string) {
 			value, known := ids[id]
@@ -74,7 +74,7 @@ func eachMethod(visit func(m protoreflect.MethodDescriptor, id string)) {
 // call makes a well-formed call of any RPC about one resource.
 func (w *world) call(ctx context.Context, m protoreflect.MethodDescriptor, id, value string) error {
 	req := dynamicpb.NewMessage(m.Input())
-	text := map[string]string{id: value, "name": "x", "code": "123456", "to": "9876543210"}
+	text := map[string]string{id: value, "name": "x", "code": "123456", "to": "9876543210", "role": "auditor"}
 	for i := range m.Input().Fields().Len() {
 		f := m.Input().Fields().Get(i)
 		switch {

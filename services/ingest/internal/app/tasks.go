@@ -49,6 +49,7 @@ func (i *ingest) tasks() []service.Task {
 		}
 	}
 	tasks = append(tasks, i.accessTasks()...)
+	tasks = append(tasks, i.people.tasks(i.log)...)
 	return append(tasks, service.Task{Name: "door", Run: i.openTheDoor})
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus/eventbustest"
 	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
@@ -56,12 +57,27 @@ type world struct {
 	https   *http.Client
 	grpc    *grpc.ClientConn
 	logs    *lockedBuffer
-	ahead   atomic.Int64 // of the machine's clock, nanoseconds
+	ahead   atomic.Int64 // nanoseconds the service's clock is ahead
+	frozen  atomic.Int64 // Unix nanoseconds at which it stands still; 0: it goes
 	stopped func()       // stops the service and waits
 }
 
-// now is the service's clock.
-func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+// now is the service's clock, put forward with advance.
+func (w *world) now() time.Time {
+	now := time.Now()
+	if at := w.frozen.Load(); at != 0 {
+		now = time.Unix(0, at)
+	}
+	return now.Add(time.Duration(w.ahead.Load()))
+}
+
+// freeze lets the clock stand still but for advance: delays and codes then do not depend on how fast the machine is. It
+// stands in the middle of an authenticator's step.
+func (w *world) freeze() {
+	w.frozen.Store(time.Now().Truncate(30 * time.Second).Add(15 * time.Second).UnixNano())
+}
+
+func (w *world) advance(d time.Duration) { w.ahead.Add(int64(d)) }
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
 	t.Helper()
@@ -72,12 +88,13 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 		Postgres: w.db.Config, Bus: w.bus, TLS: w.identity("ingest"), Secrets: w.secrets(),
 		GRPCAddr: "127.0.0.1:0", PublicHTTPAddr: "127.0.0.1:0", PublicGRPCAddr: "127.0.0.1:0",
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
-	}
-	for _, c := range change {
-		c(&cfg)
+		People: PeopleConfig{MailDir: w.path("mail"), MailFrom: "no-reply@sms.example", ConsoleURL: "https://console.example/password"},
 	}
 	if err := initSecrets(t.Context(), cfg.Secrets); err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range change {
+		c(&cfg)
 	}
 	w.bootstrap(t, cfg)
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -92,8 +109,8 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-func (w *world) secrets() SecretFiles {
-	return SecretFiles{KEK: w.path("kek"), Keyring: w.path("keyring.json"), Pepper: w.path("pepper")}
+func (w *world) secrets() Secrets {
+	return Secrets{KEK: secret.File(w.path("kek")), Keyring: secret.File(w.path("keyring.json")), Pepper: secret.File(w.path("pepper"))}
 }
 
 func (w *world) identity(service string) tlsconf.Files {
@@ -322,7 +339,7 @@ func (w *world) replica(t testing.TB) *grpc.ClientConn {
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
 	}
 	log := slog.New(slog.DiscardHandler)
-	i, err := open(t.Context(), cfg, log, time.Now)
+	i, err := open(t.Context(), cfg, log, w.now)
 	if err != nil {
 		t.Fatal(err)
 	}

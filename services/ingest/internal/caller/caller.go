@@ -18,6 +18,8 @@ type Caller struct {
 	// Certificate is the SHA-256 of the client certificate (DER) it presented, hex; empty without one. Possession of the
 	// key was proven in the handshake, nothing else of the certificate was.
 	Certificate string
+	// Environment is the X-Environment a person's call asks for, as it was sent; empty without one.
+	Environment string
 }
 
 type contextKey struct{}

@@ -13,6 +13,7 @@ import (
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/message"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/principal"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
 )
 
@@ -121,4 +122,19 @@ func (v *Vault) Hash(env string, tenant uuid.UUID, value string) (h [16]byte, er
 		return h, err
 	}
 	return [16]byte(index.Of(h[:0], value)), nil
+}
+
+// lasting is the place of what lasts. It belongs to a tenant, not to an environment: it is sealed under the live one's keys.
+func lasting(tenant, id uuid.UUID) seal.Binding {
+	return seal.Binding{Env: principal.Live, Tenant: tenant, Message: id, Class: seal.ClassLasting}
+}
+
+// SealLasting seals what a tenant keeps until it deletes it, for the row id it stands in.
+func (v *Vault) SealLasting(ctx context.Context, tenant, id uuid.UUID, plain []byte) ([]byte, error) {
+	return v.sealer.Seal(ctx, nil, plain, lasting(tenant, id))
+}
+
+// OpenLasting gives back what SealLasting sealed for the same tenant and row; errors are those of seal.Opener.
+func (v *Vault) OpenLasting(ctx context.Context, tenant, id uuid.UUID, sealed []byte) ([]byte, error) {
+	return v.sealer.Opener().Open(ctx, nil, sealed, lasting(tenant, id))
 }

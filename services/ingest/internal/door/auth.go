@@ -21,12 +21,12 @@ import (
 // callLimit is the longest deadline a unary call has, whatever its caller asked for.
 const callLimit = 30 * time.Second
 
-// Verifier tells whose an API key is.
+// Verifier tells whose an API key or a session is.
 type Verifier interface {
-	// Verify answers the key's principal, when it may be used from where ctx's call comes from. Errors are
-	// Unauthenticated with KEY_MALFORMED, KEY_CHECKSUM, KEY_INVALID, KEY_EXPIRED or KEY_REVOKED, Denied with
-	// ADDRESS_NOT_ALLOWED or KEY_WRONG_ENVIRONMENT, or Unavailable when it cannot be told now; beside an error the principal is set where the
-	// secret was right.
+	// Verify answers the principal of a key or session, when it may be used from where ctx's call comes from. Errors are
+	// Unauthenticated with KEY_MALFORMED, KEY_CHECKSUM, KEY_INVALID, KEY_EXPIRED, KEY_REVOKED, SESSION_INVALID or
+	// SESSION_EXPIRED, Denied with ADDRESS_NOT_ALLOWED or KEY_WRONG_ENVIRONMENT, Invalid for an environment that is none, or Unavailable when it cannot
+	// be told now; beside an error the principal is set where the secret was right.
 	Verify(ctx context.Context, key string) (principal.Principal, error)
 }
 
@@ -79,12 +79,23 @@ func (g *guard) check(ctx context.Context, method string, authorization []string
 		return p, err
 	}
 	if scope := access.GetScope(); scope != "" && !p.Has(scope) {
-		return p, &errs.Error{
-			Kind: errs.Denied, Reason: "SCOPE_MISSING", Message: fmt.Sprintf("this API key lacks the scope %s", access.GetScope()),
-			Metadata: map[string]string{"scope": access.GetScope()},
-		}
+		return p, lacks(p, scope)
 	}
 	return p, nil
+}
+
+// lacks refuses a caller without the scope. A session that has no rights at all yet is told what it waits for.
+func lacks(p principal.Principal, scope string) error {
+	facts := map[string]string{"scope": scope}
+	if p.Session != "" && !p.Has("session:manage") {
+		return &errs.Error{
+			Kind: errs.Denied, Reason: "SECOND_FACTOR_REQUIRED", Metadata: facts,
+			Message: "this session waits for the second factor: show a code, or set up an authenticator",
+		}
+	}
+	return &errs.Error{
+		Kind: errs.Denied, Reason: "SCOPE_MISSING", Message: fmt.Sprintf("the caller lacks the scope %s", scope), Metadata: facts,
+	}
 }
 
 // unary is the interceptor every unary call passes, after request id and error mapping.

@@ -2,6 +2,7 @@ package door
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -27,6 +28,19 @@ func TestBodiesReadAsJSON(t *testing.T) {
 		if resp.StatusCode != 200 {
 			t.Errorf("Content-Type %q: %d %s", kind, resp.StatusCode, content)
 		}
+	}
+}
+
+// TestIdsAreStrings (I05): an id as a JSON number is refused, since beyond 2^53 numbers are rounded on their way.
+func TestIdsAreStrings(t *testing.T) {
+	w := newWorld(t)
+	asNumber := strings.Replace(body, `"1701158019811140068"`, `1701158019811140068`, 1)
+	if asNumber == body {
+		t.Fatal("the body has no entity id")
+	}
+	resp, content := w.do(t, true, "POST", "/v1/messages", asNumber, "Authorization", "Bearer all")
+	if resp.StatusCode != 400 || !strings.Contains(string(content), "REQUEST_INVALID") {
+		t.Errorf("%d %s", resp.StatusCode, content)
 	}
 }
 
@@ -86,4 +100,20 @@ func TestJSONAndGRPCMeetTheSameInterceptors(t *testing.T) {
 		t.Errorf("an inner method is offered: %v", err)
 	}
 	checkReflection(t, conn)
+}
+
+// A field that is the whole body is read as strictly as a request: a DLT id must be a string, since a JSON number would
+// be rounded (I05).
+func TestBodyThatIsAField(t *testing.T) {
+	var object *compliancev1.RegistryObject
+	decode := func(body string) error { return newCodec().NewDecoder(strings.NewReader(body)).Decode(&object) }
+	if err := decode(`{"objectId":"1701158019811140068","entity":{}}`); err != nil || object.GetObjectId() != "1701158019811140068" {
+		t.Errorf("%v %v", object, err)
+	}
+	for body, reason := range map[string]string{`{"objectId":1701158019811140068}`: "TYPE", `{"objectID":"1"}`: "UNKNOWN"} {
+		err := decode(body)
+		if m, ok := misreadOf(fmt.Sprint(err)); !ok || m.reason != reason {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
 }

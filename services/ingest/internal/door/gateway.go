@@ -16,21 +16,35 @@ import (
 	gwcompliancev1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/compliance/v1"
 	gwdispatchv1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/dispatch/v1"
 	gwingestv1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/ingest/v1"
+	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
 )
 
-// Sizes of a request body: a message and a batch of 1,000.
+// Sizes of a request body: a message, and a batch of 1,000 or a part of a file to import.
 const (
 	maxBodyBytes  = 1 << 20
 	maxBatchBytes = 4 << 20
 )
+
+// importsPath begins the paths that take parts of files.
+const importsPath = "/v1/registry-imports"
+
+func bodyLimit(path string) int64 {
+	if strings.HasSuffix(path, ":batch") || strings.HasPrefix(path, importsPath) {
+		return maxBatchBytes
+	}
+	return maxBodyBytes
+}
 
 // handlers are the JSON forms of services, by full name.
 var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
 	"onlinesms.ingest.v1.MessageService":        gwingestv1.RegisterMessageServiceHandler,
 	"onlinesms.ingest.v1.ApiKeyService":         gwingestv1.RegisterApiKeyServiceHandler,
 	"onlinesms.ingest.v1.TenantService":         gwingestv1.RegisterTenantServiceHandler,
+	"onlinesms.ingest.v1.UserService":           gwingestv1.RegisterUserServiceHandler,
+	"onlinesms.ingest.v1.SessionService":        gwingestv1.RegisterSessionServiceHandler,
 	"onlinesms.ingest.v1.VerificationService":   gwingestv1.RegisterVerificationServiceHandler,
 	"onlinesms.compliance.v1.ComplianceService": gwcompliancev1.RegisterComplianceServiceHandler,
+	"onlinesms.compliance.v1.RegistryService":   gwcompliancev1.RegisterRegistryServiceHandler,
 	"onlinesms.dispatch.v1.InboundService":      gwdispatchv1.RegisterInboundServiceHandler,
 	"onlinesms.audit.v1.AuditService":           gwauditv1.RegisterAuditServiceHandler,
 }
@@ -87,10 +101,7 @@ func (g *guard) beforeBody(next runtime.HandlerFunc) runtime.HandlerFunc {
 				return
 			}
 		}
-		limit := int64(maxBodyBytes)
-		if strings.HasSuffix(r.URL.Path, ":batch") {
-			limit = maxBatchBytes
-		}
+		limit := bodyLimit(r.URL.Path)
 		if r.ContentLength > limit {
 			w.Header().Set("Connection", "close") // the body is not read to its end
 			tooLarge(limit).write(w, r)
@@ -102,7 +113,8 @@ func (g *guard) beforeBody(next runtime.HandlerFunc) runtime.HandlerFunc {
 }
 
 // mayBeJSON tells whether a body said to be of that type is read as JSON: also when nothing is said, or what curl -d
-// says by itself. That opens nothing to other sites' pages: a call needs the key, which no browser adds.
+// says by itself. That opens nothing to other sites' pages: a call needs a key or token, which no browser adds, and
+// where it comes by cookie or needs none, other sites are refused (browsers).
 func mayBeJSON(contentType string) bool {
 	if contentType == "" {
 		return true
@@ -133,6 +145,7 @@ func incomingHeader(name string) (string, bool) {
 var outgoingHeaders = map[string]string{
 	"idempotent-replay": "Idempotent-Replay",
 	auditEventKey:       "X-Audit-Event",
+	caller.SetCookieKey: "Set-Cookie",
 
 	"key-expires-in":      "Key-Expires-In",
 	"ratelimit":           "RateLimit",

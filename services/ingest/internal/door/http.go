@@ -104,7 +104,7 @@ func (g *guard) newHandler(gateway http.Handler, cfg *Config) (http.Handler, err
 		switch {
 		case !ok:
 			v := &visit{guard: g}
-			gateway.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitContext{}, v)))
+			g.browsers(gateway).ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitContext{}, v)))
 		case r.Method == http.MethodGet || r.Method == http.MethodHead:
 			page.ServeHTTP(w, r)
 		default:

@@ -101,8 +101,8 @@ func headEnded(head []byte) bool {
 	return bytes.Contains(head, []byte("\r\n\r\n")) && !bytes.HasPrefix(head, []byte("PRI * HTTP/2.0"))
 }
 
-// keyPattern finds API keys wherever they stand: a header, a query, a body.
-var keyPattern = regexp.MustCompile(`osms_(?:live|test)_[0-9A-Za-z]+_[0-9A-Za-z]+`)
+// keyPattern finds API keys and the tokens of sessions wherever they stand: a header, a query, a body.
+var keyPattern = regexp.MustCompile(`osms_(?:live|test|session)_[0-9A-Za-z]+_[0-9A-Za-z]+`)
 
 // keysIn are the different keys in what was sent, at most four.
 func keysIn(head []byte) (keys []string) {

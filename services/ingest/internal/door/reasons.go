@@ -22,6 +22,11 @@ type Reason struct {
 	Title  string `json:"title" yaml:"title"`
 	Remedy string `json:"remedy" yaml:"remedy"`
 	Since  int    `json:"since" yaml:"since"` // version of the catalogue
+
+	// Of reasons of messages, in the words that the file explains.
+	Severity string `json:"severity,omitempty" yaml:"severity,omitempty"`
+	Owner    string `json:"owner,omitempty" yaml:"owner,omitempty"`
+	Retry    string `json:"retry,omitempty" yaml:"retry,omitempty"`
 }
 
 // reasons is the catalogue with its version.

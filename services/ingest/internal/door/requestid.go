@@ -26,6 +26,9 @@ const (
 	certificateKey = "x-onlinesms-certificate"
 )
 
+// environmentKey is the metadata and the header (X-Environment) by which a person chooses live or test.
+const environmentKey = "x-environment"
+
 // requestID is the call's id; empty outside of a call.
 func requestID(ctx context.Context) string { return caller.From(ctx).RequestID }
 
@@ -68,15 +71,22 @@ func (g *guard) originOf(r *http.Request) caller.Caller {
 		Address:     g.trust.Address(r.RemoteAddr, r.Header.Values("X-Forwarded-For")),
 		Agent:       agentOf(r.UserAgent()),
 		RequestID:   chooseRequestID(r.Header.Get("X-Request-Id")),
+		Environment: r.Header.Get("X-Environment"),
 	}
 }
 
 // originMetadata carries the origin of an HTTPS request over the connection in memory.
-func originMetadata(ctx context.Context, _ *http.Request) metadata.MD {
+func originMetadata(ctx context.Context, r *http.Request) metadata.MD {
 	c := caller.From(ctx)
 	md := metadata.Pairs(requestIDKey, c.RequestID, agentKey, c.Agent)
 	if c.Certificate != "" {
 		md.Set(certificateKey, c.Certificate)
+	}
+	if c.Environment != "" {
+		md.Set(environmentKey, c.Environment)
+	}
+	if binding := bindingOf(r); binding != "" {
+		md.Set(caller.BindingKey, binding)
 	}
 	if c.Address.IsValid() {
 		md.Set(addressKey, c.Address.String())
@@ -94,7 +104,7 @@ func (g *guard) identify(ctx context.Context) caller.Caller {
 		}
 		return ""
 	}
-	c := caller.Caller{RequestID: chooseRequestID(first(requestIDKey))}
+	c := caller.Caller{RequestID: chooseRequestID(first(requestIDKey)), Environment: first(environmentKey)}
 	p, ok := peer.FromContext(ctx)
 	if !ok {
 		return c

@@ -68,6 +68,8 @@ func (w *world) register(r grpc.ServiceRegistrar) {
 	ingestv1.RegisterApiKeyServiceServer(r, ingestv1.UnimplementedApiKeyServiceServer{})
 	ingestv1.RegisterTenantServiceServer(r, tenants{})
 	ingestv1.RegisterVerificationServiceServer(r, ingestv1.UnimplementedVerificationServiceServer{})
+	ingestv1.RegisterUserServiceServer(r, ingestv1.UnimplementedUserServiceServer{})
+	ingestv1.RegisterSessionServiceServer(r, ingestv1.UnimplementedSessionServiceServer{})
 }
 
 // tenants can be read and changed.

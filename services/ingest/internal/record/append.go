@@ -19,12 +19,15 @@ var Event = string((&ingestv1.CallsRecorded{}).ProtoReflect().Descriptor().FullN
 // Append makes the record of ctx's call, as a success, part of tx, which makes the change it tells of; call Committed
 // once tx is committed. A transaction that is tried again may append again. Outside of a recorded call it fails: no
 // change goes unrecorded (commands begin a record with ByOperator).
-func Append(ctx context.Context, tx pgx.Tx) error {
+func Append(ctx context.Context, tx pgx.Tx) error { return AppendOutcome(ctx, tx, Success, "") }
+
+// AppendOutcome is Append for a call whose refusal makes a change too: a login that failed is written down.
+func AppendOutcome(ctx context.Context, tx pgx.Tx, outcome, reason string) error {
 	c := From(ctx)
 	if c == nil {
 		return errs.E(errs.Internal, "", "a change without a record", nil)
 	}
-	c.Outcome, c.Reason = Success, ""
+	c.Outcome, c.Reason = outcome, reason
 	if c.ID == uuid.Nil {
 		c.ID = newID()
 	}

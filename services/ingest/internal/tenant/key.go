@@ -20,7 +20,8 @@ const (
 	secretBytes = 32
 	secretChars = 43 // 32 bytes in base62
 	crcChars    = 6  // 32 bits in base62
-	keyLength   = len(keyPrefix) + len("live_") + kidLength + len("_") + secretChars + crcChars
+	keyLength   = len(keyPrefix) + len("live_") + tokenLength
+	tokenLength = kidLength + len("_") + secretChars + crcChars // behind its prefix
 
 	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
@@ -39,6 +40,41 @@ var (
 	ErrKeyChecksum  = errs.E(errs.Unauthenticated, "KEY_CHECKSUM", "the API key is mistyped or cut short: its last six characters do not fit the rest", nil)
 	ErrKeyInvalid   = errs.E(errs.Unauthenticated, "KEY_INVALID", "the API key is not valid; check that it is a key of this platform", nil)
 )
+
+// Token is the form our secrets have in common: <prefix><id>_<secret><crc>.
+type Token struct {
+	ID     string // public name
+	Secret string // never logged, never stored
+}
+
+// ParseToken takes a token of that prefix apart. It needs no database: form and CRC decide.
+func ParseToken(prefix, s string) (t Token, ok bool) {
+	rest, found := strings.CutPrefix(s, prefix)
+	if !found || len(rest) != tokenLength || crc(s[:len(s)-crcChars]) != s[len(s)-crcChars:] {
+		return Token{}, false
+	}
+	id, secret, found := strings.Cut(rest[:len(rest)-crcChars], "_")
+	if !found || len(id) != kidLength || !isBase62(id) || !isBase62(secret) {
+		return Token{}, false
+	}
+	return Token{ID: id, Secret: secret}, true
+}
+
+// Write is the token as its holder writes it.
+func (t Token) Write(prefix string) string {
+	body := prefix + t.ID + "_" + t.Secret
+	return body + crc(body)
+}
+
+// NewToken makes a token from 48 bytes of random.
+func NewToken(random io.Reader) (Token, error) {
+	var raw [16 + secretBytes]byte
+	if _, err := io.ReadFull(random, raw[:]); err != nil {
+		return Token{}, fmt.Errorf("reading randomness: %w", err)
+	}
+	id := encode62(raw[:16], 22)
+	return Token{ID: id[len(id)-kidLength:], Secret: encode62(raw[16:], secretChars)}, nil
+}
 
 // ParseKey takes a key apart. It needs no database: form and CRC decide. The error is ErrKeyMalformed or ErrKeyChecksum.
 func ParseKey(s string) (Key, error) {
@@ -59,19 +95,12 @@ func ParseKey(s string) (Key, error) {
 }
 
 // String is the key as its holder writes it.
-func (k Key) String() string {
-	body := keyPrefix + k.Env + "_" + k.KID + "_" + k.Secret
-	return body + crc(body)
-}
+func (k Key) String() string { return Token{k.KID, k.Secret}.Write(keyPrefix + k.Env + "_") }
 
 // NewKey makes a key for env (principal.Live or principal.Test) from 48 bytes of random.
 func NewKey(env string, random io.Reader) (Key, error) {
-	var raw [16 + secretBytes]byte
-	if _, err := io.ReadFull(random, raw[:]); err != nil {
-		return Key{}, fmt.Errorf("reading randomness: %w", err)
-	}
-	kid := encode62(raw[:16], 22)
-	return Key{Env: env, KID: kid[len(kid)-kidLength:], Secret: encode62(raw[16:], secretChars)}, nil
+	t, err := NewToken(random)
+	return Key{Env: env, KID: t.ID, Secret: t.Secret}, err
 }
 
 func crc(s string) string {

@@ -626,6 +626,217 @@ func (x *ExposedKey) GetTimeUs() int64 {
 	return 0
 }
 
+// LoginsFailed: ten tries to log in to an account from one network came to nothing, and then at a hundred, a thousand
+// and so on, until one succeeds. Lane CONTROL.
+type LoginsFailed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shared head.
+	Metadata *v1.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Parcels of accounts.
+	Parcels       []*FailedLoginsParcel `protobuf:"bytes,2,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoginsFailed) Reset() {
+	*x = LoginsFailed{}
+	mi := &file_onlinesms_ingest_v1_access_events_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoginsFailed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoginsFailed) ProtoMessage() {}
+
+func (x *LoginsFailed) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_access_events_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoginsFailed.ProtoReflect.Descriptor instead.
+func (*LoginsFailed) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_access_events_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *LoginsFailed) GetMetadata() *v1.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *LoginsFailed) GetParcels() []*FailedLoginsParcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
+// FailedLoginsParcel is 1..500 accounts of one tenant.
+type FailedLoginsParcel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// See event.v1.Parcel.
+	ParcelId []byte `protobuf:"bytes,1,opt,name=parcel_id,json=parcelId,proto3" json:"parcel_id,omitempty"`
+	// See event.v1.Parcel.
+	TenantId []byte `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// See event.v1.Parcel.
+	CorrelationId []byte `protobuf:"bytes,3,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
+	// See event.v1.Parcel.
+	CausationId []byte `protobuf:"bytes,4,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
+	// The accounts.
+	Accounts      []*FailedLogins `protobuf:"bytes,5,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FailedLoginsParcel) Reset() {
+	*x = FailedLoginsParcel{}
+	mi := &file_onlinesms_ingest_v1_access_events_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FailedLoginsParcel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FailedLoginsParcel) ProtoMessage() {}
+
+func (x *FailedLoginsParcel) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_access_events_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FailedLoginsParcel.ProtoReflect.Descriptor instead.
+func (*FailedLoginsParcel) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_access_events_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *FailedLoginsParcel) GetParcelId() []byte {
+	if x != nil {
+		return x.ParcelId
+	}
+	return nil
+}
+
+func (x *FailedLoginsParcel) GetTenantId() []byte {
+	if x != nil {
+		return x.TenantId
+	}
+	return nil
+}
+
+func (x *FailedLoginsParcel) GetCorrelationId() []byte {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return nil
+}
+
+func (x *FailedLoginsParcel) GetCausationId() []byte {
+	if x != nil {
+		return x.CausationId
+	}
+	return nil
+}
+
+func (x *FailedLoginsParcel) GetAccounts() []*FailedLogins {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
+// FailedLogins is one account that somebody tries to enter.
+type FailedLogins struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user, UUID; empty where no user has the address that was tried.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The network they come from: IPv4 by /24, IPv6 by /48.
+	Network string `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	// How many there were since the last success.
+	Tries int32 `protobuf:"varint,3,opt,name=tries,proto3" json:"tries,omitempty"`
+	// When the last was, Unix microseconds.
+	TimeUs        int64 `protobuf:"varint,4,opt,name=time_us,json=timeUs,proto3" json:"time_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FailedLogins) Reset() {
+	*x = FailedLogins{}
+	mi := &file_onlinesms_ingest_v1_access_events_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FailedLogins) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FailedLogins) ProtoMessage() {}
+
+func (x *FailedLogins) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_access_events_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FailedLogins.ProtoReflect.Descriptor instead.
+func (*FailedLogins) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_access_events_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *FailedLogins) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *FailedLogins) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
+func (x *FailedLogins) GetTries() int32 {
+	if x != nil {
+		return x.Tries
+	}
+	return 0
+}
+
+func (x *FailedLogins) GetTimeUs() int64 {
+	if x != nil {
+		return x.TimeUs
+	}
+	return 0
+}
+
 var File_onlinesms_ingest_v1_access_events_proto protoreflect.FileDescriptor
 
 const file_onlinesms_ingest_v1_access_events_proto_rawDesc = "" +
@@ -670,7 +881,21 @@ const file_onlinesms_ingest_v1_access_events_proto_rawDesc = "" +
 	"ExposedKey\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
-	"\atime_us\x18\x03 \x01(\x03R\x06timeUsBGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
+	"\atime_us\x18\x03 \x01(\x03R\x06timeUs\"\x8b\x01\n" +
+	"\fLoginsFailed\x128\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12A\n" +
+	"\aparcels\x18\x02 \x03(\v2'.onlinesms.ingest.v1.FailedLoginsParcelR\aparcels\"\xd7\x01\n" +
+	"\x12FailedLoginsParcel\x12\x1b\n" +
+	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
+	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +
+	"\x0ecorrelation_id\x18\x03 \x01(\fR\rcorrelationId\x12!\n" +
+	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12=\n" +
+	"\baccounts\x18\x05 \x03(\v2!.onlinesms.ingest.v1.FailedLoginsR\baccounts\"p\n" +
+	"\fFailedLogins\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x18\n" +
+	"\anetwork\x18\x02 \x01(\tR\anetwork\x12\x14\n" +
+	"\x05tries\x18\x03 \x01(\x05R\x05tries\x12\x17\n" +
+	"\atime_us\x18\x04 \x01(\x03R\x06timeUsBGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
 
 var (
 	file_onlinesms_ingest_v1_access_events_proto_rawDescOnce sync.Once
@@ -684,34 +909,40 @@ func file_onlinesms_ingest_v1_access_events_proto_rawDescGZIP() []byte {
 	return file_onlinesms_ingest_v1_access_events_proto_rawDescData
 }
 
-var file_onlinesms_ingest_v1_access_events_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_onlinesms_ingest_v1_access_events_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_onlinesms_ingest_v1_access_events_proto_goTypes = []any{
-	(*AccessChanged)(nil),  // 0: onlinesms.ingest.v1.AccessChanged
-	(*AccessParcel)(nil),   // 1: onlinesms.ingest.v1.AccessParcel
-	(*AccessChange)(nil),   // 2: onlinesms.ingest.v1.AccessChange
-	(*KeysExpiring)(nil),   // 3: onlinesms.ingest.v1.KeysExpiring
-	(*ExpiringParcel)(nil), // 4: onlinesms.ingest.v1.ExpiringParcel
-	(*ExpiringKey)(nil),    // 5: onlinesms.ingest.v1.ExpiringKey
-	(*KeysExposed)(nil),    // 6: onlinesms.ingest.v1.KeysExposed
-	(*ExposedParcel)(nil),  // 7: onlinesms.ingest.v1.ExposedParcel
-	(*ExposedKey)(nil),     // 8: onlinesms.ingest.v1.ExposedKey
-	(*v1.Metadata)(nil),    // 9: onlinesms.event.v1.Metadata
+	(*AccessChanged)(nil),      // 0: onlinesms.ingest.v1.AccessChanged
+	(*AccessParcel)(nil),       // 1: onlinesms.ingest.v1.AccessParcel
+	(*AccessChange)(nil),       // 2: onlinesms.ingest.v1.AccessChange
+	(*KeysExpiring)(nil),       // 3: onlinesms.ingest.v1.KeysExpiring
+	(*ExpiringParcel)(nil),     // 4: onlinesms.ingest.v1.ExpiringParcel
+	(*ExpiringKey)(nil),        // 5: onlinesms.ingest.v1.ExpiringKey
+	(*KeysExposed)(nil),        // 6: onlinesms.ingest.v1.KeysExposed
+	(*ExposedParcel)(nil),      // 7: onlinesms.ingest.v1.ExposedParcel
+	(*ExposedKey)(nil),         // 8: onlinesms.ingest.v1.ExposedKey
+	(*LoginsFailed)(nil),       // 9: onlinesms.ingest.v1.LoginsFailed
+	(*FailedLoginsParcel)(nil), // 10: onlinesms.ingest.v1.FailedLoginsParcel
+	(*FailedLogins)(nil),       // 11: onlinesms.ingest.v1.FailedLogins
+	(*v1.Metadata)(nil),        // 12: onlinesms.event.v1.Metadata
 }
 var file_onlinesms_ingest_v1_access_events_proto_depIdxs = []int32{
-	9, // 0: onlinesms.ingest.v1.AccessChanged.metadata:type_name -> onlinesms.event.v1.Metadata
-	1, // 1: onlinesms.ingest.v1.AccessChanged.parcels:type_name -> onlinesms.ingest.v1.AccessParcel
-	2, // 2: onlinesms.ingest.v1.AccessParcel.changes:type_name -> onlinesms.ingest.v1.AccessChange
-	9, // 3: onlinesms.ingest.v1.KeysExpiring.metadata:type_name -> onlinesms.event.v1.Metadata
-	4, // 4: onlinesms.ingest.v1.KeysExpiring.parcels:type_name -> onlinesms.ingest.v1.ExpiringParcel
-	5, // 5: onlinesms.ingest.v1.ExpiringParcel.keys:type_name -> onlinesms.ingest.v1.ExpiringKey
-	9, // 6: onlinesms.ingest.v1.KeysExposed.metadata:type_name -> onlinesms.event.v1.Metadata
-	7, // 7: onlinesms.ingest.v1.KeysExposed.parcels:type_name -> onlinesms.ingest.v1.ExposedParcel
-	8, // 8: onlinesms.ingest.v1.ExposedParcel.keys:type_name -> onlinesms.ingest.v1.ExposedKey
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	12, // 0: onlinesms.ingest.v1.AccessChanged.metadata:type_name -> onlinesms.event.v1.Metadata
+	1,  // 1: onlinesms.ingest.v1.AccessChanged.parcels:type_name -> onlinesms.ingest.v1.AccessParcel
+	2,  // 2: onlinesms.ingest.v1.AccessParcel.changes:type_name -> onlinesms.ingest.v1.AccessChange
+	12, // 3: onlinesms.ingest.v1.KeysExpiring.metadata:type_name -> onlinesms.event.v1.Metadata
+	4,  // 4: onlinesms.ingest.v1.KeysExpiring.parcels:type_name -> onlinesms.ingest.v1.ExpiringParcel
+	5,  // 5: onlinesms.ingest.v1.ExpiringParcel.keys:type_name -> onlinesms.ingest.v1.ExpiringKey
+	12, // 6: onlinesms.ingest.v1.KeysExposed.metadata:type_name -> onlinesms.event.v1.Metadata
+	7,  // 7: onlinesms.ingest.v1.KeysExposed.parcels:type_name -> onlinesms.ingest.v1.ExposedParcel
+	8,  // 8: onlinesms.ingest.v1.ExposedParcel.keys:type_name -> onlinesms.ingest.v1.ExposedKey
+	12, // 9: onlinesms.ingest.v1.LoginsFailed.metadata:type_name -> onlinesms.event.v1.Metadata
+	10, // 10: onlinesms.ingest.v1.LoginsFailed.parcels:type_name -> onlinesms.ingest.v1.FailedLoginsParcel
+	11, // 11: onlinesms.ingest.v1.FailedLoginsParcel.accounts:type_name -> onlinesms.ingest.v1.FailedLogins
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_ingest_v1_access_events_proto_init() }
@@ -725,7 +956,7 @@ func file_onlinesms_ingest_v1_access_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_ingest_v1_access_events_proto_rawDesc), len(file_onlinesms_ingest_v1_access_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -149,13 +149,30 @@ func (s *Store) take(lane string, now time.Time, messages int) (taken []*hold) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	slices.SortStableFunc(s.holds, func(a, b *hold) int { return cmp.Compare(a.due.UnixNano(), b.due.UnixNano()) })
+	due := map[uuid.UUID]int{} // holds of a tenant, each of one message
 	for _, h := range s.holds {
-		if h.parcel.Lane == lane && !h.taken && !h.due.After(now) && len(taken) < messages {
-			h.taken = true
-			taken = append(taken, h)
+		if h.waits(lane, now) {
+			due[h.parcel.Tenant]++
+		}
+	}
+	left := map[uuid.UUID]int{}
+	for tenant := range due {
+		left[tenant] = max(1, messages/len(due))
+	}
+	for _, everybody := range []bool{false, true} { // the shares first, then what they leave over
+		for _, h := range s.holds {
+			if h.waits(lane, now) && len(taken) < messages && (everybody || left[h.parcel.Tenant] > 0) {
+				h.taken = true
+				left[h.parcel.Tenant]--
+				taken = append(taken, h)
+			}
 		}
 	}
 	return taken
+}
+
+func (h *hold) waits(lane string, now time.Time) bool {
+	return h.parcel.Lane == lane && !h.taken && !h.due.After(now)
 }
 
 func (s *Store) give(taken []*hold) {

@@ -3,6 +3,7 @@ package screeningtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -78,6 +79,7 @@ func RunStoreTests(t *testing.T, open func(t *testing.T) Harness) {
 		"a failed release leaves all":  testFailedRelease,
 		"what is left out is put off":  testPutOff,
 		"releases are paced":           testPace,
+		"tenants take turns":           testTurns,
 		"a hold is released by one":    testRivals,
 		"held again":                   testHeldAgain,
 		"cleared parcels come back":    testCleared,
@@ -226,6 +228,41 @@ func testPace(t *testing.T, h Harness) {
 	}
 	if n := release(t, h, "bulk", now, 100); n != 3 {
 		t.Errorf("%d released, want 3", n)
+	}
+}
+
+// testTurns: a tenant with much that is longer due does not keep the others waiting; what the others do not need of their
+// shares it has.
+func testTurns(t *testing.T, h Harness) {
+	crowd, others := uuid.Must(uuid.NewV7()), map[uuid.UUID]bool{}
+	for i := range 12 {
+		p := NewParcel(1)
+		p.Tenant = crowd
+		record(t, h, Judge(p, HoldUntil(now.Add(-time.Hour+time.Duration(i)*time.Second))))
+	}
+	for range 2 {
+		p := NewParcel(1)
+		others[p.Tenant] = true
+		record(t, h, Judge(p, HoldUntil(now)))
+	}
+	var order []string
+	for _, want := range []int{6, 6, 2} {
+		n, err := h.Store.Release(t.Context(), "bulk", now, 6, func(ctx context.Context, parcels []screening.Parcel) ([]screening.Screened, error) {
+			own := 0
+			for _, p := range parcels {
+				if others[p.Tenant] {
+					own++
+				}
+			}
+			order = append(order, fmt.Sprintf("%d of %d", own, len(parcels)))
+			return clearAll(ctx, parcels)
+		})
+		if n != want || err != nil {
+			t.Fatalf("%d released, %v, want %d", n, err, want)
+		}
+	}
+	if diff := cmp.Diff([]string{"2 of 6", "0 of 6", "0 of 2"}, order); diff != "" {
+		t.Errorf("of the others: %s", diff)
 	}
 }
 

@@ -1,4 +1,4 @@
-package encoding
+package gsm
 
 // Alphabet is how a text is encoded.
 type Alphabet byte
@@ -32,25 +32,26 @@ func (a Alphabet) DataCoding() byte {
 	return 0x00
 }
 
-// limits returns the units one segment holds, alone and among several.
-func (a Alphabet) limits() (single, part int) {
+// Limits returns the units one segment holds, alone and among several.
+func (a Alphabet) Limits() (single, part int) {
 	if a == UCS2 {
 		return singleUCS2, partUCS2
 	}
 	return singleGSM7, partGSM7
 }
 
+// Codes of the default alphabet that stand for no character, and the mark of those of the extension table.
 const (
-	escape  = 0x1B // announces a character of the extension table
-	noCode  = 0xFF // the character is not in the default alphabet
-	shifted = 0x80 // flag: the code is in the extension table
+	Escape  = 0x1B // announces a character of the extension table
+	NoCode  = 0xFF // the character is in neither table
+	Shifted = 0x80 // flag: the code is in the extension table
 )
 
 // basic is the default alphabet, 3GPP TS 23.038 §6.2.1, by code. Code 0x1B is
 // the escape itself.
 var basic = [128]rune{
 	'@', '£', '$', '¥', 'è', 'é', 'ù', 'ì', 'ò', 'Ç', '\n', 'Ø', 'ø', '\r', 'Å', 'å',
-	'Δ', '_', 'Φ', 'Γ', 'Λ', 'Ω', 'Π', 'Ψ', 'Σ', 'Θ', 'Ξ', escape, 'Æ', 'æ', 'ß', 'É',
+	'Δ', '_', 'Φ', 'Γ', 'Λ', 'Ω', 'Π', 'Ψ', 'Σ', 'Θ', 'Ξ', Escape, 'Æ', 'æ', 'ß', 'É',
 	' ', '!', '"', '#', '¤', '%', '&', '\'', '(', ')', '*', '+', ',', '-', '.', '/',
 	'0', '1', '2', '3', '4', '5', '6', '7', '8', '9', ':', ';', '<', '=', '>', '?',
 	'¡', 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K', 'L', 'M', 'N', 'O',
@@ -71,33 +72,47 @@ const (
 	lastDense = 'Ω'
 )
 
-// codes maps characters up to lastDense to their code, with shifted set for the
-// extension table, or to noCode.
+// codes maps characters up to lastDense to their code, with Shifted set for the
+// extension table, or to NoCode.
 var codes = func() (t [lastDense + 1]byte) {
 	for i := range t {
-		t[i] = noCode
+		t[i] = NoCode
 	}
 	for code, r := range basic {
-		if r != escape {
+		if r != Escape {
 			t[r] = byte(code)
 		}
 	}
 	for r, code := range extension {
 		if r <= lastDense {
-			t[r] = shifted | code
+			t[r] = Shifted | code
 		}
 	}
 	return t
 }()
 
-// code returns the character's code, with shifted set for the extension table,
-// or noCode.
-func code(r rune) byte {
+// Code returns the character's code, with Shifted set for the extension table,
+// or NoCode.
+func Code(r rune) byte {
 	if uint32(r) <= lastDense {
 		return codes[r]
 	}
 	if r == euro {
-		return shifted | 0x65
+		return Shifted | 0x65
 	}
-	return noCode
+	return NoCode
 }
+
+// unshift is the extension table by code; 0 where it is empty.
+var unshift = func() (t [128]rune) {
+	for r, code := range extension {
+		t[code] = r
+	}
+	return t
+}()
+
+// Basic returns the character of a code below 128 in the default alphabet.
+func Basic(code byte) rune { return basic[code] }
+
+// Extended returns the character of a code below 128 in the extension table; ok is false where it is empty.
+func Extended(code byte) (r rune, ok bool) { return unshift[code], unshift[code] != 0 }
