@@ -114,8 +114,8 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	d.relay = outbox.NewRelay(d.db.Worker, d.publisher, time.Now)
 	d.letters = outbox.NewDeadLetters(d.db.Worker)
 	d.feed = webhook.NewFeed(d.bus)
-	s := store.New(d.db.Worker, d.publisher.Publish, newID, time.Now)
 	d.inbox = inbound.NewLetters(sealer.Opener(), keyring)
+	s := store.New(d.db.Worker, d.publisher.Publish, d.inbox.Recipient, newID, time.Now)
 	if err = d.listen(s, log); err != nil {
 		return d, err
 	}
@@ -166,7 +166,7 @@ func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, sealer *seal
 		Configured: routes.InboundOwner, NewID: newID, Now: time.Now,
 	})
 	d.engine = delivery.New(delivery.Config{
-		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Inbound: receiver, Opener: consumer.NewOpener(sealer.Opener()),
+		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Inbound: receiver, Recipient: d.inbox.Recipient, Opener: consumer.NewOpener(sealer.Opener()),
 		Log: log, Now: time.Now, NewID: newID, LeaseTTL: d.cfg.LeaseTTL, DrainTimeout: drainTimeout,
 	})
 	return nil

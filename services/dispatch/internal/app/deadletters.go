@@ -50,7 +50,7 @@ func DeadLetters(ctx context.Context, args []string) error {
 		return err
 	}
 	again := replay{
-		cleared: consumer.NewHandler(handOver{store.New(db.Worker, func(...eventbus.Parcel) {}, newID, time.Now), routes}),
+		cleared: consumer.NewHandler(handOver{store.New(db.Worker, func(...eventbus.Parcel) {}, nil, newID, time.Now), routes}),
 		feed:    webhook.NewFeed(bus),
 	}
 	return outbox.NewDeadLetters(db.Worker).Command(ctx, args, again.handle, os.Stdout)

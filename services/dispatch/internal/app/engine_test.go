@@ -162,24 +162,27 @@ func (w *world) oneRoute() string {
 	return fmt.Sprintf(`routes: [{name: sim, env: [test], addr: %q, system_id: test, password: secret, binds: 2, window: 100, tps: 20000, submit_timeout: 400ms}]`, w.addr)
 }
 
+// recipientOf is a number's hash: the number.
+func recipientOf(_, number string) (h [16]byte) {
+	copy(h[:], number)
+	return h
+}
+
 // receiver takes what handsets send; a number's hash is the number, in 16 octets.
 func (w *world) receiver(s *store.Store, routes *route.Routes) *inbound.Receiver {
 	return inbound.NewReceiver(inbound.Config{
 		Store: store.Inbound{Store: s}, Sealer: plain{}, Opener: plain{}, Configured: routes.InboundOwner, NewID: newID, Now: time.Now,
-		Index: func(_ string, _ uuid.UUID, number string) (h [16]byte, err error) {
-			copy(h[:], number)
-			return h, nil
-		},
+		Index: func(env string, _ uuid.UUID, number string) ([16]byte, error) { return recipientOf(env, number), nil },
 	})
 }
 
 // start runs a replica; change may alter its configuration.
 func (w *world) start(routes string, change func(*delivery.Config)) *replica {
 	w.t.Helper()
-	s := store.New(w.db.DB.Worker, w.publish, newID, time.Now)
+	s := store.New(w.db.DB.Worker, w.publish, recipientOf, newID, time.Now)
 	cfg := delivery.Config{
 		Routes: w.routes(routes), Queue: s, Intents: s, Records: s, Leases: s, Inbound: w.receiver(s, w.routes(routes)), Opener: consumer.NewOpener(plain{}),
-		Log: w.log, Now: time.Now, NewID: newID, LeaseTTL: time.Second, DrainTimeout: 3 * time.Second,
+		Recipient: recipientOf, Log: w.log, Now: time.Now, NewID: newID, LeaseTTL: time.Second, DrainTimeout: 3 * time.Second,
 	}
 	if change != nil {
 		change(&cfg)
@@ -381,17 +384,50 @@ func TestReceiptBeforeResponse(t *testing.T) {
 	}
 }
 
-func TestLostResponseBecomesUnknownAndIsNotSubmittedAgain(t *testing.T) {
+// The answer is lost, the receipt names an id nobody told us: it joins the only submit in doubt of its route, header and
+// recipient, and says so. Receipts for that id are joined from then on.
+func TestUnknownIDJoinsTheOnlySubmitInDoubt(t *testing.T) {
 	w := newWorld(t, nil)
 	r := w.start(w.oneRoute(), nil)
 	p := w.cleared(delivery.Interactive, "99955506", "lost answer - ABCBNK") // receipt, but no response
 	w.take(r, p)
 	w.all(ids(p), "Unknown")
-	if o := w.outcome(p.Messages[0].ID); o.Reason.GetCode() != "SUBMIT_UNANSWERED" {
+	if o := w.outcome(p.Messages[0].ID); o.Reason.GetCode() != "SUBMIT_UNANSWERED" && o.MatchedBy != "recipient" {
 		t.Errorf("outcome %v", o)
 	}
-	w.eventually("receipt parked: its id was never told", func() bool { return w.rows("parked_receipts") == 1 })
+	w.all(ids(p), "Delivered")
+	if o := w.outcome(p.Messages[0].ID); o.MatchedBy != "recipient" || len(o.ReceiptHash) != 32 {
+		t.Errorf("matched: %v", o)
+	}
+	if parked, doubts := w.rows("parked_receipts"), w.rows("doubts"); parked+doubts != 0 {
+		t.Errorf("%d parked, %d in doubt", parked, doubts)
+	}
 	w.once(1)
+}
+
+// Of two submits in doubt to one recipient nobody can tell whose a receipt is: it stays parked, and both stay UNKNOWN.
+func TestUnknownIDIsParkedWhereTwoAreInDoubt(t *testing.T) {
+	w := newWorld(t, nil)
+	r := w.start(w.oneRoute(), nil)
+	first, second := w.cleared(delivery.Interactive, "99955506", "one - ABCBNK"), w.cleared(delivery.Interactive, "99955507", "other - ABCBNK")
+	again := w.cleared(delivery.Interactive, "99955506", "two - ABCBNK")
+	w.take(r, first, second, again)
+	w.all(ids(first, second, again), "Unknown")
+	w.eventually("both receipts are settled", func() bool {
+		var n int
+		if err := w.db.DB.Worker.QueryRow(t.Context(), `SELECT count(*) FROM parked_receipts WHERE settled_at < now()`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n == 2
+	})
+	s := store.New(w.db.DB.Worker, w.publish, recipientOf, newID, time.Now)
+	if n, err := s.Sweep(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d joined, %v", n, err)
+	}
+	if n := w.count(ids(first, second, again), "Delivered"); n != 0 || w.rows("doubts") != 3 {
+		t.Errorf("%d delivered, %d in doubt", n, w.rows("doubts"))
+	}
+	w.once(3)
 }
 
 func TestLateResponseSettlesUnknown(t *testing.T) { // X02

@@ -114,7 +114,7 @@ func TestInboundInPartsIsOneMessage(t *testing.T) {
 // While messages from handsets cannot be kept, the operator is told to send them again, and does: nothing is lost.
 func TestInboundIsNotAnsweredBeforeItIsDurable(t *testing.T) {
 	w := newWorld(t, func(k *smsc.Knobs) { k.RetryDelayMS = 20 })
-	s := store.New(w.db.DB.Worker, w.publish, newID, time.Now)
+	s := store.New(w.db.DB.Worker, w.publish, recipientOf, newID, time.Now)
 	gate := &gated{Inbound: w.receiver(s, w.routes(w.oneRoute())), open: make(chan struct{})}
 	r := w.start(w.oneRoute(), func(c *delivery.Config) { c.Inbound = gate })
 	p := w.cleared(delivery.OTP, "", texts(1)...)
@@ -228,7 +228,7 @@ func TestPartsInAnyOrder(t *testing.T) {
 	w := newWorld(t, nil)
 	now := time.Now()
 	tenant := uuid.New()
-	r := w.receiver(store.New(w.db.DB.Worker, w.publish, newID, func() time.Time { return now }),
+	r := w.receiver(store.New(w.db.DB.Worker, w.publish, recipientOf, newID, func() time.Time { return now }),
 		w.routes(strings.Replace(w.oneRoute(), "{name: sim,", "{name: sim, inbound: [{to: \"56161\", tenant: "+tenant.String()+"}],", 1)))
 	receive := func(parts ...inbound.Part) {
 		t.Helper()

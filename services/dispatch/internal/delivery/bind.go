@@ -41,6 +41,9 @@ type bind struct {
 // lateFor is how long a late answer is still matched after its submit timed out.
 const lateFor = 10 * time.Minute
 
+// settleMargin is how long after its timeout a submit's result may be written down.
+const settleMargin = 2 * time.Second
+
 func newBind(t *term, r *route.Route, lease Bind) *bind {
 	rate := float64(r.TPS) / float64(r.Binds)
 	b := &bind{
@@ -181,7 +184,7 @@ func (b *bind) delivered(s *smpp.Session, list []smpp.Delivery) {
 		if err != nil {
 			b.t.e.stats.Unreadable.Add(1) // no id: it is kept, parked under the empty one
 		}
-		receipts, heard = append(receipts, b.receipt(&r, list[i].PDU, now)), append(heard, list[i])
+		receipts, heard = append(receipts, b.receipt(&r, &list[i], now)), append(heard, list[i])
 	}
 	b.t.e.stats.Receipts.Add(int64(len(receipts)))
 	b.t.e.stats.Inbound.Add(int64(len(parts)))
@@ -199,10 +202,17 @@ func (b *bind) delivered(s *smpp.Session, list []smpp.Delivery) {
 }
 
 // receipt brings an operator's receipt into our terms.
-func (b *bind) receipt(r *smpp.Receipt, pdu []byte, now time.Time) Receipt {
+func (b *bind) receipt(r *smpp.Receipt, d *smpp.Delivery, now time.Time) Receipt {
 	out := Receipt{
 		Route: b.route.Name, OperatorID: b.route.ReceiptID.Canonical(r.ID), State: State(r.State),
-		Code: route.AsIs.Canonical(r.Err), Done: r.Done, Received: now, Hash: sha256.Sum256(pdu),
+		Code: route.AsIs.Canonical(r.Err), Done: r.Done, Received: now, Hash: sha256.Sum256(d.PDU),
+		Settled: now.Add(b.route.SubmitTimeout + settleMargin),
+	}
+	if number := d.SM.Source.Digits; number != "" {
+		out.Recipient = b.t.e.cfg.Recipient(b.route.Env(), inbound.Sender(number))
+	}
+	if out.Recipient != ([16]byte{}) {
+		out.Header = inbound.Header(d.SM.Destination.Digits)
 	}
 	if out.Done.IsZero() {
 		out.Done = now

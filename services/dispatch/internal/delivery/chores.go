@@ -92,7 +92,8 @@ func (t *term) resume(c Claimed) {
 	c.Parcel.Start(len(requeue) + len(doubt))
 	unknown := make([]Result, 0, len(doubt))
 	for _, i := range doubt {
-		unknown = append(unknown, Result{Message: c.Parcel.Messages[i], Kind: Unknown, At: now, Reason: ReasonUnanswered, Intent: true})
+		m := c.Parcel.Messages[i]
+		unknown = append(unknown, Result{Message: m, Kind: Unknown, At: now, Reason: ReasonUnanswered, Intent: true, Doubtful: m.all()})
 	}
 	t.log.Info("parcel taken over", slog.String("parcel", c.Parcel.ID.String()), slog.Int("requeued", len(requeue)),
 		slog.Int("in_doubt", len(doubt)))

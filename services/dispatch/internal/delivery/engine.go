@@ -31,6 +31,8 @@ type Config struct {
 	Records Records
 	Leases  Leases
 	Inbound Inbound
+	// Recipient is a number's keyed hash in an environment, without a tenant: receipts name none.
+	Recipient func(env, number string) [16]byte
 	Opener  Opener
 	Log     *slog.Logger
 	Now     func() time.Time

@@ -87,6 +87,15 @@ type Message struct {
 // Segments is how many submit_sm the message needs.
 func (m *Message) Segments() int { return len(m.Text.Segments) }
 
+// all lists its segments, 1-based.
+func (m *Message) all() []int {
+	list := make([]int, m.Segments())
+	for i := range list {
+		list[i] = i + 1
+	}
+	return list
+}
+
 // missing is how many segments the operator has not accepted.
 func (m *Message) missing() int {
 	n := len(m.Text.Segments)

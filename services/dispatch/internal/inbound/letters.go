@@ -42,3 +42,13 @@ func (l *Letters) Index(env string, tenant uuid.UUID, number string) (h [16]byte
 	}
 	return [16]byte(index.Of(h[:0], number)), nil
 }
+
+// Recipient is a number's keyed hash in an environment, without a tenant, by which receipts are matched that name an id
+// nobody knows. While the key cannot be had it is zero: such a receipt is parked only.
+func (l *Letters) Recipient(env, number string) [16]byte {
+	h, err := l.Index(env, uuid.Nil, number)
+	if err != nil {
+		return [16]byte{}
+	}
+	return h
+}

@@ -135,7 +135,7 @@ func (r *Receiver) Overdue(ctx context.Context) (int, error) {
 func (r *Receiver) owners(ctx context.Context, parts []Part) ([][]Owner, error) {
 	addresses := make([]Address, len(parts))
 	for i := range parts {
-		addresses[i] = Address{parts[i].Env, header(parts[i].To)}
+		addresses[i] = Address{parts[i].Env, Header(parts[i].To)}
 	}
 	senders, err := r.cfg.Store.Owners(ctx, addresses)
 	if err != nil {
@@ -159,9 +159,9 @@ func (r *Receiver) ranked(route, to string, senders []Owner) []Owner {
 	return senders
 }
 
-// header is an address without what operators put around a header: a prefix of operator and circle (`VM-`), a suffix of
+// Header is an address without what operators put around a header: a prefix of operator and circle (`VM-`), a suffix of
 // category (`-P`).
-func header(to string) string {
+func Header(to string) string {
 	s := strings.ToUpper(to)
 	if len(s) > 3 && s[2] == '-' {
 		s = s[3:]
@@ -243,7 +243,7 @@ func (r *Receiver) act(ctx context.Context, m *Message, from, text string) error
 	if !m.Action.Wish() || m.Tenant == uuid.Nil {
 		return nil
 	}
-	address := Address{m.Env, header(m.To)}
+	address := Address{m.Env, Header(m.To)}
 	owners, err := r.cfg.Store.Owners(ctx, []Address{address})
 	if err != nil {
 		return err

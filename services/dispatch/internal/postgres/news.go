@@ -100,7 +100,7 @@ func (n *news) receipt(m *matched, outcome delivery.Kind) {
 	r, u := &m.receipt, &m.sub
 	o := &dispatchv1.Outcome{
 		MessageId: u.message[:], Round: u.round, TimeUs: r.Received.UnixMicro(), DoneTimeUs: r.Done.UnixMicro(), Route: u.route, OperatorCode: r.Code,
-		Encoding: encodingName(u.coding), Segments: uint32(u.segments), ReceiptHash: r.Hash[:],
+		Encoding: encodingName(u.coding), Segments: uint32(u.segments), ReceiptHash: r.Hash[:], MatchedBy: u.matchedBy,
 	}
 	if outcome != delivery.Delivered {
 		segment := 0

@@ -32,6 +32,8 @@ type Store struct {
 	now     func() time.Time
 	recent  recent
 	owners  owners
+	// recipient is a number's keyed hash in an environment; see delivery.Config.
+	recipient func(env, number string) [16]byte
 }
 
 var (
@@ -41,9 +43,10 @@ var (
 	_ delivery.Leases  = (*Store)(nil)
 )
 
-// New makes a store. publish is called after each commit with the parcels it holds; newID makes UUIDv7.
-func New(pool *pgxpool.Pool, publish func(...eventbus.Parcel), newID func() uuid.UUID, now func() time.Time) *Store {
-	return &Store{pool: pool, publish: publish, newID: newID, now: now}
+// New makes a store. publish is called after each commit with the parcels it holds; newID makes UUIDv7;
+// recipient is delivery.Config's.
+func New(pool *pgxpool.Pool, publish func(...eventbus.Parcel), recipient func(env, number string) [16]byte, newID func() uuid.UUID, now func() time.Time) *Store {
+	return &Store{pool: pool, publish: publish, recipient: recipient, newID: newID, now: now}
 }
 
 // inTx runs fn in a worker transaction.
