@@ -130,7 +130,7 @@ func (d *dispatch) listen(s *store.Store, log *slog.Logger) error {
 	}
 	d.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: d.cfg.GRPCAddr, TLS: identity, Log: log, Callers: callers()},
 		func(r grpc.ServiceRegistrar) {
-			dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s))
+			dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s, s))
 			dispatchv1.RegisterInboundServiceServer(r, d.inboxServer())
 		})
 	return err
@@ -146,6 +146,7 @@ func callers() map[string][]string {
 	all := map[string][]string{}
 	for _, method := range []string{
 		dispatchv1.DispatchService_CancelMessage_FullMethodName,
+		dispatchv1.DispatchService_ResendUnknown_FullMethodName,
 		dispatchv1.InboundService_ListInbound_FullMethodName,
 		dispatchv1.InboundService_GetInbound_FullMethodName,
 		dispatchv1.InboundService_GetInboundKeywords_FullMethodName,

@@ -38,8 +38,8 @@ type bind struct {
 	paying  bool // bulk has earned a turn
 }
 
-// lateFor is how long a late answer is still matched after its submit timed out.
-const lateFor = 10 * time.Minute
+// LateFor is how long a late answer is still matched after its submit timed out.
+const LateFor = 10 * time.Minute
 
 // settleMargin is how long after its timeout a submit's result may be written down.
 const settleMargin = 2 * time.Second
@@ -97,7 +97,7 @@ func (b *bind) session() smpp.Config {
 		},
 		Window:          b.route.Window,
 		SubmitTimeout:   b.route.SubmitTimeout,
-		LateFor:         lateFor,
+		LateFor:         LateFor,
 		EnquireInterval: b.route.EnquireInterval,
 		OnResults:       func(_ *smpp.Session, results []smpp.Result) { b.answered(results) },
 		OnDeliveries:    b.delivered,

@@ -267,7 +267,7 @@ func (b *bind) committing() int {
 
 // forget drops flights whose late answers are not waited for any more.
 func (b *bind) forget() {
-	limit := b.t.e.cfg.Now().Add(-lateFor - b.route.SubmitTimeout)
+	limit := b.t.e.cfg.Now().Add(-LateFor - b.route.SubmitTimeout)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for tag, f := range b.flights {

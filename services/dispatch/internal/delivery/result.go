@@ -35,6 +35,7 @@ const (
 	ReasonUnreadable   = "CONTENT_UNREADABLE"
 	ReasonUnencodable  = "CONTENT_NOT_ENCODABLE"
 	ReasonTooManyParts = "SEGMENTS_TOO_MANY"
+	ReasonResend       = "RESEND_REQUESTED"
 )
 
 // open tells whether the message goes back to its lane.

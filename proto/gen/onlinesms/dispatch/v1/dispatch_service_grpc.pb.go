@@ -19,6 +19,7 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
+	DispatchService_ResendUnknown_FullMethodName = "/onlinesms.dispatch.v1.DispatchService/ResendUnknown"
 	DispatchService_CancelMessage_FullMethodName = "/onlinesms.dispatch.v1.DispatchService/CancelMessage"
 )
 
@@ -26,8 +27,13 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// DispatchService answers what other services ask of deliveries.
+// DispatchService answers what is asked of deliveries.
 type DispatchServiceClient interface {
+	// ResendUnknown sends a message once more whose submit got no answer (state UNKNOWN), at the sender's risk: the recipient
+	// may get it twice, and both are charged. It is decided anew by the rules of now. Refused while the operator's answer may
+	// still come (RESEND_TOO_EARLY), and once the message is settled or was sent again (MESSAGE_NOT_IN_DOUBT). Nothing else
+	// ever sends such a message again.
+	ResendUnknown(ctx context.Context, in *ResendUnknownRequest, opts ...grpc.CallOption) (*ResendUnknownResponse, error)
 	// CancelMessage withdraws a cleared message of the caller's tenant and environment for which no intent has been
 	// written, whether its parcel has arrived here or not. MESSAGE_NOT_CANCELLABLE when it may have been submitted. Not
 	// offered at the door: ingest.v1.MessageService.CancelMessage calls it.
@@ -40,6 +46,16 @@ type dispatchServiceClient struct {
 
 func NewDispatchServiceClient(cc grpc.ClientConnInterface) DispatchServiceClient {
 	return &dispatchServiceClient{cc}
+}
+
+func (c *dispatchServiceClient) ResendUnknown(ctx context.Context, in *ResendUnknownRequest, opts ...grpc.CallOption) (*ResendUnknownResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResendUnknownResponse)
+	err := c.cc.Invoke(ctx, DispatchService_ResendUnknown_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (c *dispatchServiceClient) CancelMessage(ctx context.Context, in *CancelMessageRequest, opts ...grpc.CallOption) (*CancelMessageResponse, error) {
@@ -56,8 +72,13 @@ func (c *dispatchServiceClient) CancelMessage(ctx context.Context, in *CancelMes
 // All implementations must embed UnimplementedDispatchServiceServer
 // for forward compatibility.
 //
-// DispatchService answers what other services ask of deliveries.
+// DispatchService answers what is asked of deliveries.
 type DispatchServiceServer interface {
+	// ResendUnknown sends a message once more whose submit got no answer (state UNKNOWN), at the sender's risk: the recipient
+	// may get it twice, and both are charged. It is decided anew by the rules of now. Refused while the operator's answer may
+	// still come (RESEND_TOO_EARLY), and once the message is settled or was sent again (MESSAGE_NOT_IN_DOUBT). Nothing else
+	// ever sends such a message again.
+	ResendUnknown(context.Context, *ResendUnknownRequest) (*ResendUnknownResponse, error)
 	// CancelMessage withdraws a cleared message of the caller's tenant and environment for which no intent has been
 	// written, whether its parcel has arrived here or not. MESSAGE_NOT_CANCELLABLE when it may have been submitted. Not
 	// offered at the door: ingest.v1.MessageService.CancelMessage calls it.
@@ -72,6 +93,9 @@ type DispatchServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedDispatchServiceServer struct{}
 
+func (UnimplementedDispatchServiceServer) ResendUnknown(context.Context, *ResendUnknownRequest) (*ResendUnknownResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResendUnknown not implemented")
+}
 func (UnimplementedDispatchServiceServer) CancelMessage(context.Context, *CancelMessageRequest) (*CancelMessageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelMessage not implemented")
 }
@@ -94,6 +118,24 @@ func RegisterDispatchServiceServer(s grpc.ServiceRegistrar, srv DispatchServiceS
 		t.testEmbeddedByValue()
 	}
 	s.RegisterService(&DispatchService_ServiceDesc, srv)
+}
+
+func _DispatchService_ResendUnknown_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResendUnknownRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DispatchServiceServer).ResendUnknown(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DispatchService_ResendUnknown_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DispatchServiceServer).ResendUnknown(ctx, req.(*ResendUnknownRequest))
+	}
+	return interceptor(ctx, in, info, handler)
 }
 
 func _DispatchService_CancelMessage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
@@ -121,6 +163,10 @@ var DispatchService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "onlinesms.dispatch.v1.DispatchService",
 	HandlerType: (*DispatchServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ResendUnknown",
+			Handler:    _DispatchService_ResendUnknown_Handler,
+		},
 		{
 			MethodName: "CancelMessage",
 			Handler:    _DispatchService_CancelMessage_Handler,

@@ -6,6 +6,7 @@ CREATE TABLE doubts (
     segment         smallint    NOT NULL, -- 1-based
     segments        smallint    NOT NULL,
     tenant_id       uuid        NOT NULL,
+    cleared_id      uuid        NOT NULL, -- the ClearedParcel it came in, by which compliance finds it again
     env             text        NOT NULL,
     route           text        NOT NULL,
     header          text        NOT NULL, -- upper case, without what operators put around it
