@@ -178,6 +178,7 @@ func (i *ingest) openDoor(ctx context.Context, cfg Config, vault *content.Vault)
 		Unary: []grpc.UnaryServerInterceptor{i.access.limits.Unary}, Stream: []grpc.StreamServerInterceptor{i.access.limits.Stream},
 		Register: func(r grpc.ServiceRegistrar) {
 			ingestv1.RegisterMessageServiceServer(r, server)
+			ingestv1.RegisterReconciliationServiceServer(r, api.NewReconciliationServer(i.store, i.now))
 			i.access.register(r)
 			i.people.register(r)
 			ingestv1.RegisterVerificationServiceServer(r, i.verifications(cfg.Verification, accepter, vault, peppers))

@@ -38,6 +38,7 @@ func bodyLimit(path string) int64 {
 // handlers are the JSON forms of services, by full name.
 var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
 	"onlinesms.ingest.v1.MessageService":        gwingestv1.RegisterMessageServiceHandler,
+	"onlinesms.ingest.v1.ReconciliationService": gwingestv1.RegisterReconciliationServiceHandler,
 	"onlinesms.ingest.v1.ApiKeyService":         gwingestv1.RegisterApiKeyServiceHandler,
 	"onlinesms.ingest.v1.TenantService":         gwingestv1.RegisterTenantServiceHandler,
 	"onlinesms.ingest.v1.UserService":           gwingestv1.RegisterUserServiceHandler,
