@@ -67,6 +67,7 @@ var control = map[protoreflect.FullName]bool{
 	"onlinesms.compliance.v1.RegistryReminder": true,
 	"onlinesms.ingest.v1.ExposedKey":           true,
 	"onlinesms.ingest.v1.FailedLogins":         true,
+	"onlinesms.ingest.v1.ReconciliationGap":    true,
 	"onlinesms.dispatch.v1.InboundEntry":       true, "onlinesms.dispatch.v1.OptOutEntry": true,
 }
 

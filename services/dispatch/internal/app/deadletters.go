@@ -84,7 +84,7 @@ type handOver struct {
 func (h handOver) Take(ctx context.Context, parcels []*delivery.Parcel) error {
 	for _, p := range parcels {
 		p.HandedOver = true
-		if r := h.routes.Choose(p.Env, func(*route.Route) bool { return false }); r != nil {
+		if r := h.routes.Choose(&route.Traffic{Env: p.Env}, func(*route.Route) bool { return false }); r != nil {
 			p.Route = r.Name
 		}
 	}

@@ -516,3 +516,33 @@ func TestTestTrafficNeverReachesALiveRoute(t *testing.T) {
 	w.all(ids(real), "Delivered")
 	w.once(1)
 }
+
+// Requirement 60 at the wire: promotion goes by its own binds only; what no route takes fails before any submit.
+func TestRequirement60PromotionGoesByItsOwnBinds(t *testing.T) {
+	w := newWorld(t, nil)
+	y, m, d := time.Now().In(route.IST).AddDate(0, 0, -1).Date()
+	noon := time.Date(y, m, d, 12, 0, 0, 0, route.IST)
+	clock := func(c *delivery.Config) { c.Now = func() time.Time { return noon } }
+	both := fmt.Sprintf(`routes:
+  - {name: trans, env: [test], addr: %[1]q, system_id: test, password: secret, categories: [service]}
+  - {name: promo, env: [test], addr: %[1]q, system_id: live, password: secret, categories: [promotional]}`, w.addr)
+	r := w.start(both, clock)
+	promo := w.clearedAs(delivery.Bulk, "", typev1.Category_PROMOTIONAL, noon.Add(time.Hour), texts(3)...)
+	service := w.clearedAs(delivery.Bulk, "", typev1.Category_SERVICE, noon.Add(time.Hour), texts(3)...)
+	other := w.clearedAs(delivery.Bulk, "", typev1.Category_GOVERNMENT, noon.Add(time.Hour), texts(2)...)
+	w.eventually("both are bound", func() bool { return w.sim.Stats().Binds.Now == 2 })
+	w.take(r, promo, service, other)
+	for p, want := range map[*delivery.Parcel]string{promo: "promo", service: "trans"} {
+		w.all(ids(p), "Submitted")
+		for _, id := range ids(p) {
+			if o := w.outcome(id); o.Route != want {
+				t.Errorf("a message went by %s, want %s", o.Route, want)
+			}
+		}
+	}
+	w.all(ids(other), "Failed")
+	if o := w.outcome(other.Messages[0].ID); o.Reason.GetCode() != "NO_ROUTE" {
+		t.Errorf("failed: %v", o)
+	}
+	w.once(6)
+}

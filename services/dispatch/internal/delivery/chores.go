@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -93,12 +94,23 @@ func (t *term) resume(c Claimed) {
 	unknown := make([]Result, 0, len(doubt))
 	for _, i := range doubt {
 		m := c.Parcel.Messages[i]
+		m.Route = c.routeOf(i)
 		unknown = append(unknown, Result{Message: m, Kind: Unknown, At: now, Reason: ReasonUnanswered, Intent: true, Doubtful: m.all()})
 	}
 	t.log.Info("parcel taken over", slog.String("parcel", c.Parcel.ID.String()), slog.Int("requeued", len(requeue)),
 		slog.Int("in_doubt", len(doubt)))
 	t.queue(c.Parcel, open)
 	t.note(unknown...)
+}
+
+// routeOf is the route of the intent that names a message.
+func (c *Claimed) routeOf(index uint16) string {
+	for i, m := range c.Intents {
+		if i < len(c.Routes) && slices.Contains(m.Indexes, index) {
+			return c.Routes[i]
+		}
+	}
+	return ""
 }
 
 // sweeps joins receipts and submissions that two replicas recorded at the same time.

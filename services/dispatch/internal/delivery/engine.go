@@ -33,10 +33,10 @@ type Config struct {
 	Inbound Inbound
 	// Recipient is a number's keyed hash in an environment, without a tenant: receipts name none.
 	Recipient func(env, number string) [16]byte
-	Opener  Opener
-	Log     *slog.Logger
-	Now     func() time.Time
-	NewID   func() uuid.UUID // UUIDv7
+	Opener    Opener
+	Log       *slog.Logger
+	Now       func() time.Time
+	NewID     func() uuid.UUID // UUIDv7
 
 	// LeaseTTL is how long a replica that has gone silent keeps its binds and parcels; renewed every third of it.
 	LeaseTTL time.Duration

@@ -68,7 +68,9 @@ type Message struct {
 	Round  uint32
 
 	Expire      time.Time // no submit after it; zero: none
+	Category    string    // route.Promotional and so on
 	Promotional bool
+	Route       string // it goes by, once it is queued
 	Header      string // source address
 	Entity      string // DLT id
 	Template    string // DLT id

@@ -36,6 +36,7 @@ const (
 	ReasonUnencodable  = "CONTENT_NOT_ENCODABLE"
 	ReasonTooManyParts = "SEGMENTS_TOO_MANY"
 	ReasonResend       = "RESEND_REQUESTED"
+	ReasonNoRoute      = "NO_ROUTE"
 )
 
 // open tells whether the message goes back to its lane.

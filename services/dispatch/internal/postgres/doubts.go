@@ -36,7 +36,7 @@ func (s *Store) queueDoubts(b *pgx.Batch, results []delivery.Result) {
 			b.Queue(`INSERT INTO doubts (day, message_id, segment, segments, tenant_id, cleared_id, env, route, header, recipient_index, round, lane,
 					data_coding, submitted_at, recorded_at)
 				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
-				dayOf(now), m.ID, int16(segment), int16(m.Segments()), m.Parcel.Tenant, m.Parcel.ID, m.Parcel.Env, m.Parcel.Route, inbound.Header(m.Header),
+				dayOf(now), m.ID, int16(segment), int16(m.Segments()), m.Parcel.Tenant, m.Parcel.ID, m.Parcel.Env, routeOf(m), inbound.Header(m.Header),
 				recipient[:], int32(m.Round), int16(m.Parcel.Lane), int16(m.Text.DataCoding), since, now)
 		}
 	}

@@ -79,7 +79,7 @@ func (n *news) result(r *delivery.Result) {
 	}
 	m := r.Message
 	o := &dispatchv1.Outcome{
-		MessageId: m.ID[:], Round: m.Round, TimeUs: r.At.UnixMicro(), Route: m.Parcel.Route, OperatorCode: r.Code,
+		MessageId: m.ID[:], Round: m.Round, TimeUs: r.At.UnixMicro(), Route: routeOf(m), OperatorCode: r.Code,
 		Reason: reason(r.Reason, r.Segment),
 	}
 	if len(m.Text.Segments) > 0 {
@@ -90,6 +90,14 @@ func (n *news) result(r *delivery.Result) {
 	}
 	g := group{r.Kind, m.Parcel.Env, m.Parcel.Lane, m.Parcel.Tenant}
 	n.add(g, o, m.Parcel.ID, m.Parcel.Correlation, m.Parcel.Trace)
+}
+
+// routeOf is the route a message goes by; that of its parcel while none was chosen.
+func routeOf(m *delivery.Message) string {
+	if m.Route == "" {
+		return m.Parcel.Route
+	}
+	return m.Route
 }
 
 // receipt tells what an operator's receipt means for its message; outcome is zero when it decides nothing.
@@ -143,6 +151,7 @@ var details = map[string]string{
 	delivery.ReasonExpired:      "Its validity ended before it could be submitted.",
 	delivery.ReasonUnreadable:   "Its content cannot be opened; the key may have been destroyed.",
 	delivery.ReasonUnencodable:  "Its text or an identifier cannot be written as a short message.",
+	delivery.ReasonNoRoute:      "No route takes messages of its category, entity, header or number.",
 	delivery.ReasonResend:       "Its sender asked to send it again although it may have been delivered.",
 	delivery.ReasonTooManyParts: "It has more segments than the operator's window takes.",
 }

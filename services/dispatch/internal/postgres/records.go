@@ -190,7 +190,7 @@ func submissionsOf(results []delivery.Result) []submission {
 		for _, a := range r.Accepted {
 			m := r.Message
 			subs = append(subs, submission{
-				address: address{m.Parcel.Route, a.OperatorID}, env: m.Parcel.Env, tenant: m.Parcel.Tenant, message: m.ID,
+				address: address{routeOf(m), a.OperatorID}, env: m.Parcel.Env, tenant: m.Parcel.Tenant, message: m.ID,
 				round: m.Round, segment: a.Segment, segments: m.Segments(), lane: m.Parcel.Lane, coding: m.Text.DataCoding,
 				submitted: r.At, day: dayOf(r.At),
 			})

@@ -15,6 +15,16 @@
 //	    window: 100                     # unanswered submits a bind
 //	    tps: 1000                       # submits per second of the whole route
 //	    tags: {entity: 0x1400, template: 0x1401, chain: 0x1402}   # 0 leaves one out
+//	    tlvs:                           # more parameters, or those of tags in another form; on every segment
+//	      - {tag: 0x1402, name: telemarketer, value: telemarketer, type: cstring, max: 30, telemarketer: "1302157243747322354"}
+//	    categories: [service, transactional]   # of templates; empty: all. Others are never submitted here
+//	    entities: []                    # DLT ids; empty: all
+//	    headers: []                     # empty: all
+//	    prefixes: ["9198"]              # of the recipient's number without plus; empty: all
+//	    rank: 0                         # the least rank that is bound goes first
+//	    weight: 3                       # shares a rank's messages with its other routes that have one; 0: the first alone
+//	    six_only: false                 # headers of exactly six characters
+//	    alpha_promo: true               # false: promotion under numeric headers only
 //	    source: {ton: 5, npi: 0}
 //	    destination: {ton: 1, npi: 1}
 //	    response_id: as_is              # how submit_sm_resp writes message ids: as_is, decimal, hex

@@ -51,6 +51,16 @@ type Route struct {
 	Codes           map[string]string `yaml:"codes"`
 	Inbound         []InboundAddress  `yaml:"inbound"`
 
+	Categories []string `yaml:"categories"`
+	Entities   []string `yaml:"entities"`
+	Headers    []string `yaml:"headers"`
+	Prefixes   []string `yaml:"prefixes"`
+	Rank       int      `yaml:"rank"`
+	Weight     int      `yaml:"weight"`
+	SixOnly    bool     `yaml:"six_only"`
+	AlphaPromo *bool    `yaml:"alpha_promo"`
+	TLVs       []TLV    `yaml:"tlvs"`
+
 	table *Table
 }
 
@@ -122,7 +132,7 @@ func Parse(raw []byte) (*Routes, error) {
 	problems := make([]error, 0, len(doc.Routes))
 	for _, r := range doc.Routes {
 		r.fill()
-		problems = append(problems, r.validate(), r.loadTable(), r.readPassword())
+		problems = append(problems, r.validate(), r.classProblem(), r.profileProblem(), r.loadTable(), r.readPassword())
 	}
 	problems = append(problems, distinct(doc.Routes))
 	if err := errors.Join(problems...); err != nil {
@@ -236,7 +246,8 @@ func distinct(routes []*Route) error {
 var settings = []string{
 	"name", "env", "addr", "tls", "system_id", "password", "password_file", "system_type", "binds", "window", "tps",
 	"tags", "source", "destination", "response_id", "receipt_id", "receipt_zone", "submit_timeout",
-	"enquire_interval", "table", "codes", "inbound",
+	"enquire_interval", "table", "codes", "inbound", "categories", "entities", "headers", "prefixes", "rank", "weight",
+	"six_only", "alpha_promo", "tlvs",
 }
 
 // unknownField refuses a misspelt setting: a decoder's KnownFields does not reach into UnmarshalYAML.
