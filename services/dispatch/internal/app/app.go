@@ -162,12 +162,14 @@ func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, sealer *seal
 	if err != nil {
 		return err
 	}
+	breaker := route.NewBreaker()
+	s.Tell(breaker)
 	receiver := inbound.NewReceiver(inbound.Config{
 		Store: store.Inbound{Store: s}, Sealer: sealer, Opener: sealer.Opener(), Index: d.inbox.Index,
 		Configured: routes.InboundOwner, NewID: newID, Now: time.Now,
 	})
 	d.engine = delivery.New(delivery.Config{
-		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Inbound: receiver, Recipient: d.inbox.Recipient, Opener: consumer.NewOpener(sealer.Opener()),
+		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Inbound: receiver, Breaker: breaker, Recipient: d.inbox.Recipient, Opener: consumer.NewOpener(sealer.Opener()),
 		Log: log, Now: time.Now, NewID: newID, LeaseTTL: d.cfg.LeaseTTL, DrainTimeout: drainTimeout,
 	})
 	return nil

@@ -182,8 +182,9 @@ func (w *world) start(routes string, change func(*delivery.Config)) *replica {
 	s := store.New(w.db.DB.Worker, w.publish, recipientOf, newID, time.Now)
 	cfg := delivery.Config{
 		Routes: w.routes(routes), Queue: s, Intents: s, Records: s, Leases: s, Inbound: w.receiver(s, w.routes(routes)), Opener: consumer.NewOpener(plain{}),
-		Recipient: recipientOf, Log: w.log, Now: time.Now, NewID: newID, LeaseTTL: time.Second, DrainTimeout: 3 * time.Second,
+		Recipient: recipientOf, Breaker: route.NewBreaker(), Log: w.log, Now: time.Now, NewID: newID, LeaseTTL: time.Second, DrainTimeout: 3 * time.Second,
 	}
+	s.Tell(cfg.Breaker)
 	if change != nil {
 		change(&cfg)
 	}
@@ -545,4 +546,24 @@ func TestRequirement60PromotionGoesByItsOwnBinds(t *testing.T) {
 		t.Errorf("failed: %v", o)
 	}
 	w.once(6)
+}
+
+// X07 and requirement 59 at the wire: a template that the operator refuses by receipts (code 633) twenty times is not
+// submitted any more; the rest is given back.
+func TestX07RefusedTemplateIsStopped(t *testing.T) {
+	w := newWorld(t, nil)
+	r := w.start(w.oneRoute(), nil)
+	first := w.cleared(delivery.Bulk, "99955510", texts(25)...)
+	w.take(r, first)
+	w.all(ids(first), "Undelivered")
+	if o := w.outcome(first.Messages[0].ID); o.Reason.GetCode() != "TEMPLATE_NOT_MATCHED" {
+		t.Errorf("undelivered: %v", o)
+	}
+	second := w.cleared(delivery.Bulk, "99955510", texts(5)...)
+	w.take(r, second)
+	w.all(ids(second), "Returned")
+	if o := w.outcome(second.Messages[0].ID); o.Reason.GetCode() != "OPERATOR_KEEPS_REFUSING" || o.DueTimeUs <= time.Now().UnixMicro() {
+		t.Errorf("returned: %v", o)
+	}
+	w.once(25)
 }

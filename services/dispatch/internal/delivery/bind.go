@@ -148,6 +148,7 @@ func (b *bind) answered(results []smpp.Result) {
 		v := f.judge(now)
 		if v.record {
 			news = append(news, v.result)
+			b.weigh(f.message, &v.result, now)
 		}
 		if v.again {
 			again = append(again, f.message)
@@ -166,6 +167,18 @@ func (b *bind) answered(results []smpp.Result) {
 		b.lanes.unpop(again)
 	}
 	nudge(b.wake) // slots are free
+}
+
+// weigh counts a submit's outcome for the breaker.
+func (b *bind) weigh(m *Message, r *Result, now time.Time) {
+	p := m.profile()
+	if r.Kind == Submitted || r.Kind == Failed {
+		b.t.e.cfg.Breaker.Submitted(p, now)
+	}
+	if r.Kind == Failed && b.t.e.cfg.Breaker.Refused(p, r.Reason, now) {
+		b.t.log.Error("the operator keeps refusing a template; it is stopped on this route", slog.String("route", p.Route),
+			slog.String("reason", r.Reason), slog.String("code", r.Code))
+	}
 }
 
 // delivered takes deliver_sm: receipts and messages from handsets, each recorded before it is answered.

@@ -31,6 +31,7 @@ type Config struct {
 	Records Records
 	Leases  Leases
 	Inbound Inbound
+	Breaker *route.Breaker
 	// Recipient is a number's keyed hash in an environment, without a tenant: receipts name none.
 	Recipient func(env, number string) [16]byte
 	Opener    Opener

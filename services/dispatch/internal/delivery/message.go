@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/encoding"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/smpp"
 )
 
@@ -96,6 +97,11 @@ func (m *Message) all() []int {
 		list[i] = i + 1
 	}
 	return list
+}
+
+// profile is what the operator's check judges of it.
+func (m *Message) profile() route.Profile {
+	return route.Profile{Route: m.Route, Entity: m.Entity, Header: m.Header, Template: m.Template}
 }
 
 // missing is how many segments the operator has not accepted.

@@ -232,7 +232,10 @@ func (b *bind) refuse(m *Message, now time.Time) (Result, bool) {
 	case m.Promotional && !route.PromoOpen(now):
 		r.Kind, r.Reason, r.Due = Returned, ReasonPromoWindow, route.NextPromoOpening(now)
 	default:
-		return r, false
+		if r.Due = b.t.e.cfg.Breaker.Open(m.profile(), now); r.Due.IsZero() || m.ids != nil {
+			return r, false
+		}
+		r.Kind, r.Reason = Returned, ReasonStopped
 	}
 	if m.ids != nil {
 		r.Kind, r.Due, r.Intent = Failed, time.Time{}, true

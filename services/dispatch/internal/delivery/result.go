@@ -37,6 +37,7 @@ const (
 	ReasonTooManyParts = "SEGMENTS_TOO_MANY"
 	ReasonResend       = "RESEND_REQUESTED"
 	ReasonNoRoute      = "NO_ROUTE"
+	ReasonStopped      = "OPERATOR_KEEPS_REFUSING"
 )
 
 // open tells whether the message goes back to its lane.

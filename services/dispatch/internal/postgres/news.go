@@ -151,6 +151,7 @@ var details = map[string]string{
 	delivery.ReasonExpired:      "Its validity ended before it could be submitted.",
 	delivery.ReasonUnreadable:   "Its content cannot be opened; the key may have been destroyed.",
 	delivery.ReasonUnencodable:  "Its text or an identifier cannot be written as a short message.",
+	delivery.ReasonStopped:      "The operator keeps refusing this entity, header or template; it is tried again after some minutes.",
 	delivery.ReasonNoRoute:      "No route takes messages of its category, entity, header or number.",
 	delivery.ReasonResend:       "Its sender asked to send it again although it may have been delivered.",
 	delivery.ReasonTooManyParts: "It has more segments than the operator's window takes.",

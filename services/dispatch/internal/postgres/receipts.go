@@ -43,6 +43,7 @@ func (s *Store) join(ctx context.Context, tx pgx.Tx, receipts []delivery.Receipt
 	}
 	var several []matched
 	for i := range fresh {
+		s.weigh(&fresh[i])
 		if fresh[i].sub.segments > 1 {
 			several = append(several, fresh[i])
 			continue
@@ -50,6 +51,14 @@ func (s *Store) join(ctx context.Context, tx pgx.Tx, receipts []delivery.Receipt
 		n.receipt(&fresh[i], fresh[i].receipt.State.Outcome())
 	}
 	return aggregate(ctx, tx, several, n)
+}
+
+// weigh tells the breaker of a receipt that says the operator refused its message. Of submits before this process's time
+// the profile is not known, and they are few.
+func (s *Store) weigh(m *matched) {
+	if s.breaker != nil && m.receipt.Reason != "" && m.sub.profile.Route != "" {
+		s.breaker.Refused(m.sub.profile, m.receipt.Reason, s.now())
+	}
 }
 
 // submissions adds to known the segments of receipts that stand in the table; of an id that was used twice, the latest.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/outbox"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
@@ -176,7 +177,8 @@ type submission struct {
 	coding    byte
 	submitted time.Time
 	day       time.Time
-	matchedBy string // empty: by the operator's answer
+	matchedBy string        // empty: by the operator's answer
+	profile   route.Profile // of those this process has recorded itself; not in the table
 }
 
 // address is what a receipt and a submission have in common.
@@ -193,6 +195,7 @@ func submissionsOf(results []delivery.Result) []submission {
 				address: address{routeOf(m), a.OperatorID}, env: m.Parcel.Env, tenant: m.Parcel.Tenant, message: m.ID,
 				round: m.Round, segment: a.Segment, segments: m.Segments(), lane: m.Parcel.Lane, coding: m.Text.DataCoding,
 				submitted: r.At, day: dayOf(r.At),
+				profile: route.Profile{Route: routeOf(m), Entity: m.Entity, Header: m.Header, Template: m.Template},
 			})
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 )
@@ -32,6 +33,7 @@ type Store struct {
 	now     func() time.Time
 	recent  recent
 	owners  owners
+	breaker *route.Breaker // nil: nobody is told of refusals
 	// recipient is a number's keyed hash in an environment; see delivery.Config.
 	recipient func(env, number string) [16]byte
 }
@@ -48,6 +50,9 @@ var (
 func New(pool *pgxpool.Pool, publish func(...eventbus.Parcel), recipient func(env, number string) [16]byte, newID func() uuid.UUID, now func() time.Time) *Store {
 	return &Store{pool: pool, publish: publish, recipient: recipient, newID: newID, now: now}
 }
+
+// Tell has refusals by receipts counted by a breaker. Call it before the store is used.
+func (s *Store) Tell(b *route.Breaker) { s.breaker = b }
 
 // inTx runs fn in a worker transaction.
 func (s *Store) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
