@@ -77,6 +77,7 @@ func Serve(ctx context.Context, _ []string) error {
 // dispatch is the service's rooms, joined.
 type dispatch struct {
 	cfg       Config
+	log       *slog.Logger
 	db        *postgres.DB
 	bus       *eventbus.Bus
 	ingest    *grpc.ClientConn
@@ -90,7 +91,7 @@ type dispatch struct {
 }
 
 func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err error) {
-	d = &dispatch{cfg: cfg}
+	d = &dispatch{cfg: cfg, log: log}
 	defer func() {
 		if err != nil {
 			d.close()
@@ -166,7 +167,7 @@ func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, sealer *seal
 	s.Tell(breaker)
 	receiver := inbound.NewReceiver(inbound.Config{
 		Store: store.Inbound{Store: s}, Sealer: sealer, Opener: sealer.Opener(), Index: d.inbox.Index,
-		Configured: routes.InboundOwner, NewID: newID, Now: time.Now,
+		Configured: func(name, to string) (inbound.Owner, bool) { return d.engine.Routes().InboundOwner(name, to) }, NewID: newID, Now: time.Now,
 	})
 	d.engine = delivery.New(delivery.Config{
 		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Inbound: receiver, Breaker: breaker, Recipient: d.inbox.Recipient, Opener: consumer.NewOpener(sealer.Opener()),
@@ -217,6 +218,7 @@ func (d *dispatch) tasks() []service.Task {
 		{Name: "relay", Run: d.relay.Run},
 		{Name: "publisher", Run: d.publisher.Run},
 		{Name: "engine", Run: d.engine.Run},
+		{Name: "routes", Run: d.watchRoutes},
 		{Name: "inner gRPC", Run: d.inner.Run},
 	}
 	for _, s := range d.subscriptions() {

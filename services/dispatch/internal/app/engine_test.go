@@ -567,3 +567,26 @@ func TestX07RefusedTemplateIsStopped(t *testing.T) {
 	}
 	w.once(25)
 }
+
+// Routes change without a restart: what was taken under the old ones goes out under the new ones, once.
+func TestRoutesChangeWithoutRestart(t *testing.T) {
+	w := newWorld(t, nil)
+	r := w.start(w.narrow(50), func(c *delivery.Config) { c.OrphanAge = time.Second })
+	p := w.cleared(delivery.Bulk, "", texts(100)...)
+	w.take(r, p)
+	w.eventually("some are out", func() bool { return w.sim.Stats().Totals.Submits > 5 })
+	r.Reroute(w.routes(fmt.Sprintf(`routes: [{name: other, env: [test], addr: %q, system_id: live, password: secret, tps: 5000}]`, w.addr)), nil)
+	next := w.cleared(delivery.Interactive, "", texts(1)...)
+	w.eventually("the new route takes", func() bool { return r.Usable(r.Routes().All()[0]) })
+	w.take(r, next)
+	w.all(ids(next), "Submitted")
+	if o := w.outcome(next.Messages[0].ID); o.Route != "other" {
+		t.Errorf("%v", o)
+	}
+	w.eventually("all are out or given back", func() bool {
+		return w.count(ids(p), "Submitted")+w.count(ids(p), "Returned")+w.count(ids(p), "Unknown") >= 100
+	})
+	if s := w.sim.Stats(); s.Duplicates != 0 {
+		t.Errorf("%d submitted twice", s.Duplicates)
+	}
+}

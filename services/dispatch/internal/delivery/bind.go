@@ -105,7 +105,7 @@ func (b *bind) session() smpp.Config {
 }
 
 func (b *bind) dial(ctx context.Context) (net.Conn, error) {
-	if cfg := b.t.e.cfg.TLS[b.route.Name]; cfg != nil {
+	if cfg := b.t.tls[b.route.Name]; cfg != nil {
 		return (&tls.Dialer{Config: cfg}).DialContext(ctx, "tcp", b.route.Addr)
 	}
 	return (&net.Dialer{}).DialContext(ctx, "tcp", b.route.Addr)

@@ -11,7 +11,7 @@ import (
 const (
 	claimEvery  = 250 * time.Millisecond
 	claimLimit  = 64               // parcels a claim
-	orphanAge   = 30 * time.Second // a parcel without an owner for so long is taken by anyone, and given back
+	orphanAge   = 30 * time.Second // see Config.OrphanAge
 	strayRounds = 20               // claims between two looks for strays
 	strayAge    = 5 * time.Second  // longer than any commit is under way
 	sweepEvery  = time.Second
@@ -42,7 +42,7 @@ func (t *term) claim(ctx context.Context, unopened []Claimed) []Claimed {
 			routes = append(routes, name)
 		}
 	}
-	claimed, err := t.e.cfg.Queue.Claim(ctx, t.id, routes, orphanAge, claimLimit)
+	claimed, err := t.e.cfg.Queue.Claim(ctx, t.id, routes, t.e.cfg.OrphanAge, claimLimit)
 	switch {
 	case errors.Is(err, ErrFenced):
 		t.fence()

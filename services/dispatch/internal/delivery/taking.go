@@ -22,7 +22,7 @@ func (t *term) routable(r *route.Route) bool { return t.usable(r.Name) }
 // assign chooses the route whose binds' holder owns a parcel: of its messages each goes by its own, see queue. One whose
 // route is bound elsewhere is handed over.
 func (t *term) assign(p *Parcel) {
-	r := t.e.cfg.Routes.Choose(&route.Traffic{Env: p.Env}, t.routable)
+	r := t.routes.Choose(&route.Traffic{Env: p.Env}, t.routable)
 	if r == nil {
 		p.Route = "" // no route of this environment: given back at once
 		return
@@ -92,7 +92,7 @@ func (t *term) enqueue(ctx context.Context, parcels []*Parcel) error {
 // queue puts messages of a parcel this replica owns into their lane; the parcel's count has been started.
 func (t *term) queue(p *Parcel, open []*Message) {
 	t.e.stats.Taken.Add(int64(len(open)))
-	if t.lanes[p.Route] == nil {
+	if t.routes.Choose(&route.Traffic{Env: p.Env}, t.routable) == nil {
 		t.giveBack(open)
 		return
 	}
@@ -102,7 +102,7 @@ func (t *term) queue(p *Parcel, open []*Message) {
 			t.note(Result{Message: m, Kind: Failed, At: t.e.cfg.Now(), Reason: m.Unreadable})
 			continue
 		}
-		rt := t.e.cfg.Routes.Choose(m.traffic(), t.routable)
+		rt := t.routes.Choose(m.traffic(), t.routable)
 		if rt == nil { // routes there are, but none takes its class: an operator would refuse it
 			t.note(Result{Message: m, Kind: Failed, At: t.e.cfg.Now(), Reason: ReasonNoRoute})
 			continue

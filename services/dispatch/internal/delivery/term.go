@@ -2,11 +2,14 @@ package delivery
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 )
 
 // recordTimeout bounds what is to be written down at the end; DrainTimeout does when that is less.
@@ -17,6 +20,9 @@ type term struct {
 	e      *Engine
 	id     uuid.UUID
 	log    *slog.Logger
+	routes *route.Routes
+	tls    map[string]*tls.Config
+	reload <-chan struct{}     // closed when the engine has other routes
 	lanes  map[string]*backlog // by route; never changes
 	record *recorder
 	intend *intender
@@ -35,8 +41,9 @@ func newTerm(e *Engine) *term {
 		e: e, id: e.cfg.NewID(), lanes: map[string]*backlog{}, fenced: make(chan struct{}),
 		binds: map[string][]*bind{}, bound: map[string]time.Time{}, parcels: map[uuid.UUID]*Parcel{},
 	}
+	t.routes, t.tls, t.reload = e.settings()
 	t.log = e.cfg.Log.With(slog.String("replica", t.id.String()))
-	for _, r := range e.cfg.Routes.All() {
+	for _, r := range t.routes.All() {
 		t.lanes[r.Name] = newBacklog()
 	}
 	t.record = newRecorder(t)
@@ -78,7 +85,7 @@ func (s *stage) end() {
 	s.wg.Wait()
 }
 
-// run lives until ctx ends or the term is fenced; then ErrFenced. What submits ends first, what writes down last, and
+// run lives until ctx ends, the engine has other routes, or the term is fenced; then ErrFenced. What submits ends first, what writes down last, and
 // the lease is kept until then.
 func (t *term) run(ctx context.Context) error {
 	if !t.join(ctx) {
@@ -97,6 +104,7 @@ func (t *term) run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-t.fenced:
+	case <-t.reload:
 	}
 	t.e.setTerm(nil)
 	// Sessions wait for the intents on their way; while the database is away these would be tried for ever.
@@ -118,7 +126,7 @@ func (t *term) run(ctx context.Context) error {
 // join registers the replica, however long the database takes to start; false when ctx ended first.
 func (t *term) join(ctx context.Context) bool {
 	binds := map[string]int{}
-	for _, r := range t.e.cfg.Routes.All() {
+	for _, r := range t.routes.All() {
 		binds[r.Name] = r.Binds
 	}
 	for try := 0; ; try++ {
