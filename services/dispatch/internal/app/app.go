@@ -117,10 +117,10 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	d.feed = webhook.NewFeed(d.bus)
 	d.inbox = inbound.NewLetters(sealer.Opener(), keyring)
 	s := store.New(d.db.Worker, d.publisher.Publish, d.inbox.Recipient, newID, time.Now)
-	if err = d.listen(s, log); err != nil {
+	if err = d.makeEngine(routes, s, sealer, log); err != nil {
 		return d, err
 	}
-	return d, d.makeEngine(routes, s, sealer, log)
+	return d, d.listen(s, log)
 }
 
 // listen opens the inner gRPC server: only the door may ask.
@@ -132,6 +132,7 @@ func (d *dispatch) listen(s *store.Store, log *slog.Logger) error {
 	d.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: d.cfg.GRPCAddr, TLS: identity, Log: log, Callers: callers()},
 		func(r grpc.ServiceRegistrar) {
 			dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s, s))
+			dispatchv1.RegisterRouteServiceServer(r, api.NewRouteServer(d.engine))
 			dispatchv1.RegisterInboundServiceServer(r, d.inboxServer())
 		})
 	return err
@@ -148,6 +149,7 @@ func callers() map[string][]string {
 	for _, method := range []string{
 		dispatchv1.DispatchService_CancelMessage_FullMethodName,
 		dispatchv1.DispatchService_ResendUnknown_FullMethodName,
+		dispatchv1.RouteService_SimulateRoute_FullMethodName,
 		dispatchv1.InboundService_ListInbound_FullMethodName,
 		dispatchv1.InboundService_GetInbound_FullMethodName,
 		dispatchv1.InboundService_GetInboundKeywords_FullMethodName,

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -589,4 +590,18 @@ func TestRoutesChangeWithoutRestart(t *testing.T) {
 	if s := w.sim.Stats(); s.Duplicates != 0 {
 		t.Errorf("%d submitted twice", s.Duplicates)
 	}
+}
+
+// Requirement 55: an operator that wants transmitter and receiver apart gets both; receipts come by the receiver.
+func TestRequirement55TransmitterAndReceiver(t *testing.T) {
+	w := newWorld(t, nil)
+	r := w.start(strings.Replace(w.oneRoute(), "binds: 2", "binds: 1, bind: pair", 1), nil)
+	p := w.cleared(delivery.Bulk, "", texts(20)...)
+	w.take(r, p)
+	w.all(ids(p), "Submitted")
+	w.all(ids(p), "Delivered")
+	if n := w.sim.Stats().Binds.Now; n != 2 {
+		t.Errorf("%d sessions, want a transmitter and a receiver", n)
+	}
+	w.once(20)
 }

@@ -74,26 +74,46 @@ func (b *bind) run(ctx context.Context) {
 		}
 		cancel()
 	}()
-	log := b.t.log.With(slog.String("route", b.route.Name), slog.Int("bind", b.lease.No), slog.Int64("epoch", b.lease.Epoch))
+	if !b.route.Pair() {
+		b.keep(ctx, smpp.Transceiver, b.use)
+		return
+	}
+	var receiver sync.WaitGroup
+	receiver.Go(func() {
+		b.keep(ctx, smpp.Receiver, func(ctx context.Context, s *smpp.Session) {
+			select {
+			case <-ctx.Done():
+			case <-s.Done():
+			}
+		})
+	})
+	b.keep(ctx, smpp.Transmitter, b.use)
+	receiver.Wait()
+}
+
+// keep stays bound as one kind until ctx ends, and uses each session.
+func (b *bind) keep(ctx context.Context, kind smpp.BindKind, use func(context.Context, *smpp.Session)) {
+	log := b.t.log.With(slog.String("route", b.route.Name), slog.Int("bind", b.lease.No), slog.Int64("epoch", b.lease.Epoch),
+		slog.String("kind", kind.String()))
 	_ = smpp.Keep(ctx, smpp.KeepConfig{ // ends with ctx, and only so
-		Session:      b.session(),
+		Session:      b.session(kind),
 		DrainTimeout: b.t.e.cfg.DrainTimeout,
 		OnWait: func(cause error, wait time.Duration) {
 			log.Warn("not bound", slog.Any("error", cause), slog.Duration("wait", wait))
 		},
 	}, func(ctx context.Context, s *smpp.Session) {
 		log.Info("bound")
-		b.use(ctx, s)
+		use(ctx, s)
 	})
 	log.Info("unbound")
 }
 
-// session is the configuration of the bind's sessions.
-func (b *bind) session() smpp.Config {
+// session is the configuration of the bind's sessions of a kind.
+func (b *bind) session(kind smpp.BindKind) smpp.Config {
 	return smpp.Config{
 		Dial: b.dial,
 		Bind: smpp.Bind{
-			Kind: smpp.Transceiver, SystemID: b.route.SystemID, Password: b.route.Password, SystemType: b.route.SystemType,
+			Kind: kind, SystemID: b.route.SystemID, Password: b.route.Password, SystemType: b.route.SystemType,
 		},
 		Window:          b.route.Window,
 		SubmitTimeout:   b.route.SubmitTimeout,

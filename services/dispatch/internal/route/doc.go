@@ -12,6 +12,7 @@
 //	    password_file: /run/secrets/jio # or password: vault:<mount>/<path>#<field>; read at the start
 //	    system_type: ""
 //	    binds: 2                        # transceivers in all, shared out over the replicas by lease
+//	    bind: transceiver               # or pair: a transmitter and a receiver for each bind
 //	    window: 100                     # unanswered submits a bind
 //	    tps: 1000                       # submits per second of the whole route
 //	    tags: {entity: 0x1400, template: 0x1401, chain: 0x1402}   # 0 leaves one out

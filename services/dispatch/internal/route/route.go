@@ -37,6 +37,7 @@ type Route struct {
 	PasswordFile    string            `yaml:"password_file"`
 	SystemType      string            `yaml:"system_type"`
 	Binds           int               `yaml:"binds"`
+	BindMode        string            `yaml:"bind"`
 	Window          int               `yaml:"window"`
 	TPS             int               `yaml:"tps"`
 	Tags            Tags              `yaml:"tags"`
@@ -92,6 +93,9 @@ type Address struct {
 
 // Env is the route's one environment.
 func (r *Route) Env() string { return r.Envs[0] }
+
+// Pair tells whether each bind is a transmitter and a receiver, for operators that want them apart (SMPP 3.4 2.2.1).
+func (r *Route) Pair() bool { return r.BindMode == "pair" }
 
 // Zone is the zone of the dates in the route's receipts.
 func (r *Route) Zone() *time.Location {
@@ -190,6 +194,7 @@ func (r *Route) validate() error {
 	check(strings.Contains(r.Addr, ":"), "addr is not host:port")
 	check(r.SystemID != "" && len(r.SystemID) <= 15, "system_id is not 1..15 octets")
 	check(r.Binds >= 1 && r.Binds <= 64, "binds is not 1..64")
+	check(r.BindMode == "" || r.BindMode == "transceiver" || r.BindMode == "pair", "bind is not transceiver or pair")
 	check(r.Window >= 10 && r.Window <= 65536, "window is not 10..65536")
 	check(r.TPS >= 1, "tps is not 1 or more")
 	check(r.ResponseID.valid() && r.ReceiptID.valid(), "response_id or receipt_id is not as_is, decimal or hex")
@@ -244,7 +249,7 @@ func distinct(routes []*Route) error {
 }
 
 var settings = []string{
-	"name", "env", "addr", "tls", "system_id", "password", "password_file", "system_type", "binds", "window", "tps",
+	"name", "env", "addr", "tls", "system_id", "password", "password_file", "system_type", "binds", "bind", "window", "tps",
 	"tags", "source", "destination", "response_id", "receipt_id", "receipt_zone", "submit_timeout",
 	"enquire_interval", "table", "codes", "inbound", "categories", "entities", "headers", "prefixes", "rank", "weight",
 	"six_only", "alpha_promo", "tlvs",
