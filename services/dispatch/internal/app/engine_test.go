@@ -605,3 +605,19 @@ func TestRequirement55TransmitterAndReceiver(t *testing.T) {
 	}
 	w.once(20)
 }
+
+// X09 at the wire: a code that no table has is terminal and raises an alarm.
+func TestX09UnmappedCodeIsTerminalAndAlarms(t *testing.T) {
+	w := newWorld(t, nil)
+	r := w.start(w.oneRoute(), nil)
+	p := w.cleared(delivery.Interactive, "99955519", texts(1)...)
+	w.take(r, p)
+	w.all(ids(p), "Undelivered")
+	if o := w.outcome(p.Messages[0].ID); o.Reason.GetCode() != "OPERATOR_UNDELIVERED" || o.OperatorCode != "9999" {
+		t.Errorf("undelivered: %v", o)
+	}
+	if n := r.Stats().Unmapped.Load(); n != 1 {
+		t.Errorf("%d alarms", n)
+	}
+	w.once(1)
+}

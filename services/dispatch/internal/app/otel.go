@@ -25,6 +25,10 @@ func (d *dispatch) observe() error {
 	if err != nil {
 		return err
 	}
+	unmapped, err := meter.Int64ObservableCounter("dispatch.unmapped_codes", metric.WithDescription("Refusals and receipts with a code that no table maps."))
+	if err != nil {
+		return err
+	}
 	outcomes := map[string]*atomic.Int64{
 		"taken": &s.Taken, "intended": &s.Intended, "submitted": &s.Submitted, "failed": &s.Failed, "unknown": &s.Unknown,
 		"returned": &s.Returned, "expired": &s.Expired, "released": &s.Released,
@@ -38,7 +42,8 @@ func (d *dispatch) observe() error {
 			o.ObserveInt64(deliveries, n.Load(), metric.WithAttributes(attribute.String("sort", name)))
 		}
 		o.ObserveInt64(slowed, s.Throttled.Load())
+		o.ObserveInt64(unmapped, s.Unmapped.Load())
 		return nil
-	}, messages, deliveries, slowed)
+	}, messages, deliveries, slowed, unmapped)
 	return err
 }

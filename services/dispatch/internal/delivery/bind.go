@@ -189,11 +189,22 @@ func (b *bind) answered(results []smpp.Result) {
 	nudge(b.wake) // slots are free
 }
 
+// unmapped raises an alarm for a code that nobody has mapped, once a route and code in a life: it counts as permanent.
+func (b *bind) unmapped(code string) {
+	b.t.e.stats.Unmapped.Add(1)
+	if _, told := b.t.codes.LoadOrStore(b.route.Name+" "+code, true); !told && code != "" {
+		b.t.log.Error("an operator's code is not mapped; add it to the route's codes", slog.String("route", b.route.Name), slog.String("code", code))
+	}
+}
+
 // weigh counts a submit's outcome for the breaker.
 func (b *bind) weigh(m *Message, r *Result, now time.Time) {
 	p := m.profile()
 	if r.Kind == Submitted || r.Kind == Failed {
 		b.t.e.cfg.Breaker.Submitted(p, now)
+	}
+	if r.Kind == Failed && r.Code != "" && !b.route.Meaning(r.Code).Known {
+		b.unmapped(r.Code)
 	}
 	if r.Kind == Failed && b.t.e.cfg.Breaker.Refused(p, r.Reason, now) {
 		b.t.log.Error("the operator keeps refusing a template; it is stopped on this route", slog.String("route", p.Route),
@@ -258,6 +269,8 @@ func (b *bind) receipt(r *smpp.Receipt, d *smpp.Delivery, now time.Time) Receipt
 	}
 	if meaning := b.route.Meaning(out.Code); out.Reason != "" && meaning.Known {
 		out.Reason = meaning.Reason
+	} else if out.Reason != "" && !meaning.Known {
+		b.unmapped(out.Code)
 	}
 	return out
 }

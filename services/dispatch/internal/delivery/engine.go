@@ -64,7 +64,7 @@ type Engine struct {
 type Stats struct {
 	Taken, Intended, Submitted, Failed, Unknown, Returned, Expired, Released atomic.Int64 // messages
 	Receipts, Inbound, Unreadable                                            atomic.Int64 // deliver_sm
-	Terms, Throttled                                                         atomic.Int64
+	Terms, Throttled, Unmapped                                               atomic.Int64
 }
 
 // New makes an engine.

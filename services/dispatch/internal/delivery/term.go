@@ -27,6 +27,7 @@ type term struct {
 	record *recorder
 	intend *intender
 	listen *listener
+	codes  sync.Map // unmapped codes that were told, by route and code
 	fenced chan struct{}
 	once   sync.Once
 
