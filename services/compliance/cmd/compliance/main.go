@@ -14,6 +14,7 @@ func main() {
 		"migrate":      app.Migrate,
 		"import":       app.Import,
 		"export":       app.Export,
+		"scrub":        app.Scrub,
 		"dead-letters": app.DeadLetters,
 	})
 }

@@ -44,6 +44,7 @@ func forwards(compliance, dispatch, audit grpc.ClientConnInterface) []door.Forwa
 	return []door.Forward{
 		{Service: "onlinesms.compliance.v1.ComplianceService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.RegistryService", Conn: compliance},
+		{Service: "onlinesms.compliance.v1.TemplateService", Conn: compliance},
 		{Service: "onlinesms.dispatch.v1.DispatchService", Conn: dispatch},
 		{Service: "onlinesms.dispatch.v1.InboundService", Conn: dispatch},
 		{Service: "onlinesms.dispatch.v1.RouteService", Conn: dispatch},

@@ -217,7 +217,7 @@ func TestItem17Address(t *testing.T) {
 // While the outbox lags the door sheds before acceptance, bulk first and one-time passwords last, with advice on when to
 // come again; nothing of what is refused is stored, and what was accepted stays.
 func TestLoadIsShedWhileTheOutboxLags(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Bus.URL, c.Bus.MonitorURL = "nats://127.0.0.1:1", "http://127.0.0.1:1" })
+	w := newWorld(t, func(c *Config) { c.Bus.URL, c.Bus.MonitorURL = "tls://127.0.0.1:1", "https://127.0.0.1:1" })
 	if _, err := w.client().SendMessage(as(t, w.live), send()); err != nil {
 		t.Fatal(err)
 	}

@@ -46,6 +46,7 @@ var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientC
 	"onlinesms.ingest.v1.VerificationService":   gwingestv1.RegisterVerificationServiceHandler,
 	"onlinesms.compliance.v1.ComplianceService": gwcompliancev1.RegisterComplianceServiceHandler,
 	"onlinesms.compliance.v1.RegistryService":   gwcompliancev1.RegisterRegistryServiceHandler,
+	"onlinesms.compliance.v1.TemplateService":   gwcompliancev1.RegisterTemplateServiceHandler,
 	"onlinesms.dispatch.v1.DispatchService":     gwdispatchv1.RegisterDispatchServiceHandler,
 	"onlinesms.dispatch.v1.RouteService":        gwdispatchv1.RegisterRouteServiceHandler,
 	"onlinesms.dispatch.v1.InboundService":      gwdispatchv1.RegisterInboundServiceHandler,
