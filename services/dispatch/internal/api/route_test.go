@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	dispatchv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
@@ -28,7 +29,7 @@ func TestSimulateRoute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := api.NewRouteServer(router{routes, "promo"})
+	server := api.NewRouteServer(router{routes, "promo"}, nil, time.Now)
 	as := func(env string, scopes ...string) context.Context {
 		return principal.NewContext(t.Context(), principal.Principal{Env: env, Scopes: scopes})
 	}

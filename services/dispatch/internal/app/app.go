@@ -132,7 +132,7 @@ func (d *dispatch) listen(s *store.Store, log *slog.Logger) error {
 	d.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: d.cfg.GRPCAddr, TLS: identity, Log: log, Callers: callers()},
 		func(r grpc.ServiceRegistrar) {
 			dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s, s))
-			dispatchv1.RegisterRouteServiceServer(r, api.NewRouteServer(d.engine))
+			dispatchv1.RegisterRouteServiceServer(r, api.NewRouteServer(d.engine, s, time.Now))
 			dispatchv1.RegisterInboundServiceServer(r, d.inboxServer())
 		})
 	return err
@@ -150,6 +150,7 @@ func callers() map[string][]string {
 		dispatchv1.DispatchService_CancelMessage_FullMethodName,
 		dispatchv1.DispatchService_ResendUnknown_FullMethodName,
 		dispatchv1.RouteService_SimulateRoute_FullMethodName,
+		dispatchv1.RouteService_ListParkedReceipts_FullMethodName,
 		dispatchv1.InboundService_ListInbound_FullMethodName,
 		dispatchv1.InboundService_GetInbound_FullMethodName,
 		dispatchv1.InboundService_GetInboundKeywords_FullMethodName,
