@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	auditv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/audit/v1"
+	dispatchv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 )
@@ -43,6 +44,7 @@ var kinds = []kind{
 	{field: "key_id", make: madeKey},
 	{field: "verification_id", make: madeVerification},
 	{field: "index", make: madeAuditEntry, counted: true},
+	{field: "inbound_id", make: madeInbound},
 	{field: "user_id", make: madeUser},
 	{field: "session_id", make: func(*testing.T, *party) string { return fmt.Sprint("session-", rand.Uint64()) }}, // of people only: no key names one
 }
@@ -57,10 +59,10 @@ var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantReque
 	"onlinesms.ingest.v1.UpdateTenantRequest.allowed_addresses", "onlinesms.ingest.v1.UpdateTenantRequest.name"}
 
 // growing are reads whose answer changes with every call anybody makes.
-var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents"}
+var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents", "/onlinesms.dispatch.v1.RouteService/ListParkedReceipts"}
 
 // volatile are fields that change by being looked at.
-var volatile = []string{"last_use_time", "last_use_address"}
+var volatile = []string{"last_use_time", "last_use_address", "count_time", "accepted_count", "stalled_count", "states"}
 
 // words are what fields hold in a well-formed request.
 var words = map[string]string{"name": "x", "code": "123456", "to": "+919810000001", "scopes": "messages:read", "role": "auditor"}
@@ -92,6 +94,24 @@ func madeVerification(t *testing.T, p *party) string {
 	// Its message moves on for a while, which a snapshot would see.
 	awaitState(t, ingestv1.NewMessageServiceClient(p.conn), started.GetVerification().GetMessageId(), typev1.MessageState_DELIVERED)
 	return started.GetVerification().GetVerificationId()
+}
+
+// madeInbound has a handset answer the party's header, which its message has made known to dispatch.
+func madeInbound(t *testing.T, p *party) (id string) {
+	client := dispatchv1.NewInboundServiceClient(p.conn)
+	from := nextNumber()
+	simulatorInbound(t, map[string]string{"from": from[1:], "to": p.header, "text": "of " + p.tenant + " " + p.env, "system_id": "onlinesms-" + p.env})
+	eventually(t, patience, "the inbound message is listed", func() bool {
+		page, err := client.ListInbound(t.Context(), &dispatchv1.ListInboundRequest{From: from})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.GetInbound()) > 0 {
+			id = page.GetInbound()[0].GetInboundId()
+		}
+		return id != ""
+	})
+	return id
 }
 
 // madeUser invites a user. Users belong to no environment and are managed with live keys: a test key has none.

@@ -87,9 +87,12 @@ func (s *RouteServer) SimulateRoute(ctx context.Context, req *dispatchv1.Simulat
 	if err != nil {
 		return nil, err
 	}
-	t := route.Traffic{Env: p.Env, Entity: req.GetEntityId(), Header: req.GetHeader(), Category: strings.ToLower(req.GetCategory().String())}
-	if req.GetCategory() == typev1.Category_CATEGORY_UNSPECIFIED || typev1.Category_name[int32(req.GetCategory())] == "" {
-		return nil, invalid("category", "required")
+	t := route.Traffic{Env: p.Env, Entity: req.GetEntityId(), Header: req.GetHeader()}
+	switch c := req.GetCategory(); {
+	case typev1.Category_name[int32(c)] == "":
+		return nil, invalid("category", "not a category")
+	case c != typev1.Category_CATEGORY_UNSPECIFIED:
+		t.Category = strings.ToLower(c.String())
 	}
 	if req.GetRecipient() != "" {
 		e164, ok := msisdn.E164(req.GetRecipient())

@@ -52,7 +52,7 @@ func TestSimulateRoute(t *testing.T) {
 			_, err := server.SimulateRoute(t.Context(), &dispatchv1.SimulateRouteRequest{Category: typev1.Category_SERVICE})
 			return err
 		},
-		errs.Invalid: func() error {
+		errs.Invalid: func() error { // a number that is none
 			_, err := server.SimulateRoute(as("live", "routes:read"), &dispatchv1.SimulateRouteRequest{Recipient: "x"})
 			return err
 		},

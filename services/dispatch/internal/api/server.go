@@ -39,7 +39,7 @@ type Server struct {
 // NewServer makes it.
 func NewServer(c Cancellations, d Doubts) *Server { return &Server{cancellations: c, doubts: d} }
 
-// ResendUnknown implements DispatchService.
+// ResendUnknown implements DispatchService; only ingest may ask, which has looked the message up.
 func (s *Server) ResendUnknown(ctx context.Context, req *dispatchv1.ResendUnknownRequest) (*dispatchv1.ResendUnknownResponse, error) {
 	p, err := allowed(ctx, "messages:send")
 	if err != nil {

@@ -45,7 +45,6 @@ func forwards(compliance, dispatch, audit grpc.ClientConnInterface) []door.Forwa
 		{Service: "onlinesms.compliance.v1.ComplianceService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.RegistryService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.TemplateService", Conn: compliance},
-		{Service: "onlinesms.dispatch.v1.DispatchService", Conn: dispatch},
 		{Service: "onlinesms.dispatch.v1.InboundService", Conn: dispatch},
 		{Service: "onlinesms.dispatch.v1.RouteService", Conn: dispatch},
 		{Service: "onlinesms.audit.v1.AuditService", Conn: audit},

@@ -47,7 +47,6 @@ var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientC
 	"onlinesms.compliance.v1.ComplianceService": gwcompliancev1.RegisterComplianceServiceHandler,
 	"onlinesms.compliance.v1.RegistryService":   gwcompliancev1.RegisterRegistryServiceHandler,
 	"onlinesms.compliance.v1.TemplateService":   gwcompliancev1.RegisterTemplateServiceHandler,
-	"onlinesms.dispatch.v1.DispatchService":     gwdispatchv1.RegisterDispatchServiceHandler,
 	"onlinesms.dispatch.v1.RouteService":        gwdispatchv1.RegisterRouteServiceHandler,
 	"onlinesms.dispatch.v1.InboundService":      gwdispatchv1.RegisterInboundServiceHandler,
 	"onlinesms.audit.v1.AuditService":           gwauditv1.RegisterAuditServiceHandler,

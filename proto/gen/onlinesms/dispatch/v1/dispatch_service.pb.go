@@ -220,7 +220,7 @@ var File_onlinesms_dispatch_v1_dispatch_service_proto protoreflect.FileDescripto
 
 const file_onlinesms_dispatch_v1_dispatch_service_proto_rawDesc = "" +
 	"\n" +
-	",onlinesms/dispatch/v1/dispatch_service.proto\x12\x15onlinesms.dispatch.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1eonlinesms/type/v1/access.proto\x1a\x1conlinesms/type/v1/lane.proto\"\xb3\x01\n" +
+	",onlinesms/dispatch/v1/dispatch_service.proto\x12\x15onlinesms.dispatch.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1eonlinesms/type/v1/access.proto\x1a\x1conlinesms/type/v1/lane.proto\"\xb3\x01\n" +
 	"\x14CancelMessageRequest\x12\"\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tB\x03\xe0A\x02R\tmessageId\x12/\n" +
@@ -231,10 +231,9 @@ const file_onlinesms_dispatch_v1_dispatch_service_proto_rawDesc = "" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tB\x03\xe0A\x02R\tmessageId\"\x17\n" +
 	"\x15ResendUnknownResponse\"\x17\n" +
-	"\x15CancelMessageResponse2\xdd\x02\n" +
-	"\x0fDispatchService\x12\xc4\x01\n" +
-	"\rResendUnknown\x12+.onlinesms.dispatch.v1.ResendUnknownRequest\x1a,.onlinesms.dispatch.v1.ResendUnknownResponse\"X\xa2\xbb\x18)\n" +
-	"\rmessages:send\x12\x16message.resend_unknown(\x01\x82\xd3\xe4\x93\x02%:\x01*\" /v1/messages/{message_id}:resend\x12\x82\x01\n" +
+	"\x15CancelMessageResponse2\xa3\x02\n" +
+	"\x0fDispatchService\x12\x8a\x01\n" +
+	"\rResendUnknown\x12+.onlinesms.dispatch.v1.ResendUnknownRequest\x1a,.onlinesms.dispatch.v1.ResendUnknownResponse\"\x1e\xa2\xbb\x18\x1a\x12\x16message.resend_unknown \x01\x12\x82\x01\n" +
 	"\rCancelMessage\x12+.onlinesms.dispatch.v1.CancelMessageRequest\x1a,.onlinesms.dispatch.v1.CancelMessageResponse\"\x16\xa2\xbb\x18\x12\x12\x0emessage.cancel \x01BKZIgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1;dispatchv1b\x06proto3"
 
 var (

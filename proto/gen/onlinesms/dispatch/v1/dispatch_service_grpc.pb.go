@@ -27,12 +27,11 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// DispatchService answers what is asked of deliveries.
+// DispatchService answers what other services ask of deliveries.
 type DispatchServiceClient interface {
-	// ResendUnknown sends a message once more whose submit got no answer (state UNKNOWN), at the sender's risk: the recipient
-	// may get it twice, and both are charged. It is decided anew by the rules of now. Refused while the operator's answer may
-	// still come (RESEND_TOO_EARLY), and once the message is settled or was sent again (MESSAGE_NOT_IN_DOUBT). Nothing else
-	// ever sends such a message again.
+	// ResendUnknown gives a message in doubt of the caller's tenant and environment back to compliance, to be decided and
+	// sent once more. RESEND_TOO_EARLY while the operator's answer may still come, MESSAGE_NOT_IN_DOUBT once the message is
+	// settled or was sent again. Not offered at the door: ingest.v1.MessageService.ResendUnknown calls it.
 	ResendUnknown(ctx context.Context, in *ResendUnknownRequest, opts ...grpc.CallOption) (*ResendUnknownResponse, error)
 	// CancelMessage withdraws a cleared message of the caller's tenant and environment for which no intent has been
 	// written, whether its parcel has arrived here or not. MESSAGE_NOT_CANCELLABLE when it may have been submitted. Not
@@ -72,12 +71,11 @@ func (c *dispatchServiceClient) CancelMessage(ctx context.Context, in *CancelMes
 // All implementations must embed UnimplementedDispatchServiceServer
 // for forward compatibility.
 //
-// DispatchService answers what is asked of deliveries.
+// DispatchService answers what other services ask of deliveries.
 type DispatchServiceServer interface {
-	// ResendUnknown sends a message once more whose submit got no answer (state UNKNOWN), at the sender's risk: the recipient
-	// may get it twice, and both are charged. It is decided anew by the rules of now. Refused while the operator's answer may
-	// still come (RESEND_TOO_EARLY), and once the message is settled or was sent again (MESSAGE_NOT_IN_DOUBT). Nothing else
-	// ever sends such a message again.
+	// ResendUnknown gives a message in doubt of the caller's tenant and environment back to compliance, to be decided and
+	// sent once more. RESEND_TOO_EARLY while the operator's answer may still come, MESSAGE_NOT_IN_DOUBT once the message is
+	// settled or was sent again. Not offered at the door: ingest.v1.MessageService.ResendUnknown calls it.
 	ResendUnknown(context.Context, *ResendUnknownRequest) (*ResendUnknownResponse, error)
 	// CancelMessage withdraws a cleared message of the caller's tenant and environment for which no intent has been
 	// written, whether its parcel has arrived here or not. MESSAGE_NOT_CANCELLABLE when it may have been submitted. Not

@@ -219,7 +219,7 @@ func (x *ParkedReceipt) GetPduSha256() string {
 // SimulateRouteRequest describes a message; what is left out is not looked at.
 type SimulateRouteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Category of its template.
+	// Category of its template; unspecified: not looked at.
 	Category v1.Category `protobuf:"varint,1,opt,name=category,proto3,enum=onlinesms.type.v1.Category" json:"category,omitempty"`
 	// DLT id of the principal entity.
 	EntityId string `protobuf:"bytes,2,opt,name=entity_id,json=entityId,proto3" json:"entity_id,omitempty"`
@@ -421,7 +421,7 @@ var File_onlinesms_dispatch_v1_route_service_proto protoreflect.FileDescriptor
 
 const file_onlinesms_dispatch_v1_route_service_proto_rawDesc = "" +
 	"\n" +
-	")onlinesms/dispatch/v1/route_service.proto\x12\x15onlinesms.dispatch.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eonlinesms/type/v1/access.proto\x1a onlinesms/type/v1/category.proto\"u\n" +
+	")onlinesms/dispatch/v1/route_service.proto\x12\x15onlinesms.dispatch.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eonlinesms/type/v1/access.proto\x1a onlinesms/type/v1/category.proto\"u\n" +
 	"\x19ListParkedReceiptsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12;\n" +
 	"\vbefore_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -436,9 +436,9 @@ const file_onlinesms_dispatch_v1_route_service_proto_rawDesc = "" +
 	"\x04code\x18\x04 \x01(\tR\x04code\x12=\n" +
 	"\freceive_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12\x1d\n" +
 	"\n" +
-	"pdu_sha256\x18\x06 \x01(\tR\tpduSha256\"\xa7\x01\n" +
-	"\x14SimulateRouteRequest\x12<\n" +
-	"\bcategory\x18\x01 \x01(\x0e2\x1b.onlinesms.type.v1.CategoryB\x03\xe0A\x02R\bcategory\x12\x1b\n" +
+	"pdu_sha256\x18\x06 \x01(\tR\tpduSha256\"\xa2\x01\n" +
+	"\x14SimulateRouteRequest\x127\n" +
+	"\bcategory\x18\x01 \x01(\x0e2\x1b.onlinesms.type.v1.CategoryR\bcategory\x12\x1b\n" +
 	"\tentity_id\x18\x02 \x01(\tR\bentityId\x12\x16\n" +
 	"\x06header\x18\x03 \x01(\tR\x06header\x12\x1c\n" +
 	"\trecipient\x18\x04 \x01(\tR\trecipient\"{\n" +
