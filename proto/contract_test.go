@@ -68,7 +68,10 @@ var control = map[protoreflect.FullName]bool{
 	"onlinesms.ingest.v1.ExposedKey":           true,
 	"onlinesms.ingest.v1.FailedLogins":         true,
 	"onlinesms.ingest.v1.ReconciliationGap":    true,
-	"onlinesms.dispatch.v1.InboundEntry":       true, "onlinesms.dispatch.v1.OptOutEntry": true,
+	"onlinesms.dispatch.v1.InboundEntry":       true,
+	"onlinesms.compliance.v1.Wish":             true,
+	"onlinesms.compliance.v1.ComplaintEntry":   true,
+	"onlinesms.dispatch.v1.ReceivedOptOut":     true,
 }
 
 // Audit finds messages by position: entries are field 5 of a parcel, a message's id is field 1 of an entry.

@@ -10,6 +10,7 @@ import (
 // Scopes a key needs; the door has checked them, and they are checked again.
 const (
 	scopeRead          = "decisions:read"
+	scopeScrub         = "messages:scrub"
 	scopeRegistryRead  = "registry:read"
 	scopeRegistryWrite = "registry:write"
 )
@@ -44,4 +45,8 @@ func violated(violations ...errs.Violation) error {
 	e := errs.E(errs.Invalid, "REQUEST_INVALID", "The request is not valid.", nil)
 	e.Violations = violations
 	return e
+}
+
+func violation(field, reason, detail string) errs.Violation {
+	return errs.Violation{Field: field, Reason: reason, Detail: detail}
 }

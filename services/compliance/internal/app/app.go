@@ -85,6 +85,7 @@ type compliance struct {
 	registry  *registry.Registry
 	records   *store.Store
 	screener  *screening.Screener
+	index     api.Index // keyed hashes of numbers
 	publisher *eventbus.Publisher
 	relay     *outbox.Relay
 	imports   chan struct{} // wakes the importer
@@ -100,11 +101,11 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 			c.close()
 		}
 	}()
-	opener, conn, err := openOpener(ctx, cfg, now)
+	keyring, opener, conn, err := openOpener(ctx, cfg, now)
 	if err != nil {
 		return c, err
 	}
-	c.ingest = conn
+	c.ingest, c.index = conn, indexOf(keyring)
 	if c.db, err = postgres.OpenCurrent(ctx, cfg.Postgres, log, store.Sources...); err != nil {
 		return c, err
 	}
@@ -123,7 +124,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 		return c, err
 	}
 	c.screener = screening.New(screening.Config{Registry: c.registry, Packs: packs, Contents: consumer.NewContents(opener),
-		Store: c.records, Now: now, Operators: cfg.LiveOperators, Route: cfg.route})
+		Wishes: store.NewWishes(c.records), Store: c.records, Now: now, Operators: cfg.LiveOperators, Route: cfg.route})
 	return c, nil
 }
 
@@ -142,7 +143,8 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 		compliancev1.ComplianceService_CancelMessage_FullMethodName:       door,
 		compliancev1.ComplianceService_CancelScheduled_FullMethodName:     door,
 	}
-	for _, service := range []grpc.ServiceDesc{compliancev1.RegistryService_ServiceDesc, compliancev1.TemplateService_ServiceDesc} {
+	for _, service := range []grpc.ServiceDesc{compliancev1.RegistryService_ServiceDesc, compliancev1.ScrubService_ServiceDesc, compliancev1.TemplateService_ServiceDesc,
+		compliancev1.ConsentService_ServiceDesc, compliancev1.SuppressionService_ServiceDesc, compliancev1.ComplaintService_ServiceDesc} {
 		for _, m := range service.Methods {
 			callers["/"+service.ServiceName+"/"+m.MethodName] = door
 		}
@@ -152,11 +154,16 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 	}
 	server := api.NewServer(c.records, c.registry, c.records, c.now)
 	registrar := api.NewRegistryServer(c.records, c.registry, c.wakeImporter)
+	scrubber := api.NewScrubServer(c.screener, c.records, c.now)
 	return rpc.NewServer(rpc.ServerConfig{Addr: cfg.GRPCAddr, TLS: tls, Log: c.log, Callers: callers},
 		func(r grpc.ServiceRegistrar) {
 			compliancev1.RegisterComplianceServiceServer(r, server)
 			compliancev1.RegisterRegistryServiceServer(r, registrar)
+			compliancev1.RegisterScrubServiceServer(r, scrubber)
 			compliancev1.RegisterTemplateServiceServer(r, api.NewTemplateServer(c.registry, c.now))
+			compliancev1.RegisterConsentServiceServer(r, api.NewConsentServer(c.records, c.index, c.now))
+			compliancev1.RegisterSuppressionServiceServer(r, api.NewSuppressionServer(c.records, c.index, c.now))
+			compliancev1.RegisterComplaintServiceServer(r, api.NewComplaintServer(c.records, c.index, c.now))
 		})
 }
 

@@ -7,6 +7,8 @@ import (
 	"google.golang.org/grpc"
 
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/api"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/consent"
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
@@ -28,18 +30,30 @@ func (k contentKeys) Wrapped(ctx context.Context, id uint64) ([]byte, error) {
 
 // openOpener makes what opens content: deployment keys from the keyring, data keys from ingest. Close the connection
 // when done.
-func openOpener(ctx context.Context, cfg Config, now func() time.Time) (*seal.Opener, *grpc.ClientConn, error) {
+func openOpener(ctx context.Context, cfg Config, now func() time.Time) (*seal.Keyring, *seal.Opener, *grpc.ClientConn, error) {
 	keyring, err := seal.OpenKeyring(ctx, cfg.KEK, cfg.Keyring, now)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	tls, err := tlsconf.Client(cfg.TLS, "ingest")
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	conn, err := rpc.Dial(cfg.IngestAddr, tls)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return seal.NewOpener(keyring, contentKeys{ingestv1.NewContentKeyServiceClient(conn)}, now), conn, nil
+	return keyring, seal.NewOpener(keyring, contentKeys{ingestv1.NewContentKeyServiceClient(conn)}, now), conn, nil
+}
+
+// indexOf answers the keyed hashes of numbers, the same as messages carry.
+func indexOf(keyring *seal.Keyring) api.Index {
+	return func(at consent.Place, number string) (index [16]byte, err error) {
+		x, err := keyring.BlindIndex(at.Env, at.Tenant)
+		if err != nil {
+			return index, err
+		}
+		x.Of(index[:0], number)
+		return index, nil
+	}
 }

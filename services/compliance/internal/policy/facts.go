@@ -1,6 +1,10 @@
 package policy
 
-import "time"
+import (
+	"time"
+
+	"github.com/onlinesms/onlinesms/services/compliance/internal/complaint"
+)
 
 // Facts are what is known of one message when it is decided. They hold neither text nor number. The zero value of a fact
 // is the one that denies, or for what only narrows (stops, doubts, bounds in time) that there is none.
@@ -21,8 +25,14 @@ type Facts struct {
 	Transaction time.Time // when the customer began the transaction; zero when not said
 	Consent     Consent
 	Preference  Preference
-	BandOn      bool // the subscriber has switched the time band of now on
-	ClockDoubt  bool // the machine's clock may be off by more than a second
+
+	ConsentRequired bool               // the tenant's choice: promotion needs consent, whatever the registered preference
+	OptedOut        bool               // of promotion of the header, the entity or the tenant
+	Suppressed      bool               // the tenant's list forbids messages like this one to the recipient
+	Complaints      complaint.Standing // of the entity, by complaints of ten days
+
+	BandOn     bool // the subscriber has switched the time band of now on
+	ClockDoubt bool // the machine's clock may be off by more than a second
 
 	Schedule time.Time // not before; zero for at once
 	Expire   time.Time // not after; zero for never
@@ -100,4 +110,17 @@ type Decision struct {
 	Reasons  []Reason  // the deciding one first; empty when cleared
 	Due      time.Time // when a held message is decided anew
 	Warnings Warnings  // doubts that decide nothing
+	Checked  Checks    // the checks that were made; the others had nothing to go by, or do not concern the category
+	// TextAt and TextCount say which of the Reasons came from the facts' Text, so that these can be told from a record.
+	TextAt, TextCount uint16
+}
+
+// Same tells whether two messages have the same facts in all that does not belong to one message alone: text, expiry and
+// schedule.
+func (f *Facts) Same(o *Facts) bool {
+	return f.Template == o.Template && f.Header == o.Header && f.Entity == o.Entity && f.Chain == o.Chain && f.Route == o.Route &&
+		f.Unreadable == o.Unreadable && f.Mobile == o.Mobile && f.SeriesUnknown == o.SeriesUnknown && f.Stops == o.Stops &&
+		f.Requested == o.Requested && f.Transaction.Equal(o.Transaction) && f.Consent == o.Consent &&
+		f.Preference == o.Preference && f.BandOn == o.BandOn && f.ClockDoubt == o.ClockDoubt &&
+		f.ConsentRequired == o.ConsentRequired && f.OptedOut == o.OptedOut && f.Suppressed == o.Suppressed && f.Complaints == o.Complaints
 }

@@ -1,20 +1,31 @@
 package policy
 
-import "time"
+import (
+	"time"
+
+	"github.com/onlinesms/onlinesms/services/compliance/internal/complaint"
+)
+
+// complaintRetry is how long a message waits before its entity's complaints are counted again: they leave the ten days one
+// by one, and may be rejected.
+const complaintRetry = time.Hour
 
 // rules are those of the template's category: a promotional message can be opted out of, a service message needs a running
 // contract, a transactional one follows its transaction.
 func (e *evaluation) rules() {
 	switch e.category {
 	case Promotional:
+		e.begin(CategoryCheck)
 		if e.f.Template.OptOut == No {
 			e.choose(e.pack.OptOut, WarnOptOut, OptOutMissing)
 		}
 	case Service:
+		e.begin(CategoryCheck)
 		if e.f.Consent == ConsentEnded {
 			e.deny(InferredConsentEnded)
 		}
 	case Transactional:
+		e.begin(CategoryCheck)
 		e.transaction()
 	}
 }
@@ -28,32 +39,38 @@ func (e *evaluation) transaction() {
 	case e.now.Sub(begun) > rule.MaxAge:
 		e.choose(rule.Old, WarnTransactionOld, TransactionTooOld)
 	}
+	if rule.Consent {
+		e.begin(ConsentCheck)
+	}
 	if rule.Consent && e.f.Consent != ConsentValid && e.f.Consent != ConsentAway {
 		e.deny(ConsentRequired)
 	}
 }
 
 // consent judges consent first and, where it does not decide, the registered preference. Both ask for an answer: what is
-// not known denies. Service, transactional and government messages are never scrubbed.
+// not known denies. Service, transactional and government messages are never scrubbed. What the recipient has taken back
+// counts whatever a template's override says.
 func (e *evaluation) consent() {
 	if e.category != Promotional && e.category != ServiceExplicit {
+		return
+	}
+	if e.f.OptedOut || e.f.Consent == ConsentRevoked {
+		e.deny(OptedOut)
 		return
 	}
 	if e.f.Template.PreferenceUnchecked {
 		e.warn(WarnPreferenceUnchecked)
 		return
 	}
+	e.begin(ConsentCheck)
 	switch e.f.Consent {
 	case ConsentValid, ConsentAway:
-		return
-	case ConsentRevoked:
-		e.deny(OptedOut)
 		return
 	case ConsentNone, ConsentExpired, ConsentEnded:
 	default:
 		e.deny(ConsentNotLookedUp)
 	}
-	if e.pack.ConsentRequired {
+	if e.pack.ConsentRequired || e.f.ConsentRequired {
 		e.deny(ConsentRequired)
 		return
 	}
@@ -61,6 +78,7 @@ func (e *evaluation) consent() {
 }
 
 func (e *evaluation) preference() {
+	e.begin(PreferenceCheck)
 	switch e.f.Preference {
 	case NotBlocked, PreferenceAway:
 	case Blocked:
@@ -78,10 +96,26 @@ func (e *evaluation) preference() {
 func (e *evaluation) away() bool {
 	switch e.category {
 	case Promotional, ServiceExplicit:
-		return !e.f.Template.PreferenceUnchecked &&
-			(e.f.Consent == ConsentAway || e.f.Consent != ConsentValid && e.f.Preference == PreferenceAway)
+		return e.f.Consent == ConsentAway ||
+			e.f.Consent != ConsentValid && e.f.Preference == PreferenceAway && !e.f.Template.PreferenceUnchecked
 	case Transactional:
 		return e.pack.Transaction.Consent && e.f.Consent == ConsentAway
+	}
+	return false
+}
+
+// complaints tells whether the message waits for its entity's complaints: at three promotion does, at five service
+// messages too (TCCCPR 2018 as amended in February 2025: five distinct complainants in ten days are a violation).
+func (e *evaluation) complaints() bool {
+	standing := e.f.Complaints
+	if standing != complaint.Good {
+		e.warn(WarnComplaints)
+	}
+	switch e.category {
+	case Promotional, ServiceExplicit:
+		return standing >= complaint.Braked
+	case Service:
+		return standing >= complaint.Stopped
 	}
 	return false
 }
@@ -92,6 +126,7 @@ func expired(f *Facts, at time.Time) bool { return !f.Expire.IsZero() && !at.Bef
 // wait finds the first moment the message may go. When that is later than now it is held until then, or refused if its
 // validity ends before.
 func (e *evaluation) wait() Decision {
+	e.begin(TimeCheck)
 	due := e.now
 	var why []Reason
 	if e.f.Schedule.After(e.now) {
@@ -102,16 +137,22 @@ func (e *evaluation) wait() Decision {
 		due = e.now.Add(e.pack.ScrubRetry)
 		why = append(why, R(ScrubUnavailable))
 	}
+	if e.complaints() {
+		if again := e.now.Add(complaintRetry); again.After(due) {
+			due = again
+		}
+		why = append([]Reason{R(ComplaintsBrake)}, why...)
+	}
 	if e.category == Promotional && (!e.f.BandOn || due.After(e.now)) {
 		if open := e.window().Next(due); open.After(due) {
 			due = open
 			why = append([]Reason{R(PromoWindow)}, why...)
 		}
 	}
-	d := Decision{Outcome: Held, Reasons: why, Due: due, Warnings: e.warnings}
+	d := Decision{Outcome: Held, Reasons: why, Due: due}
 	switch {
 	case !due.After(e.now):
-		return Decision{Outcome: Cleared, Warnings: e.warnings}
+		return Decision{Outcome: Cleared}
 	case expired(e.f, due):
 		d.Outcome, d.Due = Refused, time.Time{}
 		d.Reasons = append([]Reason{R(MessageExpired)}, why...)

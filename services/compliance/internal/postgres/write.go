@@ -25,11 +25,8 @@ type record struct {
 }
 
 type decisionRow struct {
-	parcel, id, tenant uuid.UUID
-	env, pack          string
-	cleared            *uuid.UUID // the outgoing parcel
-	at                 time.Time
-	entries            []byte
+	row
+	id, tenant uuid.UUID
 }
 
 type holdRow struct {

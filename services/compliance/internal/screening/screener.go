@@ -26,6 +26,7 @@ type Config struct {
 	Packs    policy.Packs
 	Contents Contents
 	Proofs   Proofs                        // nil: nothing is known, and promotion is refused
+	Wishes   Wishes                        // nil: as Proofs
 	Route    func(env string) policy.Route // the route messages take; nil: nothing is known of it
 	Store    Store
 	Now      func() time.Time
@@ -69,12 +70,27 @@ func distinct(parcels []Parcel) []Parcel {
 // go out otherwise than it came (rendered, normalised) is sealed anew in the answer.
 func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, error) {
 	now := s.cfg.Now()
-	pack := s.cfg.Packs.At(now)
-	d := decider{contents: s.cfg.Contents, proofs: s.cfg.Proofs, pack: pack, now: now, day: registry.Day(now), operators: s.cfg.Operators}
+	return s.decide(ctx, s.decider(s.cfg.Packs.At(now), now), parcels)
+}
+
+// decider makes one for a pack and a time, in the precision of records: a decision must come out the same from its record.
+func (s *Screener) decider(pack *policy.Pack, now time.Time) *decider {
+	now = now.Truncate(time.Microsecond)
+	return &decider{contents: s.cfg.Contents, proofs: s.cfg.Proofs, pack: pack, now: now, day: registry.Day(now), operators: s.cfg.Operators}
+}
+
+// decide has d decide parcels.
+func (s *Screener) decide(ctx context.Context, d *decider, parcels []Parcel) ([]Screened, error) {
+	said, err := s.ask(ctx, parcels, d.pack, d.now)
+	if err != nil {
+		return nil, err
+	}
+	d.said = said
 	screened := make([]Screened, len(parcels))
 	for i, p := range parcels {
+		contents := digest(p.Messages)
 		p.Messages = slices.Clone(p.Messages) // their content may be replaced
-		d.parcel, d.snapshot = &p, s.cfg.Registry.Snapshot(p.Tenant)
+		d.known, d.parcel, d.snapshot = nil, &p, s.cfg.Registry.Snapshot(p.Tenant)
 		if d.route = (policy.Route{}); s.cfg.Route != nil {
 			d.route = s.cfg.Route(p.Env)
 		}
@@ -85,7 +101,7 @@ func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, er
 		if err := d.decideAll(ctx, p.Messages, verdicts); err != nil {
 			return nil, err
 		}
-		screened[i] = Screened{Parcel: p, Pack: pack.Version, At: now, Verdicts: verdicts}
+		screened[i] = Screened{Parcel: p, Pack: d.pack.Version, At: d.now, Verdicts: verdicts, Facts: d.known, Contents: contents}
 	}
 	return screened, nil
 }
@@ -104,8 +120,12 @@ type decider struct {
 	matcher   template.Matcher
 	content   Content
 	facts     policy.Facts
+	said      []Said // of this message and those after it; empty: nobody to ask
 	looked    [lookAhead]registered
 	touched   int
+	known     []policy.Facts // distinct ones of the parcel
+	// examined is told of each message when it is decided, with content and facts still at hand; nothing then counts as used.
+	examined func(i int, v *Verdict)
 }
 
 // decideAll fills in a verdict for each message.
@@ -116,6 +136,9 @@ func (d *decider) decideAll(ctx context.Context, messages []Message, verdicts []
 		for i := range batch {
 			if err := d.decide(ctx, &batch[i], &d.looked[i], &verdicts[from+i]); err != nil {
 				return err
+			}
+			if d.examined != nil {
+				d.examined(from+i, &verdicts[from+i])
 			}
 		}
 	}
@@ -137,9 +160,14 @@ func (d *decider) decide(ctx context.Context, m *Message, r *registered, v *Verd
 	}
 	changed := d.gather(m, r, v)
 	d.prove(m, number)
+	if len(d.said) > 0 {
+		d.said[0].into(&d.facts)
+		d.said = d.said[1:]
+	}
 	v.Decision = policy.Evaluate(d.pack, &d.facts, d.now)
 	v.Round = m.Round
-	if v.Outcome == policy.Cleared && d.parcel.Env == envLive {
+	v.Facts = d.remember()
+	if v.Outcome == policy.Cleared && d.parcel.Env == envLive && d.examined == nil {
 		d.used(r)
 	}
 	if v.Outcome == policy.Held && d.parcel.Hold != uuid.Nil {

@@ -61,7 +61,8 @@ type Contents interface {
 // Proofs answers what may make a promotional message lawful: the recipient's consent and registered preference. It is asked
 // once a message, only of those that need an answer, and must not wait: what a pack needs is fetched before.
 type Proofs interface {
-	// Proof fills in Consent, Preference and BandOn of the facts on a message of a tenant to a number at a time.
+	// Proof fills in Preference and BandOn of the facts on a message of a tenant to a number at a time, and Suppressed where a
+	// set of numbers of the tenant's has the number. Where Wishes are asked as well, Consent is theirs to say.
 	Proof(tenant uuid.UUID, m *Message, to msisdn.Number, at time.Time, f *policy.Facts)
 }
 
@@ -76,6 +77,11 @@ type Screened struct {
 	Pack     string // version of the rule pack
 	At       time.Time
 	Verdicts []Verdict // one a message
+	// Facts are the distinct ones of the messages, without text, expiry and schedule, which are one message's own; empty for
+	// what was not decided by facts.
+	Facts []policy.Facts
+	// Contents is a SHA-256 over ids and sealed contents as they came: what was decided, without keeping it.
+	Contents [32]byte
 }
 
 // Verdict is the decision on one message with what goes out beside it.
@@ -84,6 +90,7 @@ type Verdict struct {
 	Round     uint32
 	Category  policy.Category
 	ChainHash []byte // when cleared: 32 bytes
+	Facts     int    // place of its facts in Screened.Facts, from 1; 0 when it was not decided by facts
 }
 
 // Decided is a recorded decision.

@@ -85,9 +85,12 @@ type dispatch struct {
 	relay     *outbox.Relay
 	letters   *outbox.DeadLetters
 	engine    *delivery.Engine
+	wishes    *delivery.Wishes
 	feed      *webhook.Feed
 	inner     *rpc.Server
 	inbox     *inbound.Letters
+	store     *store.Store
+	stops     *stopKeeping
 }
 
 func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err error) {
@@ -117,6 +120,8 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	d.feed = webhook.NewFeed(d.bus)
 	d.inbox = inbound.NewLetters(sealer.Opener(), keyring)
 	s := store.New(d.db.Worker, d.publisher.Publish, d.inbox.Recipient, newID, time.Now)
+	d.store, d.stops = s, &stopKeeping{source: s, stops: &delivery.Stops{}, log: log}
+	d.stops.load(ctx) // what stood when this replica was down
 	if err = d.makeEngine(routes, s, sealer, log); err != nil {
 		return d, err
 	}
@@ -172,9 +177,10 @@ func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, sealer *seal
 		Store: store.Inbound{Store: s}, Sealer: sealer, Opener: sealer.Opener(), Index: d.inbox.Index,
 		Configured: func(name, to string) (inbound.Owner, bool) { return d.engine.Routes().InboundOwner(name, to) }, NewID: newID, Now: time.Now,
 	})
+	d.wishes = delivery.NewWishes()
 	d.engine = delivery.New(delivery.Config{
 		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Inbound: receiver, Breaker: breaker, Recipient: d.inbox.Recipient, Opener: consumer.NewOpener(sealer.Opener()),
-		Log: log, Now: time.Now, NewID: newID, LeaseTTL: d.cfg.LeaseTTL, DrainTimeout: drainTimeout,
+		Stops: d.stops.stops, Wishes: d.wishes, Log: log, Now: time.Now, NewID: newID, LeaseTTL: d.cfg.LeaseTTL, DrainTimeout: drainTimeout,
 	})
 	return nil
 }
@@ -220,6 +226,8 @@ func (d *dispatch) tasks() []service.Task {
 		{Name: "streams", Run: d.keepStreams},
 		{Name: "relay", Run: d.relay.Run},
 		{Name: "publisher", Run: d.publisher.Run},
+		{Name: "wishes", Run: d.hearWishes()},
+		{Name: "stops", Run: d.stops.run},
 		{Name: "engine", Run: d.engine.Run},
 		{Name: "routes", Run: d.watchRoutes},
 		{Name: "inner gRPC", Run: d.inner.Run},

@@ -49,7 +49,7 @@ type world struct {
 	mu     sync.Mutex
 	states map[uuid.UUID][]string // events by message, in the order of publishing
 	said   []*dispatchv1.InboundEntry
-	wishes map[uuid.UUID][]*dispatchv1.OptOutEntry // by tenant
+	wishes map[uuid.UUID][]*dispatchv1.ReceivedOptOut // by tenant
 	last   map[uuid.UUID]*dispatchv1.Outcome
 }
 
@@ -77,7 +77,7 @@ func newWorld(t testing.TB, knobs func(*smsc.Knobs)) *world {
 	go func() { served <- sim.Serve(l) }()
 	w := &world{
 		t: t, db: postgrestest.New(t, "dispatch", sources...), sim: sim, addr: l.Addr().String(), log: log,
-		states: map[uuid.UUID][]string{}, wishes: map[uuid.UUID][]*dispatchv1.OptOutEntry{}, last: map[uuid.UUID]*dispatchv1.Outcome{},
+		states: map[uuid.UUID][]string{}, wishes: map[uuid.UUID][]*dispatchv1.ReceivedOptOut{}, last: map[uuid.UUID]*dispatchv1.Outcome{},
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -113,7 +113,7 @@ func (w *world) publish(parcels ...eventbus.Parcel) {
 
 // control notes events of lane CONTROL. Called with mu held.
 func (w *world) control(event string, p eventbus.Parcel) bool {
-	said, wishes := &dispatchv1.InboundParcel{}, &dispatchv1.OptOutParcel{}
+	said, wishes := &dispatchv1.InboundParcel{}, &dispatchv1.ReceivedOptOutParcel{}
 	var err error
 	switch event {
 	case "onlinesms.dispatch.v1.InboundReceived":

@@ -30,7 +30,7 @@ func (w *world) entries() []*dispatchv1.InboundEntry {
 	return slices.Clone(w.said)
 }
 
-func (w *world) wishesOf(tenant uuid.UUID) []*dispatchv1.OptOutEntry {
+func (w *world) wishesOf(tenant uuid.UUID) []*dispatchv1.ReceivedOptOut {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.wishes[tenant])
@@ -56,7 +56,7 @@ func TestX06StopIsAWishOfEveryOwnerOfTheHeader(t *testing.T) {
 	w.all(ids(second), "Delivered")
 	w.eventually("both tenants are told", func() bool { return len(w.wishesOf(first.Tenant)) == 1 && len(w.wishesOf(second.Tenant)) == 1 })
 	wish := w.wishesOf(second.Tenant)[0]
-	if wish.Action != "STOP" || wish.Keyword != "STOP" || wish.Header != header || len(wish.PduSha256) != 32 || !strings.Contains(string(wish.RecipientIndex), "99955517") {
+	if wish.Scope != "header" || wish.Source != "keyword" || wish.ObjectId != header || !strings.Contains(string(wish.RecipientIndex), "99955517") {
 		t.Errorf("the wish: %v", wish)
 	}
 	w.eventually("told and answered", func() bool { return len(w.entries()) == 1 && w.sim.Stats().Inbound.Pending == 0 })
@@ -103,7 +103,7 @@ func TestInboundInPartsIsOneMessage(t *testing.T) {
 	if m := found["बंद करें"]; m.Action != inbound.Stop || m.Parts != 1 {
 		t.Errorf("the wish: %+v", m)
 	}
-	if got := w.wishesOf(tenant); len(got) != 1 || got[0].Action != "STOP" {
+	if got := w.wishesOf(tenant); len(got) != 1 || got[0].ObjectId != "56161" {
 		t.Errorf("wishes %v", got)
 	}
 	if others, err := reader.List(t.Context(), inbound.Query{Tenant: uuid.New(), Env: "test", Start: time.Now().Add(-time.Hour), End: time.Now().Add(time.Hour), Limit: 10}); err != nil || len(others) != 0 {

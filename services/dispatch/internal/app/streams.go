@@ -22,9 +22,8 @@ const (
 
 // streams are the streams dispatch owns: its events, and FEED.
 func streams() []eventbus.Stream {
-	durables := map[string][]string{eventbus.LaneControl: {
-		"audit", "compliance=" + eventbus.Subject("onlinesms.dispatch.v1.OptOutReceived", "*", eventbus.LaneControl),
-	}}
+	durables := map[string][]string{eventbus.LaneControl: {"audit",
+		"compliance=" + eventbus.Subject("onlinesms.dispatch.v1.OptOutReceived", "*", eventbus.LaneControl)}}
 	for _, lane := range lanes {
 		durables[lane] = []string{
 			"ingest", "compliance=" + eventbus.Subject("onlinesms.dispatch.v1.MessagesReturned", "*", lane), "audit", feedDurable,
@@ -47,6 +46,7 @@ func (d *dispatch) subscriptions() []eventbus.Subscription {
 			Handler: cleared.Handle, DeadLetters: d.letters,
 		})
 	}
+	list = append(list, d.stopsSubscription())
 	for _, producer := range []string{"ingest", "compliance", "dispatch"} {
 		for _, lane := range lanes {
 			list = append(list, eventbus.Subscription{

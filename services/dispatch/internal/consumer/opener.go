@@ -59,6 +59,7 @@ func (o *Opener) Open(ctx context.Context, p *delivery.Parcel) error {
 		if err := o.fill(ctx, m, p, uint16(i), w); err != nil {
 			return err
 		}
+		m.Decided = time.UnixMicro(wire.DecideTimeUs)
 	}
 	return nil
 }
@@ -79,6 +80,7 @@ func (o *Opener) fill(ctx context.Context, m *delivery.Message, p *delivery.Parc
 		Chain: hex.EncodeToString(w.ChainHash), Promotional: w.Category == typev1.Category_PROMOTIONAL,
 		Category: categories[w.Category],
 	}
+	copy(m.Recipient[:], w.RecipientIndex)
 	if w.ExpireTimeUs > 0 {
 		m.Expire = time.UnixMicro(w.ExpireTimeUs)
 	}

@@ -35,6 +35,8 @@ type Config struct {
 	// Recipient is a number's keyed hash in an environment, without a tenant: receipts name none.
 	Recipient func(env, number string) [16]byte
 	Opener    Opener
+	Wishes    *Wishes // nil: recipients' wishes are not looked at again
+	Stops     *Stops  // nil: no kill switches
 	Log       *slog.Logger
 	Now       func() time.Time
 	NewID     func() uuid.UUID // UUIDv7

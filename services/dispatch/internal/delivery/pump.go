@@ -206,7 +206,8 @@ func (b *bind) fit(s *smpp.Session, list []*Message, tokens, keep int, now time.
 	return taken, need, went
 }
 
-// vet takes out the messages that may not go out now: expired, outside their time band, or too long for the window. The
+// vet takes out the messages that may not go out now: expired, stopped by a kill switch, outside their time band, too long for
+// the window, or cleared before their recipient changed their mind. The
 // others come back in order.
 func (b *bind) vet(list []*Message, now time.Time) []*Message {
 	fit := list[:0]
@@ -224,18 +225,23 @@ func (b *bind) vet(list []*Message, now time.Time) []*Message {
 // cannot be taken back.
 func (b *bind) refuse(m *Message, now time.Time) (Result, bool) {
 	r := Result{Message: m, At: now}
+	again, changed := b.t.e.cfg.Wishes.Changed(m, now)
 	switch {
 	case m.Segments() > b.route.Window:
 		r.Kind, r.Reason = Failed, ReasonTooManyParts
 	case !m.Expire.IsZero() && !now.Before(m.Expire):
 		r.Kind, r.Reason = Expired, ReasonExpired
+	case b.t.e.cfg.Stops.Covers(m):
+		r.Kind, r.Reason, r.Due = Returned, ReasonStopped, now.Add(stopPause)
+	case changed:
+		r.Kind, r.Reason, r.Due = Returned, ReasonOptedOut, again
 	case m.Promotional && !route.PromoOpen(now):
 		r.Kind, r.Reason, r.Due = Returned, ReasonPromoWindow, route.NextPromoOpening(now)
 	default:
 		if r.Due = b.t.e.cfg.Breaker.Open(m.profile(), now); r.Due.IsZero() || m.ids != nil {
 			return r, false
 		}
-		r.Kind, r.Reason = Returned, ReasonStopped
+		r.Kind, r.Reason = Returned, ReasonRefusing
 	}
 	if m.ids != nil {
 		r.Kind, r.Due, r.Intent = Failed, time.Time{}, true

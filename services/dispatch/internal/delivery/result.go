@@ -31,13 +31,14 @@ const (
 	ReasonUndelivered  = "OPERATOR_UNDELIVERED"
 	ReasonOpExpired    = "OPERATOR_EXPIRED"
 	ReasonPromoWindow  = "PROMO_WINDOW"
+	ReasonOptedOut     = "RECIPIENT_OPTED_OUT"
 	ReasonExpired      = "MESSAGE_EXPIRED"
 	ReasonUnreadable   = "CONTENT_UNREADABLE"
 	ReasonUnencodable  = "CONTENT_NOT_ENCODABLE"
 	ReasonTooManyParts = "SEGMENTS_TOO_MANY"
 	ReasonResend       = "RESEND_REQUESTED"
 	ReasonNoRoute      = "NO_ROUTE"
-	ReasonStopped      = "OPERATOR_KEEPS_REFUSING"
+	ReasonRefusing     = "OPERATOR_KEEPS_REFUSING"
 )
 
 // open tells whether the message goes back to its lane.

@@ -25,16 +25,18 @@ func (n *news) inbound(m *inbound.Message) error {
 			Action: string(m.Action), Keyword: m.Keyword, Parts: uint32(m.Parts), Incomplete: m.Incomplete, PduSha256: m.Hash[:],
 		}},
 	})
+	if m.Action != inbound.Stop { // START is told above; whoever keeps consents decides what it lifts
+		return err
+	}
 	for _, w := range m.Wishes {
 		if err != nil {
 			break
 		}
 		wish := n.newID()
-		err = n.control(eventOptOut, m.Env, w.Tenant, wish, &dispatchv1.OptOutParcel{
+		err = n.control(eventOptOut, m.Env, w.Tenant, wish, &dispatchv1.ReceivedOptOutParcel{
 			ParcelId: wish[:], TenantId: w.Tenant[:], CorrelationId: m.ID[:],
-			OptOuts: []*dispatchv1.OptOutEntry{{
-				InboundId: m.ID[:], RecipientIndex: w.Sender[:], Action: string(m.Action), Header: m.To, TimeUs: m.Received.UnixMicro(),
-				Keyword: m.Keyword, PduSha256: m.Hash[:],
+			OptOuts: []*dispatchv1.ReceivedOptOut{{
+				Scope: "header", ObjectId: inbound.Header(m.To), RecipientIndex: w.Sender[:], Source: "keyword", ReceiveTimeUs: m.Received.UnixMicro(),
 			}},
 		})
 	}

@@ -44,7 +44,11 @@ func forwards(compliance, dispatch, audit grpc.ClientConnInterface) []door.Forwa
 	return []door.Forward{
 		{Service: "onlinesms.compliance.v1.ComplianceService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.RegistryService", Conn: compliance},
+		{Service: "onlinesms.compliance.v1.ScrubService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.TemplateService", Conn: compliance},
+		{Service: "onlinesms.compliance.v1.ConsentService", Conn: compliance},
+		{Service: "onlinesms.compliance.v1.SuppressionService", Conn: compliance},
+		{Service: "onlinesms.compliance.v1.ComplaintService", Conn: compliance},
 		{Service: "onlinesms.dispatch.v1.InboundService", Conn: dispatch},
 		{Service: "onlinesms.dispatch.v1.RouteService", Conn: dispatch},
 		{Service: "onlinesms.audit.v1.AuditService", Conn: audit},

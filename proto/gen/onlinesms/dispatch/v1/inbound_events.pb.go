@@ -295,244 +295,6 @@ func (x *InboundEntry) GetPduSha256() []byte {
 	return nil
 }
 
-// OptOutReceived: recipients asked by keyword to get no more messages of a header, or took that back. Lane CONTROL. The
-// operator is answered only after this is durable.
-type OptOutReceived struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Shared head.
-	Metadata *v1.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// Parcels of wishes.
-	Parcels       []*OptOutParcel `protobuf:"bytes,2,rep,name=parcels,proto3" json:"parcels,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OptOutReceived) Reset() {
-	*x = OptOutReceived{}
-	mi := &file_onlinesms_dispatch_v1_inbound_events_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OptOutReceived) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OptOutReceived) ProtoMessage() {}
-
-func (x *OptOutReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_dispatch_v1_inbound_events_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OptOutReceived.ProtoReflect.Descriptor instead.
-func (*OptOutReceived) Descriptor() ([]byte, []int) {
-	return file_onlinesms_dispatch_v1_inbound_events_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *OptOutReceived) GetMetadata() *v1.Metadata {
-	if x != nil {
-		return x.Metadata
-	}
-	return nil
-}
-
-func (x *OptOutReceived) GetParcels() []*OptOutParcel {
-	if x != nil {
-		return x.Parcels
-	}
-	return nil
-}
-
-// OptOutParcel is 1..500 wishes to one tenant.
-type OptOutParcel struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// See event.v1.Parcel.
-	ParcelId []byte `protobuf:"bytes,1,opt,name=parcel_id,json=parcelId,proto3" json:"parcel_id,omitempty"`
-	// See event.v1.Parcel.
-	TenantId []byte `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
-	// See event.v1.Parcel.
-	CorrelationId []byte `protobuf:"bytes,3,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
-	// See event.v1.Parcel.
-	CausationId []byte `protobuf:"bytes,4,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
-	// The wishes.
-	OptOuts       []*OptOutEntry `protobuf:"bytes,5,rep,name=opt_outs,json=optOuts,proto3" json:"opt_outs,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OptOutParcel) Reset() {
-	*x = OptOutParcel{}
-	mi := &file_onlinesms_dispatch_v1_inbound_events_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OptOutParcel) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OptOutParcel) ProtoMessage() {}
-
-func (x *OptOutParcel) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_dispatch_v1_inbound_events_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OptOutParcel.ProtoReflect.Descriptor instead.
-func (*OptOutParcel) Descriptor() ([]byte, []int) {
-	return file_onlinesms_dispatch_v1_inbound_events_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *OptOutParcel) GetParcelId() []byte {
-	if x != nil {
-		return x.ParcelId
-	}
-	return nil
-}
-
-func (x *OptOutParcel) GetTenantId() []byte {
-	if x != nil {
-		return x.TenantId
-	}
-	return nil
-}
-
-func (x *OptOutParcel) GetCorrelationId() []byte {
-	if x != nil {
-		return x.CorrelationId
-	}
-	return nil
-}
-
-func (x *OptOutParcel) GetCausationId() []byte {
-	if x != nil {
-		return x.CausationId
-	}
-	return nil
-}
-
-func (x *OptOutParcel) GetOptOuts() []*OptOutEntry {
-	if x != nil {
-		return x.OptOuts
-	}
-	return nil
-}
-
-// OptOutEntry is one recipient's wish.
-type OptOutEntry struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The inbound message that says so, 16 bytes. A tenant that shares the header with another may not see that message.
-	InboundId []byte `protobuf:"bytes,1,opt,name=inbound_id,json=inboundId,proto3" json:"inbound_id,omitempty"`
-	// Keyed hash of the number, 16 bytes, of this tenant; see ingest.v1.AcceptedMessage.
-	RecipientIndex []byte `protobuf:"bytes,2,opt,name=recipient_index,json=recipientIndex,proto3" json:"recipient_index,omitempty"`
-	// STOP: no more; START: again.
-	Action string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
-	// Header or code the handset wrote to: the wish is about it.
-	Header string `protobuf:"bytes,4,opt,name=header,proto3" json:"header,omitempty"`
-	// Arrival, by our clock, Unix microseconds.
-	TimeUs int64 `protobuf:"varint,5,opt,name=time_us,json=timeUs,proto3" json:"time_us,omitempty"`
-	// The keyword.
-	Keyword string `protobuf:"bytes,6,opt,name=keyword,proto3" json:"keyword,omitempty"`
-	// SHA-256 of the PDU, 32 bytes: no wish is invented.
-	PduSha256     []byte `protobuf:"bytes,7,opt,name=pdu_sha256,json=pduSha256,proto3" json:"pdu_sha256,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OptOutEntry) Reset() {
-	*x = OptOutEntry{}
-	mi := &file_onlinesms_dispatch_v1_inbound_events_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OptOutEntry) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OptOutEntry) ProtoMessage() {}
-
-func (x *OptOutEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_dispatch_v1_inbound_events_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OptOutEntry.ProtoReflect.Descriptor instead.
-func (*OptOutEntry) Descriptor() ([]byte, []int) {
-	return file_onlinesms_dispatch_v1_inbound_events_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *OptOutEntry) GetInboundId() []byte {
-	if x != nil {
-		return x.InboundId
-	}
-	return nil
-}
-
-func (x *OptOutEntry) GetRecipientIndex() []byte {
-	if x != nil {
-		return x.RecipientIndex
-	}
-	return nil
-}
-
-func (x *OptOutEntry) GetAction() string {
-	if x != nil {
-		return x.Action
-	}
-	return ""
-}
-
-func (x *OptOutEntry) GetHeader() string {
-	if x != nil {
-		return x.Header
-	}
-	return ""
-}
-
-func (x *OptOutEntry) GetTimeUs() int64 {
-	if x != nil {
-		return x.TimeUs
-	}
-	return 0
-}
-
-func (x *OptOutEntry) GetKeyword() string {
-	if x != nil {
-		return x.Keyword
-	}
-	return ""
-}
-
-func (x *OptOutEntry) GetPduSha256() []byte {
-	if x != nil {
-		return x.PduSha256
-	}
-	return nil
-}
-
 var File_onlinesms_dispatch_v1_inbound_events_proto protoreflect.FileDescriptor
 
 const file_onlinesms_dispatch_v1_inbound_events_proto_rawDesc = "" +
@@ -563,26 +325,7 @@ const file_onlinesms_dispatch_v1_inbound_events_proto_rawDesc = "" +
 	" \x01(\bR\n" +
 	"incomplete\x12\x1d\n" +
 	"\n" +
-	"pdu_sha256\x18\v \x01(\fR\tpduSha256\"\x89\x01\n" +
-	"\x0eOptOutReceived\x128\n" +
-	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12=\n" +
-	"\aparcels\x18\x02 \x03(\v2#.onlinesms.dispatch.v1.OptOutParcelR\aparcels\"\xd1\x01\n" +
-	"\fOptOutParcel\x12\x1b\n" +
-	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
-	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +
-	"\x0ecorrelation_id\x18\x03 \x01(\fR\rcorrelationId\x12!\n" +
-	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12=\n" +
-	"\bopt_outs\x18\x05 \x03(\v2\".onlinesms.dispatch.v1.OptOutEntryR\aoptOuts\"\xd7\x01\n" +
-	"\vOptOutEntry\x12\x1d\n" +
-	"\n" +
-	"inbound_id\x18\x01 \x01(\fR\tinboundId\x12'\n" +
-	"\x0frecipient_index\x18\x02 \x01(\fR\x0erecipientIndex\x12\x16\n" +
-	"\x06action\x18\x03 \x01(\tR\x06action\x12\x16\n" +
-	"\x06header\x18\x04 \x01(\tR\x06header\x12\x17\n" +
-	"\atime_us\x18\x05 \x01(\x03R\x06timeUs\x12\x18\n" +
-	"\akeyword\x18\x06 \x01(\tR\akeyword\x12\x1d\n" +
-	"\n" +
-	"pdu_sha256\x18\a \x01(\fR\tpduSha256BKZIgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1;dispatchv1b\x06proto3"
+	"pdu_sha256\x18\v \x01(\fR\tpduSha256BKZIgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1;dispatchv1b\x06proto3"
 
 var (
 	file_onlinesms_dispatch_v1_inbound_events_proto_rawDescOnce sync.Once
@@ -596,28 +339,22 @@ func file_onlinesms_dispatch_v1_inbound_events_proto_rawDescGZIP() []byte {
 	return file_onlinesms_dispatch_v1_inbound_events_proto_rawDescData
 }
 
-var file_onlinesms_dispatch_v1_inbound_events_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_onlinesms_dispatch_v1_inbound_events_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_onlinesms_dispatch_v1_inbound_events_proto_goTypes = []any{
 	(*InboundReceived)(nil), // 0: onlinesms.dispatch.v1.InboundReceived
 	(*InboundParcel)(nil),   // 1: onlinesms.dispatch.v1.InboundParcel
 	(*InboundEntry)(nil),    // 2: onlinesms.dispatch.v1.InboundEntry
-	(*OptOutReceived)(nil),  // 3: onlinesms.dispatch.v1.OptOutReceived
-	(*OptOutParcel)(nil),    // 4: onlinesms.dispatch.v1.OptOutParcel
-	(*OptOutEntry)(nil),     // 5: onlinesms.dispatch.v1.OptOutEntry
-	(*v1.Metadata)(nil),     // 6: onlinesms.event.v1.Metadata
+	(*v1.Metadata)(nil),     // 3: onlinesms.event.v1.Metadata
 }
 var file_onlinesms_dispatch_v1_inbound_events_proto_depIdxs = []int32{
-	6, // 0: onlinesms.dispatch.v1.InboundReceived.metadata:type_name -> onlinesms.event.v1.Metadata
+	3, // 0: onlinesms.dispatch.v1.InboundReceived.metadata:type_name -> onlinesms.event.v1.Metadata
 	1, // 1: onlinesms.dispatch.v1.InboundReceived.parcels:type_name -> onlinesms.dispatch.v1.InboundParcel
 	2, // 2: onlinesms.dispatch.v1.InboundParcel.inbound:type_name -> onlinesms.dispatch.v1.InboundEntry
-	6, // 3: onlinesms.dispatch.v1.OptOutReceived.metadata:type_name -> onlinesms.event.v1.Metadata
-	4, // 4: onlinesms.dispatch.v1.OptOutReceived.parcels:type_name -> onlinesms.dispatch.v1.OptOutParcel
-	5, // 5: onlinesms.dispatch.v1.OptOutParcel.opt_outs:type_name -> onlinesms.dispatch.v1.OptOutEntry
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_dispatch_v1_inbound_events_proto_init() }
@@ -631,7 +368,7 @@ func file_onlinesms_dispatch_v1_inbound_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_dispatch_v1_inbound_events_proto_rawDesc), len(file_onlinesms_dispatch_v1_inbound_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
