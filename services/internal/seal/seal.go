@@ -11,7 +11,8 @@ import (
 const (
 	ClassContent = "content" // number, text, variables of a message
 	ClassInbound = "inbound" // number and text of a message from a handset
-	// ClassLasting is what a tenant keeps until it deletes it (TOTP seeds, e-mail addresses, client secrets): one data key
+	// ClassLasting is what a tenant keeps until it deletes it (TOTP seeds, e-mail addresses, client secrets, secrets of
+	// webhooks): one data key
 	// without a day.
 	ClassLasting = "lasting"
 )

@@ -26,7 +26,6 @@ const (
 )
 
 const (
-	defaultPage   = 50
 	maxPage       = 500
 	defaultWindow = 7 * 24 * time.Hour
 )
@@ -63,18 +62,6 @@ type InboundServer struct {
 // NewInboundServer makes it.
 func NewInboundServer(inbox Inbox, letters Letters, now func() time.Time) *InboundServer {
 	return &InboundServer{inbox: inbox, letters: letters, now: now}
-}
-
-// allowed answers the caller if it holds a scope.
-func allowed(ctx context.Context, scope string) (principal.Principal, error) {
-	p, ok := principal.FromContext(ctx)
-	if !ok {
-		return p, errs.E(errs.Unauthenticated, "KEY_MISSING", "This call needs an API key.", nil)
-	}
-	if !p.Has(scope) {
-		return p, errs.E(errs.Denied, "SCOPE_MISSING", "The key lacks the scope "+scope+".", nil)
-	}
-	return p, nil
 }
 
 // GetInbound implements InboundService. A message of another tenant or environment is NOT_FOUND.

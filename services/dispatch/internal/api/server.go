@@ -80,3 +80,18 @@ func invalid(field, detail string) error {
 	e.Violations = []errs.Violation{{Field: field, Reason: "REQUEST_INVALID", Detail: detail}}
 	return e
 }
+
+// defaultPage is how many entries a page has when its caller does not say.
+const defaultPage = 50
+
+// allowed is the caller, who must hold scope: the door has checked, this service checks again.
+func allowed(ctx context.Context, scope string) (principal.Principal, error) {
+	p, ok := principal.FromContext(ctx)
+	if !ok {
+		return p, errs.E(errs.Unauthenticated, "KEY_MISSING", "This call needs an API key.", nil)
+	}
+	if !p.Has(scope) {
+		return p, errs.E(errs.Denied, "SCOPE_MISSING", "The key lacks the scope "+scope+".", nil)
+	}
+	return p, nil
+}

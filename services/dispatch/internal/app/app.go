@@ -29,7 +29,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 )
 
-// drainTimeout bounds what a session waits for at the end; see delivery.Config. 4 + 12 + 10 s stay below
+// drainTimeout bounds what a session waits for at the end; see delivery.Config. 4 + 12 + 10 s, and 3 s of webhooks, stay below
 // service.StopBound.
 const drainTimeout = 12 * time.Second
 
@@ -39,7 +39,7 @@ var (
 )
 
 func init() {
-	telemetry.AllowLogKeys("replica", "epoch", "results", "receipts", "intents", "requeued", "in_doubt")
+	telemetry.AllowLogKeys("replica", "epoch", "results", "receipts", "intents", "requeued", "in_doubt", "endpoint")
 }
 
 // Migrate brings the database to this version's schema.
@@ -87,6 +87,7 @@ type dispatch struct {
 	engine    *delivery.Engine
 	wishes    *delivery.Wishes
 	feed      *webhook.Feed
+	webhooks  *webhooks
 	inner     *rpc.Server
 	inbox     *inbound.Letters
 	store     *store.Store
@@ -122,6 +123,9 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	s := store.New(d.db.Worker, d.publisher.Publish, d.inbox.Recipient, newID, time.Now)
 	d.store, d.stops = s, &stopKeeping{source: s, stops: &delivery.Stops{}, log: log}
 	d.stops.load(ctx) // what stood when this replica was down
+	if err = d.openWebhooks(sealer, log); err != nil {
+		return d, err
+	}
 	if err = d.makeEngine(routes, s, sealer, log); err != nil {
 		return d, err
 	}
@@ -139,31 +143,13 @@ func (d *dispatch) listen(s *store.Store, log *slog.Logger) error {
 			dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s, s))
 			dispatchv1.RegisterRouteServiceServer(r, api.NewRouteServer(d.engine, s, time.Now))
 			dispatchv1.RegisterInboundServiceServer(r, d.inboxServer())
+			d.webhooks.register(r)
 		})
 	return err
 }
 
 func (d *dispatch) inboxServer() *api.InboundServer {
 	return api.NewInboundServer(store.NewInboundReader(d.db), d.inbox, time.Now)
-}
-
-// callers lists who may call what: all of it comes through the door.
-func callers() map[string][]string {
-	door := []string{"ingest"}
-	all := map[string][]string{}
-	for _, method := range []string{
-		dispatchv1.DispatchService_CancelMessage_FullMethodName,
-		dispatchv1.DispatchService_ResendUnknown_FullMethodName,
-		dispatchv1.RouteService_SimulateRoute_FullMethodName,
-		dispatchv1.RouteService_ListParkedReceipts_FullMethodName,
-		dispatchv1.InboundService_ListInbound_FullMethodName,
-		dispatchv1.InboundService_GetInbound_FullMethodName,
-		dispatchv1.InboundService_GetInboundKeywords_FullMethodName,
-		dispatchv1.InboundService_SetInboundKeywords_FullMethodName,
-	} {
-		all[method] = door
-	}
-	return all
 }
 
 func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, sealer *seal.Sealer, log *slog.Logger) error {
@@ -185,7 +171,8 @@ func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, sealer *seal
 	return nil
 }
 
-// openContent makes what opens and seals content: keys from the keyring and from ingest.
+// openContent makes what opens content, and seals what handsets send and what lasts: keys from the keyring and from
+// ingest.
 func (d *dispatch) openContent(ctx context.Context) (*seal.Keyring, *seal.Sealer, error) {
 	keyring, err := seal.OpenKeyring(ctx, d.cfg.KEK, d.cfg.Keyring, time.Now)
 	if err != nil {
@@ -231,7 +218,9 @@ func (d *dispatch) tasks() []service.Task {
 		{Name: "engine", Run: d.engine.Run},
 		{Name: "routes", Run: d.watchRoutes},
 		{Name: "inner gRPC", Run: d.inner.Run},
+		{Name: "event streams", Run: d.webhooks.streams.Run}, // they end before the server waits for them
 	}
+	tasks = append(tasks, d.webhooks.tasks()...)
 	for _, s := range d.subscriptions() {
 		tasks = append(tasks, service.Task{
 			Name: "consume " + strings.ToLower(s.Stream) + " " + s.Durable,

@@ -81,22 +81,23 @@ func (k *keyServer) EnsureContentKey(_ context.Context, req *ingestv1.EnsureCont
 	if err != nil {
 		return nil, err
 	}
-	id, wrapped, err := seal.Ensure(context.Background(), k.ring, inboundKeys{k}, seal.Binding{Env: req.Env, Tenant: tenant, Class: "inbound"}, day, req.Class)
+	id, wrapped, err := seal.Ensure(context.Background(), k.ring, mintedKeys{k}, seal.Binding{Env: req.Env, Tenant: tenant, Class: req.Class}, day, req.Class)
 	return &ingestv1.EnsureContentKeyResponse{KeyId: id, WrappedKey: wrapped}, err
 }
 
-// inboundKeys mints the second key.
-type inboundKeys struct{ *keyServer }
+// mintedKeys mints a key for each class.
+type mintedKeys struct{ *keyServer }
 
-func (k inboundKeys) Current(_ context.Context, _ string, _ uuid.UUID, _ time.Time, _ string, mint func(uint64) ([]byte, error)) (uint64, []byte, error) {
+func (k mintedKeys) Current(_ context.Context, _ string, _ uuid.UUID, _ time.Time, class string, mint func(uint64) ([]byte, error)) (uint64, []byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if wrapped, ok := k.keys[2]; ok {
-		return 2, wrapped, nil
+	id := map[string]uint64{seal.ClassInbound: 2, seal.ClassLasting: 3}[class]
+	if wrapped, ok := k.keys[id]; ok {
+		return id, wrapped, nil
 	}
-	wrapped, err := mint(2)
-	k.keys[2] = wrapped
-	return 2, wrapped, err
+	wrapped, err := mint(id)
+	k.keys[id] = wrapped
+	return id, wrapped, err
 }
 
 // house is everything dispatch stands beside.
@@ -116,6 +117,7 @@ func newHouse(t *testing.T) *house {
 	dir := t.TempDir()
 	h.cfg = Config{
 		Postgres: postgrestest.New(t, "dispatch", sources...).Config, Bus: eventbustest.Run(t), LeaseTTL: 2 * time.Second,
+		Webhooks: WebhookConfig{Loopback: true, PerEndpoint: 8, Total: 32}, GRPCAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0",
 		KEK: secret.File(filepath.Join(dir, "kek")), Keyring: secret.File(filepath.Join(dir, "keyring")), RoutesFile: filepath.Join(dir, "routes.yaml"),
 	}
 	h.startIngest(dir)
@@ -170,7 +172,7 @@ func (h *house) startCompliance() {
 	for _, producer := range []string{"compliance", "ingest"} {
 		durables := map[string][]string{}
 		for _, lane := range lanes {
-			durables[lane] = []string{"feed"}
+			durables[lane] = []string{"feed", "webhook"}
 			if producer == "compliance" {
 				durables[lane] = append(durables[lane], "dispatch=onlinesms.compliance.v1.MessagesCleared.*."+lane)
 			}

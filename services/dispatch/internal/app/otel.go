@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"go.opentelemetry.io/otel"
@@ -45,5 +46,5 @@ func (d *dispatch) observe() error {
 		o.ObserveInt64(unmapped, s.Unmapped.Load())
 		return nil
 	}, messages, deliveries, slowed, unmapped)
-	return err
+	return errors.Join(err, d.webhooks.observe())
 }

@@ -9,8 +9,9 @@ import (
 
 // Durables of this service.
 const (
-	durable     = "dispatch" // takes cleared messages
-	feedDurable = "feed"     // repeats everything for outside consumers
+	durable        = "dispatch" // takes cleared messages
+	feedDurable    = "feed"     // repeats everything for outside consumers
+	webhookDurable = "webhook"  // tells the endpoints of tenants
 )
 
 var lanes = []string{eventbus.LaneOTP, eventbus.LaneInteractive, eventbus.LaneBulk}
@@ -26,7 +27,7 @@ func streams() []eventbus.Stream {
 		"compliance=" + eventbus.Subject("onlinesms.dispatch.v1.OptOutReceived", "*", eventbus.LaneControl)}}
 	for _, lane := range lanes {
 		durables[lane] = []string{
-			"ingest", "compliance=" + eventbus.Subject("onlinesms.dispatch.v1.MessagesReturned", "*", lane), "audit", feedDurable,
+			"ingest", "compliance=" + eventbus.Subject("onlinesms.dispatch.v1.MessagesReturned", "*", lane), "audit", feedDurable, webhookDurable,
 		}
 	}
 	owned := eventbus.ServiceStreams("dispatch", durables)
@@ -55,5 +56,5 @@ func (d *dispatch) subscriptions() []eventbus.Subscription {
 			})
 		}
 	}
-	return list
+	return append(list, d.webhooks.subscriptions(d.letters)...)
 }

@@ -44,20 +44,29 @@ func (s *ContentKeyServer) GetContentKey(ctx context.Context, req *ingestv1.GetC
 // mintedFor is how far a day may be from now: the caller's clock, and a call around midnight.
 const mintedFor = 48 * time.Hour
 
-// EnsureContentKey answers the data key of a tenant's day, minted when there is none: only of class inbound, for dispatch
-// seals nothing else.
+// mints tells whether a key of the class may be made for the day.
+func (s *ContentKeyServer) mints(class string, day time.Time) bool {
+	if class == seal.ClassLasting {
+		return day.Equal(seal.LastingDay)
+	}
+	now := s.now()
+	return !day.Before(now.Add(-mintedFor)) && !day.After(now.Add(mintedFor))
+}
+
+// EnsureContentKey answers the data key of a tenant, minted when there is none: of a day about now for class inbound, of
+// none for class lasting; dispatch seals nothing else.
 func (s *ContentKeyServer) EnsureContentKey(ctx context.Context, req *ingestv1.EnsureContentKeyRequest) (*ingestv1.EnsureContentKeyResponse, error) {
 	tenant, err := uuid.FromBytes(req.GetTenantId())
 	if err != nil {
 		return nil, malformed(errs.Violation{Field: "tenant_id", Reason: "FORMAT", Detail: "not 16 bytes"})
 	}
-	day, err := time.Parse(time.DateOnly, req.GetDay())
-	if now := s.now(); err != nil || day.Before(now.Add(-mintedFor)) || day.After(now.Add(mintedFor)) {
-		return nil, malformed(errs.Violation{Field: "day", Reason: "OUT_OF_RANGE", Detail: "not a day about now"})
-	}
 	class, _, _ := strings.Cut(req.GetClass(), "#")
-	if class != seal.ClassInbound {
-		return nil, malformed(errs.Violation{Field: "class", Reason: "UNKNOWN", Detail: "not inbound"})
+	if class != seal.ClassInbound && class != seal.ClassLasting {
+		return nil, malformed(errs.Violation{Field: "class", Reason: "UNKNOWN", Detail: "neither inbound nor lasting"})
+	}
+	day, err := time.Parse(time.DateOnly, req.GetDay())
+	if err != nil || !s.mints(class, day) {
+		return nil, malformed(errs.Violation{Field: "day", Reason: "OUT_OF_RANGE", Detail: "not a day about now"})
 	}
 	if env := req.GetEnv(); env != principal.Live && env != principal.Test {
 		return nil, malformed(errs.Violation{Field: "env", Reason: "UNKNOWN", Detail: "not live or test"})

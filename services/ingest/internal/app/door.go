@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"net/netip"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -19,6 +21,11 @@ type DoorConfig struct {
 	// certificate or public key. The private halves need not be on this machine.
 	PinsNext   string `env:"PINS_NEXT_FILE"`
 	PinsBackup string `env:"PINS_BACKUP_FILE"`
+	// WebhookIPs are the addresses (CIDR, separated by commas) that dispatch's webhooks come from, as seen from outside;
+	// WebhookIPsNext those that will be from WebhookIPsFrom (RFC 3339) on. Published at /v1/webhook-ips.
+	WebhookIPs     []netip.Prefix `env:"WEBHOOK_IPS"`
+	WebhookIPsNext []netip.Prefix `env:"WEBHOOK_IPS_NEXT"`
+	WebhookIPsFrom time.Time      `env:"WEBHOOK_IPS_NEXT_FROM"`
 }
 
 // pins opens the pin set; nil when none is to be published.
@@ -52,5 +59,8 @@ func forwards(compliance, dispatch, audit grpc.ClientConnInterface) []door.Forwa
 		{Service: "onlinesms.dispatch.v1.InboundService", Conn: dispatch},
 		{Service: "onlinesms.dispatch.v1.RouteService", Conn: dispatch},
 		{Service: "onlinesms.audit.v1.AuditService", Conn: audit},
+		{Service: "onlinesms.dispatch.v1.WebhookEndpointService", Conn: dispatch},
+		{Service: "onlinesms.dispatch.v1.WebhookDeliveryService", Conn: dispatch},
+		{Service: "onlinesms.dispatch.v1.MessageEventService", Conn: dispatch},
 	}
 }

@@ -54,6 +54,9 @@ var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientC
 	"onlinesms.ingest.v1.ReconciliationService":  gwingestv1.RegisterReconciliationServiceHandler,
 	"onlinesms.dispatch.v1.RouteService":         gwdispatchv1.RegisterRouteServiceHandler,
 	"onlinesms.dispatch.v1.InboundService":       gwdispatchv1.RegisterInboundServiceHandler,
+
+	"onlinesms.dispatch.v1.WebhookEndpointService": gwdispatchv1.RegisterWebhookEndpointServiceHandler,
+	"onlinesms.dispatch.v1.WebhookDeliveryService": gwdispatchv1.RegisterWebhookDeliveryServiceHandler,
 }
 
 // newGateway is the JSON form of the offered RPCs, behind conn.

@@ -121,9 +121,9 @@ type EnsureContentKeyRequest struct {
 	Env string `protobuf:"bytes,1,opt,name=env,proto3" json:"env,omitempty"`
 	// UUID of the tenant, 16 bytes; zeros for the platform itself.
 	TenantId []byte `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
-	// IST day, YYYY-MM-DD; today's or yesterday's.
+	// IST day, YYYY-MM-DD; today's or yesterday's. 1970-01-01 for class lasting, whose key has no day.
 	Day string `protobuf:"bytes,3,opt,name=day,proto3" json:"day,omitempty"`
-	// Class of data: inbound, or inbound#2 and so on when a key is used up.
+	// Class of data: inbound or lasting; inbound#2 and so on when a key is used up.
 	Class         string `protobuf:"bytes,4,opt,name=class,proto3" json:"class,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

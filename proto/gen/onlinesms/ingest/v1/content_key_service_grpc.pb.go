@@ -33,7 +33,7 @@ type ContentKeyServiceClient interface {
 	// GetContentKey answers one data key, wrapped by the deployment key of its environment.
 	GetContentKey(ctx context.Context, in *GetContentKeyRequest, opts ...grpc.CallOption) (*GetContentKeyResponse, error)
 	// EnsureContentKey answers the data key of a tenant's day and class, minted when there is none yet: for dispatch, which
-	// seals what handsets send.
+	// seals what handsets send, and what a tenant keeps until it deletes it (webhook secrets).
 	EnsureContentKey(ctx context.Context, in *EnsureContentKeyRequest, opts ...grpc.CallOption) (*EnsureContentKeyResponse, error)
 }
 
@@ -75,7 +75,7 @@ type ContentKeyServiceServer interface {
 	// GetContentKey answers one data key, wrapped by the deployment key of its environment.
 	GetContentKey(context.Context, *GetContentKeyRequest) (*GetContentKeyResponse, error)
 	// EnsureContentKey answers the data key of a tenant's day and class, minted when there is none yet: for dispatch, which
-	// seals what handsets send.
+	// seals what handsets send, and what a tenant keeps until it deletes it (webhook secrets).
 	EnsureContentKey(context.Context, *EnsureContentKeyRequest) (*EnsureContentKeyResponse, error)
 	mustEmbedUnimplementedContentKeyServiceServer()
 }
