@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	auditv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/audit/v1"
+	dispatchv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 )
@@ -43,6 +44,7 @@ var kinds = []kind{
 	{field: "key_id", make: madeKey},
 	{field: "verification_id", make: madeVerification},
 	{field: "index", make: madeAuditEntry, counted: true},
+	{field: "inbound_id", make: madeInbound},
 	{field: "receipt_id", make: madeReceipt},
 	{field: "consent_import_id", make: madeConsentImport},
 	{field: "complaint_id", make: madeComplaint},
@@ -68,10 +70,11 @@ var noted = []string{"purpose", "notice_version", "contract", "reference", "regi
 
 // growing are reads whose answer changes with every call anybody makes, or is about what the call itself brings.
 var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents", "/onlinesms.compliance.v1.ScrubService/Scrub",
-	"/onlinesms.compliance.v1.ScrubService/BatchScrub", "/onlinesms.compliance.v1.ScrubService/Simulate"}
+	"/onlinesms.compliance.v1.ScrubService/BatchScrub", "/onlinesms.compliance.v1.ScrubService/Simulate",
+	"/onlinesms.dispatch.v1.RouteService/ListParkedReceipts"}
 
 // volatile are fields that change by being looked at.
-var volatile = []string{"last_use_time", "last_use_address", "as_of_time"}
+var volatile = []string{"last_use_time", "last_use_address", "as_of_time", "count_time", "accepted_count", "stalled_count", "states"}
 
 // words are what fields hold in a well-formed request.
 var words = map[string]string{"name": "x", "code": "123456", "to": "+919810000001", "scopes": "messages:read", "role": "auditor",
@@ -105,6 +108,24 @@ func madeVerification(t *testing.T, p *party) string {
 	// Its message moves on for a while, which a snapshot would see.
 	awaitState(t, ingestv1.NewMessageServiceClient(p.conn), started.GetVerification().GetMessageId(), typev1.MessageState_DELIVERED)
 	return started.GetVerification().GetVerificationId()
+}
+
+// madeInbound has a handset answer the party's header, which its message has made known to dispatch.
+func madeInbound(t *testing.T, p *party) (id string) {
+	client := dispatchv1.NewInboundServiceClient(p.conn)
+	from := nextNumber()
+	simulatorInbound(t, map[string]string{"from": from[1:], "to": p.header, "text": "of " + p.tenant + " " + p.env, "system_id": "onlinesms-" + p.env})
+	eventually(t, patience, "the inbound message is listed", func() bool {
+		page, err := client.ListInbound(t.Context(), &dispatchv1.ListInboundRequest{From: from})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.GetInbound()) > 0 {
+			id = page.GetInbound()[0].GetInboundId()
+		}
+		return id != ""
+	})
+	return id
 }
 
 // madeUser invites a user. Users belong to no environment and are managed with live keys: a test key has none.
