@@ -61,12 +61,14 @@ func TestEveryEventIsAPack(t *testing.T) {
 }
 
 // control are entries of control events: they speak of no message, and have nothing of 16 bytes in field 1 that could be
-// taken for one but a call's own id.
+// taken for one but a call's own id, or an inbound message's.
 var control = map[protoreflect.FullName]bool{
 	"onlinesms.ingest.v1.CallRecord": true, "onlinesms.ingest.v1.AccessChange": true, "onlinesms.ingest.v1.ExpiringKey": true,
 	"onlinesms.compliance.v1.RegistryReminder":    true,
 	"onlinesms.ingest.v1.ExposedKey":              true,
 	"onlinesms.ingest.v1.FailedLogins":            true,
+	"onlinesms.ingest.v1.ReconciliationGap":       true,
+	"onlinesms.dispatch.v1.InboundEntry":          true,
 	"onlinesms.compliance.v1.Wish":                true,
 	"onlinesms.compliance.v1.ComplaintEntry":      true,
 	"onlinesms.dispatch.v1.ReceivedOptOut":        true,

@@ -106,6 +106,24 @@ func madeVerification(t *testing.T, p *party) string {
 	return started.GetVerification().GetVerificationId()
 }
 
+// madeInbound has a handset answer the party's header, which its message has made known to dispatch.
+func madeInbound(t *testing.T, p *party) (id string) {
+	client := dispatchv1.NewInboundServiceClient(p.conn)
+	from := nextNumber()
+	simulatorInbound(t, map[string]string{"from": from[1:], "to": p.header, "text": "of " + p.tenant + " " + p.env, "system_id": "onlinesms-" + p.env})
+	eventually(t, patience, "the inbound message is listed", func() bool {
+		page, err := client.ListInbound(t.Context(), &dispatchv1.ListInboundRequest{From: from})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.GetInbound()) > 0 {
+			id = page.GetInbound()[0].GetInboundId()
+		}
+		return id != ""
+	})
+	return id
+}
+
 // madeUser invites a user. Users belong to no environment and are managed with live keys: a test key has none.
 func madeUser(t *testing.T, p *party) string {
 	if p.env != "live" {

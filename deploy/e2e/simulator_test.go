@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -46,6 +47,28 @@ func simulator(t *testing.T, path string, into any) {
 	defer response.Body.Close()
 	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
 		t.Fatalf("simulator %s: %v", path, err)
+	}
+}
+
+// simulatorInbound lets a handset write.
+func simulatorInbound(t *testing.T, message map[string]string) {
+	t.Helper()
+	body, err := json.Marshal(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := strings.TrimSuffix(platform.Env("ONLINESMS_SMSC_STATS_URL"), "/stats")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/mo", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatalf("simulator: %v", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("simulator /mo: %d", response.StatusCode)
 	}
 }
 

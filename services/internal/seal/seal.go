@@ -10,8 +10,9 @@ import (
 // Classes of sealed data; the retention class decides when a day's key is destroyed.
 const (
 	ClassContent = "content" // number, text, variables of a message
-	// ClassLasting is what a tenant keeps until it deletes it (TOTP seeds, e-mail addresses, client secrets,
-	// secrets of webhooks): one data key
+	ClassInbound = "inbound" // number and text of a message from a handset
+	// ClassLasting is what a tenant keeps until it deletes it (TOTP seeds, e-mail addresses, client secrets, secrets of
+	// webhooks): one data key
 	// without a day.
 	ClassLasting = "lasting"
 )
@@ -38,7 +39,7 @@ type DataKeys interface {
 	Wrapped(ctx context.Context, id uint64) ([]byte, error)
 }
 
-// DataKeyStore also mints: ingest's own, and dispatch's by ContentKeyService for what lasts.
+// DataKeyStore also mints: ingest's PostgreSQL, and ContentKeyService for dispatch, where ingest mints.
 type DataKeyStore interface {
 	DataKeys
 	// Current answers id and wrapped key for (env, tenant, IST day, class), calling mint and storing its result durably

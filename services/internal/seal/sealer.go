@@ -13,8 +13,8 @@ import (
 // istOffset is Indian Standard Time, UTC+05:30, without daylight saving since 1945.
 const istOffset = 5*3600 + 30*60
 
-// Sealer seals content under the data key of its tenant and day, which only ingest does, and what lasts under the key
-// without a day.
+// Sealer seals content under the data key of its tenant and day: ingest what it accepts, dispatch what handsets send; and
+// what lasts under the key without a day.
 type Sealer struct {
 	opener  *Opener
 	store   DataKeyStore
@@ -110,17 +110,23 @@ func (s *Sealer) fetch(ctx context.Context, sc scope, roll int) (*dataKey, error
 		class = fmt.Sprintf("%s#%d", sc.class, roll+1)
 	}
 	day := time.Unix(sc.day*86400, 0).UTC() // midnight UTC of the IST date: the same date whoever prints it
-	id, wrapped, err := s.store.Current(ctx, sc.env, sc.tenant, day, class, func(id uint64) ([]byte, error) {
-		deployment, err := s.opener.keyring.newest(ctx, sc.env)
+	id, wrapped, err := Ensure(ctx, s.opener.keyring, s.store, b, day, class)
+	if err != nil {
+		return nil, err
+	}
+	return s.opener.unwrap(ctx, id, wrapped, b)
+}
+
+// Ensure answers the wrapped data key of b's environment, tenant and class for an IST day, minted when there is none yet.
+// roll is b's class, or class#2 and so on for the next key of the same day.
+func Ensure(ctx context.Context, k *Keyring, store DataKeyStore, b Binding, day time.Time, roll string) (id uint64, wrapped []byte, err error) {
+	return store.Current(ctx, b.Env, b.Tenant, day, roll, func(id uint64) ([]byte, error) {
+		deployment, err := k.newest(ctx, b.Env)
 		if err != nil {
 			return nil, err
 		}
 		return wrapDataKey(deployment, randomKey(), b, id), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return s.opener.unwrap(ctx, id, wrapped, b)
 }
 
 // use answers the scope's use and forgets those of days gone by.

@@ -1,4 +1,5 @@
-// Package api is onlinesms.dispatch.v1.DispatchService: what other services ask of deliveries.
+// Package api is onlinesms.dispatch.v1.DispatchService, InboundService: what is asked of deliveries and of what
+// handsets send.
 package api
 
 import (
@@ -20,15 +21,36 @@ type Cancellations interface {
 	Cancel(ctx context.Context, c delivery.Cancellation) error
 }
 
+// Doubts gives messages in doubt back.
+type Doubts interface {
+	// Resend gives a message in doubt back to compliance, to be decided and sent once more. errs.Exists when it is not in
+	// doubt (MESSAGE_NOT_IN_DOUBT) or its answer may still come (RESEND_TOO_EARLY).
+	Resend(ctx context.Context, tenant uuid.UUID, env string, message uuid.UUID) error
+}
+
 // Server is the service.
 type Server struct {
 	dispatchv1.UnimplementedDispatchServiceServer
 
 	cancellations Cancellations
+	doubts        Doubts
 }
 
 // NewServer makes it.
-func NewServer(c Cancellations) *Server { return &Server{cancellations: c} }
+func NewServer(c Cancellations, d Doubts) *Server { return &Server{cancellations: c, doubts: d} }
+
+// ResendUnknown implements DispatchService; only ingest may ask, which has looked the message up.
+func (s *Server) ResendUnknown(ctx context.Context, req *dispatchv1.ResendUnknownRequest) (*dispatchv1.ResendUnknownResponse, error) {
+	p, err := allowed(ctx, "messages:send")
+	if err != nil {
+		return nil, err
+	}
+	message, err := uuid.Parse(req.GetMessageId())
+	if err != nil {
+		return nil, invalid("message_id", "not a UUID")
+	}
+	return &dispatchv1.ResendUnknownResponse{}, s.doubts.Resend(ctx, p.TenantID, p.Env, message)
+}
 
 // CancelMessage implements DispatchService; only ingest may ask, which has looked the message up.
 func (s *Server) CancelMessage(ctx context.Context, req *dispatchv1.CancelMessageRequest) (*dispatchv1.CancelMessageResponse, error) {
@@ -57,4 +79,19 @@ func invalid(field, detail string) error {
 	e := errs.E(errs.Invalid, "REQUEST_INVALID", "The request is not valid.", nil)
 	e.Violations = []errs.Violation{{Field: field, Reason: "REQUEST_INVALID", Detail: detail}}
 	return e
+}
+
+// defaultPage is how many entries a page has when its caller does not say.
+const defaultPage = 50
+
+// allowed is the caller, who must hold scope: the door has checked, this service checks again.
+func allowed(ctx context.Context, scope string) (principal.Principal, error) {
+	p, ok := principal.FromContext(ctx)
+	if !ok {
+		return p, errs.E(errs.Unauthenticated, "KEY_MISSING", "This call needs an API key.", nil)
+	}
+	if !p.Has(scope) {
+		return p, errs.E(errs.Denied, "SCOPE_MISSING", "The key lacks the scope "+scope+".", nil)
+	}
+	return p, nil
 }

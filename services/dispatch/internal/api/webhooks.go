@@ -10,8 +10,6 @@ import (
 
 	dispatchv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/webhook"
-	"github.com/onlinesms/onlinesms/services/internal/errs"
-	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
 
 // Scopes of webhooks and of the stream of events.
@@ -23,7 +21,6 @@ const (
 
 // Pages.
 const (
-	defaultPage   = 50
 	maxEndpoints  = 100
 	maxDeliveries = 500
 )
@@ -47,18 +44,6 @@ type EndpointServer struct {
 // NewEndpointServer makes it.
 func NewEndpointServer(s *webhook.Service, r EndpointReader, now func() time.Time) *EndpointServer {
 	return &EndpointServer{endpoints: s, reader: r, now: now}
-}
-
-// allowed is the caller, who must hold scope: the door has checked, this service checks again.
-func allowed(ctx context.Context, scope string) (principal.Principal, error) {
-	p, ok := principal.FromContext(ctx)
-	if !ok {
-		return p, errs.E(errs.Unauthenticated, "KEY_MISSING", "This call needs an API key.", nil)
-	}
-	if !p.Has(scope) {
-		return p, errs.E(errs.Denied, "SCOPE_MISSING", "The key lacks scope "+scope+".", nil)
-	}
-	return p, nil
 }
 
 // place is where a request's endpoint stands, for a caller who holds scope.

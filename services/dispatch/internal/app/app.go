@@ -15,6 +15,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/api"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/consumer"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/inbound"
 	store "github.com/onlinesms/onlinesms/services/dispatch/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/webhook"
@@ -76,6 +77,7 @@ func Serve(ctx context.Context, _ []string) error {
 // dispatch is the service's rooms, joined.
 type dispatch struct {
 	cfg       Config
+	log       *slog.Logger
 	db        *postgres.DB
 	bus       *eventbus.Bus
 	ingest    *grpc.ClientConn
@@ -87,12 +89,13 @@ type dispatch struct {
 	feed      *webhook.Feed
 	webhooks  *webhooks
 	inner     *rpc.Server
+	inbox     *inbound.Letters
 	store     *store.Store
 	stops     *stopKeeping
 }
 
 func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err error) {
-	d = &dispatch{cfg: cfg}
+	d = &dispatch{cfg: cfg, log: log}
 	defer func() {
 		if err != nil {
 			d.close()
@@ -102,7 +105,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	if err != nil {
 		return d, err
 	}
-	sealer, err := d.openContent(ctx)
+	keyring, sealer, err := d.openContent(ctx)
 	if err != nil {
 		return d, err
 	}
@@ -116,16 +119,17 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	d.relay = outbox.NewRelay(d.db.Worker, d.publisher, time.Now)
 	d.letters = outbox.NewDeadLetters(d.db.Worker)
 	d.feed = webhook.NewFeed(d.bus)
-	s := store.New(d.db.Worker, d.publisher.Publish, newID, time.Now)
+	d.inbox = inbound.NewLetters(sealer.Opener(), keyring)
+	s := store.New(d.db.Worker, d.publisher.Publish, d.inbox.Recipient, newID, time.Now)
 	d.store, d.stops = s, &stopKeeping{source: s, stops: &delivery.Stops{}, log: log}
 	d.stops.load(ctx) // what stood when this replica was down
 	if err = d.openWebhooks(sealer, log); err != nil {
 		return d, err
 	}
-	if err = d.listen(s, log); err != nil {
+	if err = d.makeEngine(routes, s, sealer, log); err != nil {
 		return d, err
 	}
-	return d, d.makeEngine(routes, s, sealer.Opener(), log)
+	return d, d.listen(s, log)
 }
 
 // listen opens the inner gRPC server: only the door may ask.
@@ -136,40 +140,53 @@ func (d *dispatch) listen(s *store.Store, log *slog.Logger) error {
 	}
 	d.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: d.cfg.GRPCAddr, TLS: identity, Log: log, Callers: callers()},
 		func(r grpc.ServiceRegistrar) {
-			dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s))
+			dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s, s))
+			dispatchv1.RegisterRouteServiceServer(r, api.NewRouteServer(d.engine, s, time.Now))
+			dispatchv1.RegisterInboundServiceServer(r, d.inboxServer())
 			d.webhooks.register(r)
 		})
 	return err
 }
 
-func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, content consumer.Content, log *slog.Logger) error {
+func (d *dispatch) inboxServer() *api.InboundServer {
+	return api.NewInboundServer(store.NewInboundReader(d.db), d.inbox, time.Now)
+}
+
+func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, sealer *seal.Sealer, log *slog.Logger) error {
 	encrypted, err := routeTLS(routes)
 	if err != nil {
 		return err
 	}
+	breaker := route.NewBreaker()
+	s.Tell(breaker)
+	receiver := inbound.NewReceiver(inbound.Config{
+		Store: store.Inbound{Store: s}, Sealer: sealer, Opener: sealer.Opener(), Index: d.inbox.Index,
+		Configured: func(name, to string) (inbound.Owner, bool) { return d.engine.Routes().InboundOwner(name, to) }, NewID: newID, Now: time.Now,
+	})
 	d.wishes = delivery.NewWishes()
 	d.engine = delivery.New(delivery.Config{
-		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Opener: consumer.NewOpener(content), Stops: d.stops.stops,
-		Wishes: d.wishes, Log: log, Now: time.Now, NewID: newID, LeaseTTL: d.cfg.LeaseTTL, DrainTimeout: drainTimeout,
+		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Inbound: receiver, Breaker: breaker, Recipient: d.inbox.Recipient, Opener: consumer.NewOpener(sealer.Opener()),
+		Stops: d.stops.stops, Wishes: d.wishes, Log: log, Now: time.Now, NewID: newID, LeaseTTL: d.cfg.LeaseTTL, DrainTimeout: drainTimeout,
 	})
 	return nil
 }
 
-// openContent makes what opens sealed content, and seals what lasts: keys from the keyring and from ingest.
-func (d *dispatch) openContent(ctx context.Context) (*seal.Sealer, error) {
+// openContent makes what opens content, and seals what handsets send and what lasts: keys from the keyring and from
+// ingest.
+func (d *dispatch) openContent(ctx context.Context) (*seal.Keyring, *seal.Sealer, error) {
 	keyring, err := seal.OpenKeyring(ctx, d.cfg.KEK, d.cfg.Keyring, time.Now)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	identity, err := tlsconf.Client(d.cfg.TLS, "ingest")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if d.ingest, err = rpc.Dial(d.cfg.IngestAddr, identity); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	keys := contentKeys{ingestv1.NewContentKeyServiceClient(d.ingest)}
-	return seal.NewSealer(keyring, keys, time.Now), nil
+	return keyring, seal.NewSealer(keyring, keys, time.Now), nil
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
@@ -199,6 +216,7 @@ func (d *dispatch) tasks() []service.Task {
 		{Name: "wishes", Run: d.hearWishes()},
 		{Name: "stops", Run: d.stops.run},
 		{Name: "engine", Run: d.engine.Run},
+		{Name: "routes", Run: d.watchRoutes},
 		{Name: "inner gRPC", Run: d.inner.Run},
 		{Name: "event streams", Run: d.webhooks.streams.Run}, // they end before the server waits for them
 	}

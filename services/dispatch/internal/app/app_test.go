@@ -41,6 +41,7 @@ type keyServer struct {
 	ingestv1.UnimplementedContentKeyServiceServer
 	mu   sync.Mutex
 	keys map[uint64][]byte
+	ring *seal.Keyring
 }
 
 func (k *keyServer) Wrapped(_ context.Context, id uint64) ([]byte, error) {
@@ -71,11 +72,32 @@ func (k *keyServer) GetContentKey(ctx context.Context, req *ingestv1.GetContentK
 	return &ingestv1.GetContentKeyResponse{WrappedKey: wrapped}, nil
 }
 
-func (k *keyServer) KeepLastingKey(_ context.Context, req *ingestv1.KeepLastingKeyRequest) (*ingestv1.KeepLastingKeyResponse, error) {
+func (k *keyServer) EnsureContentKey(_ context.Context, req *ingestv1.EnsureContentKeyRequest) (*ingestv1.EnsureContentKeyResponse, error) {
+	tenant, err := uuid.FromBytes(req.TenantId)
+	if err != nil {
+		return nil, err
+	}
+	day, err := time.Parse(time.DateOnly, req.Day)
+	if err != nil {
+		return nil, err
+	}
+	id, wrapped, err := seal.Ensure(context.Background(), k.ring, mintedKeys{k}, seal.Binding{Env: req.Env, Tenant: tenant, Class: req.Class}, day, req.Class)
+	return &ingestv1.EnsureContentKeyResponse{KeyId: id, WrappedKey: wrapped}, err
+}
+
+// mintedKeys mints a key for each class.
+type mintedKeys struct{ *keyServer }
+
+func (k mintedKeys) Current(_ context.Context, _ string, _ uuid.UUID, _ time.Time, class string, mint func(uint64) ([]byte, error)) (uint64, []byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.keys[req.KeyId] = req.WrappedKey
-	return &ingestv1.KeepLastingKeyResponse{KeyId: req.KeyId, WrappedKey: req.WrappedKey}, nil
+	id := map[string]uint64{seal.ClassInbound: 2, seal.ClassLasting: 3}[class]
+	if wrapped, ok := k.keys[id]; ok {
+		return id, wrapped, nil
+	}
+	wrapped, err := mint(id)
+	k.keys[id] = wrapped
+	return id, wrapped, err
 }
 
 // house is everything dispatch stands beside.
@@ -118,7 +140,7 @@ func (h *house) startIngest(dir string) {
 	h.must(seal.CreateKeyring(h.t.Context(), kek, filepath.Join(dir, "keyring"), "live", "test"))
 	ring, err := seal.OpenKeyring(h.t.Context(), h.cfg.KEK, h.cfg.Keyring, time.Now)
 	h.must(err)
-	keys := &keyServer{keys: map[uint64][]byte{}}
+	keys := &keyServer{keys: map[uint64][]byte{}, ring: ring}
 	h.sealer = seal.NewSealer(ring, keys, time.Now)
 
 	h.must(devca.Create(dir))
@@ -132,8 +154,8 @@ func (h *house) startIngest(dir string) {
 	server, err := rpc.NewServer(rpc.ServerConfig{
 		Addr: "127.0.0.1:0", TLS: identity, Log: slog.Default(),
 		Callers: map[string][]string{
-			ingestv1.ContentKeyService_GetContentKey_FullMethodName:  {"dispatch"},
-			ingestv1.ContentKeyService_KeepLastingKey_FullMethodName: {"dispatch"},
+			ingestv1.ContentKeyService_GetContentKey_FullMethodName:    {"dispatch"},
+			ingestv1.ContentKeyService_EnsureContentKey_FullMethodName: {"dispatch"},
 		},
 	}, func(r grpc.ServiceRegistrar) { ingestv1.RegisterContentKeyServiceServer(r, keys) })
 	h.must(err)

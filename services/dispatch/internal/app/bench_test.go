@@ -34,7 +34,7 @@ func BenchmarkEngine(b *testing.B) {
 						delivered.Add(int64(p.Entries))
 					}
 				}
-			}, newID, time.Now)
+			}, recipientOf, newID, time.Now)
 			c.Queue, c.Intents, c.Records, c.Leases = s, s, s, s
 		})
 	w.take(r, w.cleared(delivery.Bulk, "", texts(10)...))

@@ -19,5 +19,6 @@ func TestItem7EveryCallerOfEveryMethod(t *testing.T) {
 	h.background(d.inner.Run)
 	rpctest.CheckCallers(t, d.inner.Addr().String(), "dispatch", filepath.Dir(h.cfg.TLS.CA), map[string][]string{
 		dispatchv1.DispatchService_CancelMessage_FullMethodName: {"ingest"},
+		dispatchv1.DispatchService_ResendUnknown_FullMethodName: {"ingest"},
 	})
 }

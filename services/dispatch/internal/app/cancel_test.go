@@ -26,7 +26,7 @@ func TestCancelledMessagesAreNeverSubmitted(t *testing.T) {
 	if err := r.Take(t.Context(), []*delivery.Parcel{again(queued)}); err != nil {
 		t.Fatal(err)
 	}
-	s := store.New(w.db.DB.Worker, w.publish, newID, time.Now)
+	s := store.New(w.db.DB.Worker, w.publish, recipientOf, newID, time.Now)
 	cancelled := map[uuid.UUID]bool{}
 	withdraw := func(p *delivery.Parcel, message uuid.UUID) {
 		c := delivery.Cancellation{Message: message, Parcel: p.ID, Tenant: p.Tenant, Correlation: p.ID, Env: p.Env, Lane: p.Lane, Round: 1}

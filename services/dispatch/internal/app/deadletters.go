@@ -51,7 +51,7 @@ func DeadLetters(ctx context.Context, args []string) error {
 		return err
 	}
 	again := replay{
-		cleared: consumer.NewHandler(handOver{store.New(db.Worker, func(...eventbus.Parcel) {}, newID, time.Now), routes}),
+		cleared: consumer.NewHandler(handOver{store.New(db.Worker, func(...eventbus.Parcel) {}, nil, newID, time.Now), routes}),
 		feed:    webhook.NewFeed(bus),
 		webhook: intakeOnly(db),
 	}
@@ -96,7 +96,7 @@ type handOver struct {
 func (h handOver) Take(ctx context.Context, parcels []*delivery.Parcel) error {
 	for _, p := range parcels {
 		p.HandedOver = true
-		if r := h.routes.Choose(p.Env, func(*route.Route) bool { return false }); r != nil {
+		if r := h.routes.Choose(&route.Traffic{Env: p.Env}, func(*route.Route) bool { return false }); r != nil {
 			p.Route = r.Name
 		}
 	}

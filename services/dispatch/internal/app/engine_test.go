@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/consumer"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/inbound"
 	store "github.com/onlinesms/onlinesms/services/dispatch/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/smsc"
@@ -46,6 +48,8 @@ type world struct {
 
 	mu     sync.Mutex
 	states map[uuid.UUID][]string // events by message, in the order of publishing
+	said   []*dispatchv1.InboundEntry
+	wishes map[uuid.UUID][]*dispatchv1.ReceivedOptOut // by tenant
 	last   map[uuid.UUID]*dispatchv1.Outcome
 }
 
@@ -73,7 +77,7 @@ func newWorld(t testing.TB, knobs func(*smsc.Knobs)) *world {
 	go func() { served <- sim.Serve(l) }()
 	w := &world{
 		t: t, db: postgrestest.New(t, "dispatch", sources...), sim: sim, addr: l.Addr().String(), log: log,
-		states: map[uuid.UUID][]string{}, last: map[uuid.UUID]*dispatchv1.Outcome{},
+		states: map[uuid.UUID][]string{}, wishes: map[uuid.UUID][]*dispatchv1.ReceivedOptOut{}, last: map[uuid.UUID]*dispatchv1.Outcome{},
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -92,6 +96,9 @@ func (w *world) publish(parcels ...eventbus.Parcel) {
 	defer w.mu.Unlock()
 	for _, p := range parcels {
 		event, _, _, _ := eventbus.ParseSubject(p.Subject)
+		if w.control(event, p) {
+			continue
+		}
 		wire := &dispatchv1.OutcomeParcel{}
 		if err := proto.Unmarshal(p.Payload, wire); err != nil {
 			w.t.Error(err)
@@ -104,8 +111,32 @@ func (w *world) publish(parcels ...eventbus.Parcel) {
 	}
 }
 
-// plain opens content that is not sealed.
+// control notes events of lane CONTROL. Called with mu held.
+func (w *world) control(event string, p eventbus.Parcel) bool {
+	said, wishes := &dispatchv1.InboundParcel{}, &dispatchv1.ReceivedOptOutParcel{}
+	var err error
+	switch event {
+	case "onlinesms.dispatch.v1.InboundReceived":
+		err = proto.Unmarshal(p.Payload, said)
+		w.said = append(w.said, said.Inbound...)
+	case "onlinesms.dispatch.v1.OptOutReceived":
+		err = proto.Unmarshal(p.Payload, wishes)
+		w.wishes[p.Tenant] = append(w.wishes[p.Tenant], wishes.OptOuts...)
+	default:
+		return false
+	}
+	if err != nil {
+		w.t.Error(err)
+	}
+	return true
+}
+
+// plain opens content that is not sealed, and seals none.
 type plain struct{}
+
+func (plain) Seal(_ context.Context, dst, plaintext []byte, _ seal.Binding) ([]byte, error) {
+	return append(dst, plaintext...), nil
+}
 
 func (plain) Open(_ context.Context, dst, sealed []byte, _ seal.Binding) ([]byte, error) {
 	return append(dst, sealed...), nil
@@ -132,14 +163,29 @@ func (w *world) oneRoute() string {
 	return fmt.Sprintf(`routes: [{name: sim, env: [test], addr: %q, system_id: test, password: secret, binds: 2, window: 100, tps: 20000, submit_timeout: 400ms}]`, w.addr)
 }
 
+// recipientOf is a number's hash: the number.
+func recipientOf(_, number string) (h [16]byte) {
+	copy(h[:], number)
+	return h
+}
+
+// receiver takes what handsets send; a number's hash is the number, in 16 octets.
+func (w *world) receiver(s *store.Store, routes *route.Routes) *inbound.Receiver {
+	return inbound.NewReceiver(inbound.Config{
+		Store: store.Inbound{Store: s}, Sealer: plain{}, Opener: plain{}, Configured: routes.InboundOwner, NewID: newID, Now: time.Now,
+		Index: func(env string, _ uuid.UUID, number string) ([16]byte, error) { return recipientOf(env, number), nil },
+	})
+}
+
 // start runs a replica; change may alter its configuration.
 func (w *world) start(routes string, change func(*delivery.Config)) *replica {
 	w.t.Helper()
-	s := store.New(w.db.DB.Worker, w.publish, newID, time.Now)
+	s := store.New(w.db.DB.Worker, w.publish, recipientOf, newID, time.Now)
 	cfg := delivery.Config{
-		Routes: w.routes(routes), Queue: s, Intents: s, Records: s, Leases: s, Opener: consumer.NewOpener(plain{}),
-		Log: w.log, Now: time.Now, NewID: newID, LeaseTTL: time.Second, DrainTimeout: 3 * time.Second,
+		Routes: w.routes(routes), Queue: s, Intents: s, Records: s, Leases: s, Inbound: w.receiver(s, w.routes(routes)), Opener: consumer.NewOpener(plain{}),
+		Recipient: recipientOf, Breaker: route.NewBreaker(), Log: w.log, Now: time.Now, NewID: newID, LeaseTTL: time.Second, DrainTimeout: 3 * time.Second,
 	}
+	s.Tell(cfg.Breaker)
 	if change != nil {
 		change(&cfg)
 	}
@@ -340,17 +386,57 @@ func TestReceiptBeforeResponse(t *testing.T) {
 	}
 }
 
-func TestLostResponseBecomesUnknownAndIsNotSubmittedAgain(t *testing.T) {
+// The answer is lost, the receipt names an id nobody told us: it joins the only submit in doubt of its route, header and
+// recipient, and says so. Receipts for that id are joined from then on.
+func TestUnknownIDJoinsTheOnlySubmitInDoubt(t *testing.T) {
 	w := newWorld(t, nil)
 	r := w.start(w.oneRoute(), nil)
 	p := w.cleared(delivery.Interactive, "99955506", "lost answer - ABCBNK") // receipt, but no response
 	w.take(r, p)
 	w.all(ids(p), "Unknown")
-	if o := w.outcome(p.Messages[0].ID); o.Reason.GetCode() != "SUBMIT_UNANSWERED" {
+	if o := w.outcome(p.Messages[0].ID); o.Reason.GetCode() != "SUBMIT_UNANSWERED" && o.MatchedBy != "recipient" {
 		t.Errorf("outcome %v", o)
 	}
-	w.eventually("receipt parked: its id was never told", func() bool { return w.rows("parked_receipts") == 1 })
+	w.all(ids(p), "Delivered")
+	if o := w.outcome(p.Messages[0].ID); o.MatchedBy != "recipient" || len(o.ReceiptHash) != 32 {
+		t.Errorf("matched: %v", o)
+	}
+	if parked, doubts := w.rows("parked_receipts"), w.rows("doubts"); parked+doubts != 0 {
+		t.Errorf("%d parked, %d in doubt", parked, doubts)
+	}
 	w.once(1)
+}
+
+// Of two submits in doubt to one recipient nobody can tell whose a receipt is: it stays parked, and both stay UNKNOWN.
+func TestUnknownIDIsParkedWhereTwoAreInDoubt(t *testing.T) {
+	w := newWorld(t, nil)
+	r := w.start(w.oneRoute(), nil)
+	first, second := w.cleared(delivery.Interactive, "99955506", "one - ABCBNK"), w.cleared(delivery.Interactive, "99955507", "other - ABCBNK")
+	again := w.cleared(delivery.Interactive, "99955506", "two - ABCBNK")
+	w.take(r, first, second, again)
+	w.all(ids(first, second, again), "Unknown")
+	w.eventually("both receipts are settled", func() bool {
+		var n int
+		if err := w.db.DB.Worker.QueryRow(t.Context(), `SELECT count(*) FROM parked_receipts WHERE settled_at < now()`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n == 2
+	})
+	s := store.New(w.db.DB.Worker, w.publish, recipientOf, newID, time.Now)
+	if n, err := s.Sweep(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d joined, %v", n, err)
+	}
+	listed, err := s.Parked(t.Context(), []string{"sim"}, time.Now(), 10)
+	if err != nil || len(listed) != 2 || listed[0].OperatorID == "" || listed[0].Hash == [32]byte{} {
+		t.Errorf("listed: %+v, %v", listed, err)
+	}
+	if others, err := s.Parked(t.Context(), []string{"other"}, time.Now(), 10); err != nil || len(others) != 0 {
+		t.Errorf("of another route: %d, %v", len(others), err)
+	}
+	if n := w.count(ids(first, second, again), "Delivered"); n != 0 || w.rows("doubts") != 3 {
+		t.Errorf("%d delivered, %d in doubt", n, w.rows("doubts"))
+	}
+	w.once(3)
 }
 
 func TestLateResponseSettlesUnknown(t *testing.T) { // X02
@@ -437,5 +523,108 @@ func TestTestTrafficNeverReachesALiveRoute(t *testing.T) {
 	real.Env = "live"
 	w.take(r, real)
 	w.all(ids(real), "Delivered")
+	w.once(1)
+}
+
+// Requirement 60 at the wire: promotion goes by its own binds only; what no route takes fails before any submit.
+func TestRequirement60PromotionGoesByItsOwnBinds(t *testing.T) {
+	w := newWorld(t, nil)
+	y, m, d := time.Now().In(route.IST).AddDate(0, 0, -1).Date()
+	noon := time.Date(y, m, d, 12, 0, 0, 0, route.IST)
+	clock := func(c *delivery.Config) { c.Now = func() time.Time { return noon } }
+	both := fmt.Sprintf(`routes:
+  - {name: trans, env: [test], addr: %[1]q, system_id: test, password: secret, categories: [service]}
+  - {name: promo, env: [test], addr: %[1]q, system_id: live, password: secret, categories: [promotional]}`, w.addr)
+	r := w.start(both, clock)
+	promo := w.clearedAs(delivery.Bulk, "", typev1.Category_PROMOTIONAL, noon.Add(time.Hour), texts(3)...)
+	service := w.clearedAs(delivery.Bulk, "", typev1.Category_SERVICE, noon.Add(time.Hour), texts(3)...)
+	other := w.clearedAs(delivery.Bulk, "", typev1.Category_GOVERNMENT, noon.Add(time.Hour), texts(2)...)
+	w.eventually("both are bound", func() bool { return w.sim.Stats().Binds.Now == 2 })
+	w.take(r, promo, service, other)
+	for p, want := range map[*delivery.Parcel]string{promo: "promo", service: "trans"} {
+		w.all(ids(p), "Submitted")
+		for _, id := range ids(p) {
+			if o := w.outcome(id); o.Route != want {
+				t.Errorf("a message went by %s, want %s", o.Route, want)
+			}
+		}
+	}
+	w.all(ids(other), "Failed")
+	if o := w.outcome(other.Messages[0].ID); o.Reason.GetCode() != "NO_ROUTE" {
+		t.Errorf("failed: %v", o)
+	}
+	w.once(6)
+}
+
+// X07 and requirement 59 at the wire: a template that the operator refuses by receipts (code 633) twenty times is not
+// submitted any more; the rest is given back.
+func TestX07RefusedTemplateIsStopped(t *testing.T) {
+	w := newWorld(t, nil)
+	r := w.start(w.oneRoute(), nil)
+	first := w.cleared(delivery.Bulk, "99955510", texts(25)...)
+	w.take(r, first)
+	w.all(ids(first), "Undelivered")
+	if o := w.outcome(first.Messages[0].ID); o.Reason.GetCode() != "TEMPLATE_NOT_MATCHED" {
+		t.Errorf("undelivered: %v", o)
+	}
+	second := w.cleared(delivery.Bulk, "99955510", texts(5)...)
+	w.take(r, second)
+	w.all(ids(second), "Returned")
+	if o := w.outcome(second.Messages[0].ID); o.Reason.GetCode() != "OPERATOR_KEEPS_REFUSING" || o.DueTimeUs <= time.Now().UnixMicro() {
+		t.Errorf("returned: %v", o)
+	}
+	w.once(25)
+}
+
+// Routes change without a restart: what was taken under the old ones goes out under the new ones, once.
+func TestRoutesChangeWithoutRestart(t *testing.T) {
+	w := newWorld(t, nil)
+	r := w.start(w.narrow(50), func(c *delivery.Config) { c.OrphanAge = time.Second })
+	p := w.cleared(delivery.Bulk, "", texts(100)...)
+	w.take(r, p)
+	w.eventually("some are out", func() bool { return w.sim.Stats().Totals.Submits > 5 })
+	r.Reroute(w.routes(fmt.Sprintf(`routes: [{name: other, env: [test], addr: %q, system_id: live, password: secret, tps: 5000}]`, w.addr)), nil)
+	next := w.cleared(delivery.Interactive, "", texts(1)...)
+	w.eventually("the new route takes", func() bool { return r.Usable(r.Routes().All()[0]) })
+	w.take(r, next)
+	w.all(ids(next), "Submitted")
+	if o := w.outcome(next.Messages[0].ID); o.Route != "other" {
+		t.Errorf("%v", o)
+	}
+	w.eventually("all are out or given back", func() bool {
+		return w.count(ids(p), "Submitted")+w.count(ids(p), "Returned")+w.count(ids(p), "Unknown") >= 100
+	})
+	if s := w.sim.Stats(); s.Duplicates != 0 {
+		t.Errorf("%d submitted twice", s.Duplicates)
+	}
+}
+
+// Requirement 55: an operator that wants transmitter and receiver apart gets both; receipts come by the receiver.
+func TestRequirement55TransmitterAndReceiver(t *testing.T) {
+	w := newWorld(t, nil)
+	r := w.start(strings.Replace(w.oneRoute(), "binds: 2", "binds: 1, bind: pair", 1), nil)
+	p := w.cleared(delivery.Bulk, "", texts(20)...)
+	w.take(r, p)
+	w.all(ids(p), "Submitted")
+	w.all(ids(p), "Delivered")
+	if n := w.sim.Stats().Binds.Now; n != 2 {
+		t.Errorf("%d sessions, want a transmitter and a receiver", n)
+	}
+	w.once(20)
+}
+
+// X09 at the wire: a code that no table has is terminal and raises an alarm.
+func TestX09UnmappedCodeIsTerminalAndAlarms(t *testing.T) {
+	w := newWorld(t, nil)
+	r := w.start(w.oneRoute(), nil)
+	p := w.cleared(delivery.Interactive, "99955519", texts(1)...)
+	w.take(r, p)
+	w.all(ids(p), "Undelivered")
+	if o := w.outcome(p.Messages[0].ID); o.Reason.GetCode() != "OPERATOR_UNDELIVERED" || o.OperatorCode != "9999" {
+		t.Errorf("undelivered: %v", o)
+	}
+	if n := r.Stats().Unmapped.Load(); n != 1 {
+		t.Errorf("%d alarms", n)
+	}
 	w.once(1)
 }

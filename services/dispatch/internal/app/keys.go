@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
+
+	"github.com/google/uuid"
 
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
 )
 
-// contentKeys is seal.DataKeys by ingest's ContentKeyService.
+// contentKeys is seal.DataKeyStore by ingest's ContentKeyService.
 type contentKeys struct {
 	client ingestv1.ContentKeyServiceClient
 }
@@ -25,6 +28,17 @@ func (k contentKeys) Wrapped(ctx context.Context, id uint64) ([]byte, error) {
 		return nil, rpc.FromStatus(err)
 	}
 	return resp.WrappedKey, nil
+}
+
+// Current implements seal.DataKeyStore: ingest mints, whose keyring is the same.
+func (k contentKeys) Current(ctx context.Context, env string, tenant uuid.UUID, day time.Time, class string, _ func(uint64) ([]byte, error)) (uint64, []byte, error) {
+	resp, err := k.client.EnsureContentKey(ctx, &ingestv1.EnsureContentKeyRequest{
+		Env: env, TenantId: tenant[:], Day: day.Format(time.DateOnly), Class: class,
+	})
+	if err != nil {
+		return 0, nil, rpc.FromStatus(err)
+	}
+	return resp.KeyId, resp.WrappedKey, nil
 }
 
 // routeTLS makes the TLS settings of the routes that encrypt: TLS 1.2 or 1.3, the operator's name verified.

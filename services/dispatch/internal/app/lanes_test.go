@@ -1,9 +1,12 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
 )
@@ -42,4 +45,51 @@ func TestBulkGetsItsFloor(t *testing.T) {
 	if got := w.count(ids(bulk), "Submitted"); got < 30 || got > 150 {
 		t.Errorf("%d bulk messages beside 300 codes, want about one in five", got)
 	}
+}
+
+// stuck is a store whose Record waits while it is held.
+type stuck struct {
+	delivery.Records
+	held chan struct{} // closed when it may go on
+}
+
+func (s *stuck) Record(ctx context.Context, replica uuid.UUID, report delivery.Report) error {
+	for i := range report.Results {
+		if report.Results[i].Message.Parcel.Lane == delivery.Bulk {
+			select {
+			case <-s.held:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return s.Records.Record(ctx, replica, report)
+}
+
+// A code is submitted while a campaign's answers wait to be written down: what holds the campaign back, so that a crash
+// leaves little in doubt, does not hold the code.
+func TestOTPDoesNotWaitForACampaignsAnswers(t *testing.T) {
+	w := newWorld(t, nil)
+	held := make(chan struct{})
+	r := w.start(w.oneRoute(), func(c *delivery.Config) { c.Records = &stuck{c.Records, held} })
+	bulk := []*delivery.Parcel{w.cleared(delivery.Bulk, "", texts(500)...), w.cleared(delivery.Bulk, "", texts(500)...), w.cleared(delivery.Bulk, "", texts(500)...)}
+	w.take(r, bulk...)
+	still := func() bool { // so many answers wait that the campaign stands still
+		n := w.sim.Stats().Totals.Submits
+		return n >= 500 && n < 1500
+	}
+	w.eventually("the campaign stands still", still)
+	before := w.sim.Stats().Totals.Submits
+	code := w.cleared(delivery.OTP, "99955500", texts(1)...)
+	w.take(r, code)
+	w.eventually("the code is out", func() bool { return len(w.sim.Messages("99955500", 1)) == 1 })
+	if n := w.count(ids(bulk...), "Submitted"); n != 0 {
+		t.Errorf("%d of the campaign were written down", n)
+	}
+	if after := w.sim.Stats().Totals.Submits; after == 1501 || before > after {
+		t.Errorf("%d submits: the campaign did not stand still", after)
+	}
+	close(held)
+	w.all(ids(append(bulk, code)...), "Submitted")
+	w.once(1501)
 }

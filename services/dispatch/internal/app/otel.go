@@ -18,11 +18,15 @@ func (d *dispatch) observe() error {
 	if err != nil {
 		return err
 	}
-	deliveries, err := meter.Int64ObservableCounter("dispatch.deliver_sm", metric.WithDescription("deliver_sm by sort; inbound ones are answered and dropped."))
+	deliveries, err := meter.Int64ObservableCounter("dispatch.deliver_sm", metric.WithDescription("deliver_sm by sort."))
 	if err != nil {
 		return err
 	}
 	slowed, err := meter.Int64ObservableCounter("dispatch.throttled", metric.WithDescription("Batches of answers in which the operator asked for less."))
+	if err != nil {
+		return err
+	}
+	unmapped, err := meter.Int64ObservableCounter("dispatch.unmapped_codes", metric.WithDescription("Refusals and receipts with a code that no table maps."))
 	if err != nil {
 		return err
 	}
@@ -39,7 +43,8 @@ func (d *dispatch) observe() error {
 			o.ObserveInt64(deliveries, n.Load(), metric.WithAttributes(attribute.String("sort", name)))
 		}
 		o.ObserveInt64(slowed, s.Throttled.Load())
+		o.ObserveInt64(unmapped, s.Unmapped.Load())
 		return nil
-	}, messages, deliveries, slowed)
+	}, messages, deliveries, slowed, unmapped)
 	return errors.Join(err, d.webhooks.observe())
 }

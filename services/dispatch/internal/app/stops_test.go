@@ -53,7 +53,7 @@ func TestStoppedMessagesGoBack(t *testing.T) {
 // TestStopsAreKeptInAnyOrder: repeats and events in another order end with the last version of each switch.
 func TestStopsAreKeptInAnyOrder(t *testing.T) {
 	w := newWorld(t, nil)
-	s := store.New(w.db.DB.Worker, w.publish, newID, time.Now)
+	s := store.New(w.db.DB.Worker, w.publish, recipientOf, newID, time.Now)
 	a, b := delivery.Stop{Tenant: uuid.New(), Scope: "tenant"}, delivery.Stop{Tenant: uuid.New(), Scope: "header", Object: "ABCBNK"}
 	changes := []delivery.StopChange{{Stop: a, Version: 1, On: true}, {Stop: a, Version: 2}, {Stop: a, Version: 3, On: true},
 		{Stop: b, Version: 1, On: true}, {Stop: b, Version: 2}}

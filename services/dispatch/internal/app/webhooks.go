@@ -2,9 +2,7 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/x509"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,19 +12,16 @@ import (
 	"os"
 	"time"
 
-	"github.com/google/uuid"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc"
 
 	dispatchv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
-	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/api"
 	store "github.com/onlinesms/onlinesms/services/dispatch/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/webhook"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
-	"github.com/onlinesms/onlinesms/services/internal/rpc"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 )
@@ -72,27 +67,6 @@ func onLoopback(addr string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
-var _ seal.DataKeyStore = contentKeys{}
-
-// Current implements seal.DataKeyStore for what lasts: ingest keeps the key, or answers the one that it has.
-func (k contentKeys) Current(ctx context.Context, env string, tenant uuid.UUID, _ time.Time, class string,
-	mint func(id uint64) ([]byte, error)) (uint64, []byte, error) {
-	var fresh [8]byte
-	_, _ = rand.Read(fresh[:]) // never fails
-	id := binary.BigEndian.Uint64(fresh[:])
-	wrapped, err := mint(id)
-	if err != nil {
-		return 0, nil, err
-	}
-	resp, err := k.client.KeepLastingKey(ctx, &ingestv1.KeepLastingKeyRequest{
-		TenantId: tenant[:], Env: env, Class: class, KeyId: id, WrappedKey: wrapped,
-	})
-	if err != nil {
-		return 0, nil, rpc.FromStatus(err)
-	}
-	return resp.GetKeyId(), resp.GetWrappedKey(), nil
 }
 
 // vault seals and opens endpoints' secrets.
@@ -183,7 +157,8 @@ func (w *webhooks) subscriptions(letters eventbus.DeadLetters) (list []eventbus.
 func callers() map[string][]string {
 	only := map[string][]string{}
 	for _, d := range []grpc.ServiceDesc{
-		dispatchv1.DispatchService_ServiceDesc, dispatchv1.WebhookEndpointService_ServiceDesc,
+		dispatchv1.DispatchService_ServiceDesc, dispatchv1.RouteService_ServiceDesc, dispatchv1.InboundService_ServiceDesc,
+		dispatchv1.WebhookEndpointService_ServiceDesc,
 		dispatchv1.WebhookDeliveryService_ServiceDesc, dispatchv1.MessageEventService_ServiceDesc,
 	} {
 		for _, m := range d.Methods {

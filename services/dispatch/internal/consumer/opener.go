@@ -19,6 +19,7 @@ import (
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/encoding"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
 )
@@ -63,6 +64,12 @@ func (o *Opener) Open(ctx context.Context, p *delivery.Parcel) error {
 	return nil
 }
 
+// categories as routes name them.
+var categories = map[typev1.Category]string{
+	typev1.Category_PROMOTIONAL: route.Promotional, typev1.Category_SERVICE: route.Service,
+	typev1.Category_TRANSACTIONAL: route.Transactional, typev1.Category_GOVERNMENT: route.Government,
+}
+
 func (o *Opener) fill(ctx context.Context, m *delivery.Message, p *delivery.Parcel, index uint16, w *compliancev1.ClearedMessage) error {
 	id := idOf(w.MessageId)
 	if id == uuid.Nil {
@@ -71,6 +78,7 @@ func (o *Opener) fill(ctx context.Context, m *delivery.Message, p *delivery.Parc
 	*m = delivery.Message{
 		Parcel: p, Index: index, ID: id, Round: w.Round, Header: w.Header, Entity: w.EntityId, Template: w.TemplateId,
 		Chain: hex.EncodeToString(w.ChainHash), Promotional: w.Category == typev1.Category_PROMOTIONAL,
+		Category: categories[w.Category],
 	}
 	copy(m.Recipient[:], w.RecipientIndex)
 	if w.ExpireTimeUs > 0 {

@@ -30,7 +30,7 @@ type profile struct{ entity, template, chain string }
 const maxProfiles = 10_000
 
 // tlvs answers the optional parameters of a message: the same bytes for all messages of a template.
-func (b *backlog) tlvs(tags route.Tags, m *Message) smpp.TLVs {
+func (b *backlog) tlvs(profileOf []route.TLV, m *Message) smpp.TLVs {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	key := profile{m.Entity, m.Template, m.Chain}
@@ -38,12 +38,9 @@ func (b *backlog) tlvs(tags route.Tags, m *Message) smpp.TLVs {
 		return t
 	}
 	var t smpp.TLVs
-	for _, p := range []struct {
-		tag   uint16
-		value string
-	}{{tags.Entity, m.Entity}, {tags.Template, m.Template}, {tags.Chain, m.Chain}} {
-		if p.tag != 0 {
-			t = smpp.AppendTLV(t, smpp.Tag(p.tag), p.value)
+	for i := range profileOf {
+		if value, ok := profileOf[i].Of(m.Entity, m.Template, m.Chain); ok {
+			t = smpp.AppendTLV(t, smpp.Tag(profileOf[i].Tag), value)
 		}
 	}
 	if len(b.made) >= maxProfiles {

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 )
 
 const (
 	claimEvery  = 250 * time.Millisecond
 	claimLimit  = 64               // parcels a claim
-	orphanAge   = 30 * time.Second // a parcel without an owner for so long is taken by anyone, and given back
+	orphanAge   = 30 * time.Second // see Config.OrphanAge
 	strayRounds = 20               // claims between two looks for strays
 	strayAge    = 5 * time.Second  // longer than any commit is under way
 	sweepEvery  = time.Second
@@ -41,7 +42,7 @@ func (t *term) claim(ctx context.Context, unopened []Claimed) []Claimed {
 			routes = append(routes, name)
 		}
 	}
-	claimed, err := t.e.cfg.Queue.Claim(ctx, t.id, routes, orphanAge, claimLimit)
+	claimed, err := t.e.cfg.Queue.Claim(ctx, t.id, routes, t.e.cfg.OrphanAge, claimLimit)
 	switch {
 	case errors.Is(err, ErrFenced):
 		t.fence()
@@ -92,12 +93,24 @@ func (t *term) resume(c Claimed) {
 	c.Parcel.Start(len(requeue) + len(doubt))
 	unknown := make([]Result, 0, len(doubt))
 	for _, i := range doubt {
-		unknown = append(unknown, Result{Message: c.Parcel.Messages[i], Kind: Unknown, At: now, Reason: ReasonUnanswered, Intent: true})
+		m := c.Parcel.Messages[i]
+		m.Route = c.routeOf(i)
+		unknown = append(unknown, Result{Message: m, Kind: Unknown, At: now, Reason: ReasonUnanswered, Intent: true, Doubtful: m.all()})
 	}
 	t.log.Info("parcel taken over", slog.String("parcel", c.Parcel.ID.String()), slog.Int("requeued", len(requeue)),
 		slog.Int("in_doubt", len(doubt)))
 	t.queue(c.Parcel, open)
 	t.note(unknown...)
+}
+
+// routeOf is the route of the intent that names a message.
+func (c *Claimed) routeOf(index uint16) string {
+	for i, m := range c.Intents {
+		if i < len(c.Routes) && slices.Contains(m.Indexes, index) {
+			return c.Routes[i]
+		}
+	}
+	return ""
 }
 
 // sweeps joins receipts and submissions that two replicas recorded at the same time.

@@ -30,15 +30,22 @@ type Config struct {
 	Intents Intents
 	Records Records
 	Leases  Leases
-	Opener  Opener
-	Wishes  *Wishes // nil: recipients' wishes are not looked at again
-	Stops   *Stops  // nil: no kill switches
-	Log     *slog.Logger
-	Now     func() time.Time
-	NewID   func() uuid.UUID // UUIDv7
+	Inbound Inbound
+	Breaker *route.Breaker
+	// Recipient is a number's keyed hash in an environment, without a tenant: receipts name none.
+	Recipient func(env, number string) [16]byte
+	Opener    Opener
+	Wishes    *Wishes // nil: recipients' wishes are not looked at again
+	Stops     *Stops  // nil: no kill switches
+	Log       *slog.Logger
+	Now       func() time.Time
+	NewID     func() uuid.UUID // UUIDv7
 
 	// LeaseTTL is how long a replica that has gone silent keeps its binds and parcels; renewed every third of it.
 	LeaseTTL time.Duration
+	// OrphanAge is how long a parcel of a route that nobody here has waits for an owner before anyone takes it, and chooses
+	// its messages' routes anew; default 30 s.
+	OrphanAge time.Duration
 	// DrainTimeout bounds how long sessions wait at the end for answers and commits, what is in flight then is left in
 	// doubt. A third of it is for intents before, and as much again, 10 s at most, for writing down after.
 	DrainTimeout time.Duration
@@ -52,18 +59,51 @@ type Engine struct {
 	mu      sync.Mutex
 	term    *term         // nil between lives
 	changed chan struct{} // closed when a route may have become usable, or the term has changed
+	reload  chan struct{} // closed when cfg.Routes has changed
 }
 
 // Stats are totals since the process began; read with Load.
 type Stats struct {
 	Taken, Intended, Submitted, Failed, Unknown, Returned, Expired, Released atomic.Int64 // messages
 	Receipts, Inbound, Unreadable                                            atomic.Int64 // deliver_sm
-	Terms, Throttled                                                         atomic.Int64
+	Terms, Throttled, Unmapped                                               atomic.Int64
 }
 
 // New makes an engine.
 func New(cfg Config) *Engine {
-	return &Engine{cfg: cfg, changed: make(chan struct{})}
+	if cfg.OrphanAge == 0 {
+		cfg.OrphanAge = orphanAge
+	}
+	return &Engine{cfg: cfg, changed: make(chan struct{}), reload: make(chan struct{})}
+}
+
+// Reroute changes the routes, and their TLS settings by name, without a restart: binds are unbound in good order, what was
+// taken is given back and taken up again under the new routes.
+func (e *Engine) Reroute(routes *route.Routes, encrypted map[string]*tls.Config) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.cfg.Routes, e.cfg.TLS = routes, encrypted
+	close(e.reload)
+	e.reload = make(chan struct{})
+}
+
+// settings are the routes now, and what tells that there are others.
+func (e *Engine) settings() (*route.Routes, map[string]*tls.Config, <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.cfg.Routes, e.cfg.TLS, e.reload
+}
+
+// Routes are the routes now.
+func (e *Engine) Routes() *route.Routes {
+	routes, _, _ := e.settings()
+	return routes
+}
+
+// Usable tells whether this replica has a session of a route.
+func (e *Engine) Usable(r *route.Route) bool {
+	t, _ := e.current()
+	return t != nil && t.usable(r.Name)
 }
 
 // Stats returns the engine's counters.

@@ -144,6 +144,7 @@ func (f *flight) settle(res *Result, now time.Time) bool {
 		f.blame(res, refused, Failed)
 	case n[unanswered] > 0:
 		f.blame(res, unanswered, Unknown)
+		res.Doubtful, res.Since = f.unanswered(), f.since
 	case n[taken] == len(f.segments):
 		res.Kind = Submitted
 	case n[deferred] > 0 && (partly || last):
@@ -164,6 +165,16 @@ func (f *flight) settle(res *Result, now time.Time) bool {
 		return !partly
 	}
 	return true
+}
+
+// unanswered lists the segments in doubt, 1-based.
+func (f *flight) unanswered() (list []int) {
+	for i := range f.segments {
+		if f.segments[i].kind == unanswered {
+			list = append(list, f.segments[i].number+1)
+		}
+	}
+	return list
 }
 
 // delay makes a message wait that was refused for a passing reason.

@@ -63,7 +63,7 @@ func (h *holder) share(ctx context.Context, s Standing) {
 	if h.closed {
 		return
 	}
-	for _, r := range h.t.e.cfg.Routes.All() {
+	for _, r := range h.t.routes.All() {
 		fair := (r.Binds + s.Replicas - 1) / max(s.Replicas, 1)
 		held := h.t.held(r.Name)
 		switch {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/encoding"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/smpp"
 )
 
@@ -70,7 +71,9 @@ type Message struct {
 	Recipient   [16]byte  // keyed hash of the number
 	Decided     time.Time // when it was cleared
 	Expire      time.Time // no submit after it; zero: none
+	Category    string    // route.Promotional and so on
 	Promotional bool
+	Route       string // it goes by, once it is queued
 	Header      string // source address
 	Entity      string // DLT id
 	Template    string // DLT id
@@ -88,6 +91,20 @@ type Message struct {
 
 // Segments is how many submit_sm the message needs.
 func (m *Message) Segments() int { return len(m.Text.Segments) }
+
+// all lists its segments, 1-based.
+func (m *Message) all() []int {
+	list := make([]int, m.Segments())
+	for i := range list {
+		list[i] = i + 1
+	}
+	return list
+}
+
+// profile is what the operator's check judges of it.
+func (m *Message) profile() route.Profile {
+	return route.Profile{Route: m.Route, Entity: m.Entity, Header: m.Header, Template: m.Template}
+}
 
 // missing is how many segments the operator has not accepted.
 func (m *Message) missing() int {

@@ -9,13 +9,15 @@ import (
 )
 
 const (
-	maxCommits  = 4           // intents of one bind on their way at once: commit latency does not bound the rate
-	maxUnsaid   = 500         // answers not yet written down, beyond which nothing is submitted: a crash makes them UNKNOWN
-	floorShare  = 5           // one in five segments is bulk's while it waits (DLT rules 8.1)
-	floorBatch  = 5           // segments bulk gets at a time by it
-	bulkGather  = 10          // tokens bulk waits for, so that a small rate does not make an intent a message
-	staleIntent = time.Second // a commit that took longer: time band and expiry are checked anew
-	idle        = time.Minute
+	maxCommits   = 4           // intents of one bind on their way at once: commit latency does not bound the rate
+	spareCommits = 2           // more of them are OTP's: a code does not wait for the commits of a campaign
+	maxUnsaid    = 500         // answers not yet written down, beyond which only codes are submitted: a crash makes them UNKNOWN
+	maxUnsaidOTP = 1000        // and beyond which those are not either
+	floorShare   = 5           // one in five segments is bulk's while it waits (DLT rules 8.1)
+	floorBatch   = 5           // segments bulk gets at a time by it
+	bulkGather   = 10          // tokens bulk waits for, so that a small rate does not make an intent a message
+	staleIntent  = time.Second // a commit that took longer: time band and expiry are checked anew
+	idle         = time.Minute
 )
 
 // batchLimits bound the messages of an intent: small ones bound the doubt after a crash.
@@ -50,13 +52,11 @@ func (b *bind) pump(s *smpp.Session) time.Duration {
 		if due := b.lanes.due(now); !due.IsZero() {
 			next = min(next, max(due.Sub(now), time.Millisecond))
 		}
-		if b.committing() >= maxCommits {
-			return next
+		last, wait := b.lastLane()
+		if wait > 0 {
+			return min(next, wait)
 		}
-		if b.t.record.unsaid() >= maxUnsaid {
-			return min(next, time.Millisecond)
-		}
-		if owed := b.owed(); owed > 0 {
+		if owed := b.owed(); owed > 0 && last == Bulk {
 			switch b.turn(s, Bulk, owed, 0, now) {
 			case went:
 				continue
@@ -68,17 +68,32 @@ func (b *bind) pump(s *smpp.Session) time.Duration {
 				b.settle()
 			}
 		}
-		progress, wait := b.lanesInOrder(s, now)
+		progress, wait := b.lanesInOrder(s, now, last)
 		if !progress {
 			return min(next, wait)
 		}
 	}
 }
 
+// lastLane is the last of the lanes that may go now: all, or OTP alone while commits or answers pile up; or how long to
+// wait when none may.
+func (b *bind) lastLane() (last Lane, wait time.Duration) {
+	commits, unsaid := b.committing(), b.t.record.unsaid()
+	switch {
+	case commits >= maxCommits+spareCommits:
+		return 0, idle // the end of a commit wakes the pump
+	case unsaid >= maxUnsaidOTP:
+		return 0, time.Millisecond
+	case commits >= maxCommits || unsaid >= maxUnsaid:
+		return OTP, 0
+	}
+	return Bulk, 0
+}
+
 // lanesInOrder gives the first lane that has something its turn; a lane that must wait for slots or tokens stops those
 // behind it.
-func (b *bind) lanesInOrder(s *smpp.Session, now time.Time) (progress bool, wait time.Duration) {
-	for lane := OTP; lane <= Bulk; lane++ {
+func (b *bind) lanesInOrder(s *smpp.Session, now time.Time, last Lane) (progress bool, wait time.Duration) {
+	for lane := OTP; lane <= last; lane++ {
 		leave := reserves[lane]
 		switch b.turn(s, lane, batchLimits[lane], leave, now) {
 		case went:
@@ -88,6 +103,9 @@ func (b *bind) lanesInOrder(s *smpp.Session, now time.Time) (progress bool, wait
 		case noSlots:
 			return false, idle // answers wake the pump
 		}
+	}
+	if last < Bulk {
+		return false, time.Millisecond // answers are being written down
 	}
 	return false, idle
 }
@@ -220,7 +238,10 @@ func (b *bind) refuse(m *Message, now time.Time) (Result, bool) {
 	case m.Promotional && !route.PromoOpen(now):
 		r.Kind, r.Reason, r.Due = Returned, ReasonPromoWindow, route.NextPromoOpening(now)
 	default:
-		return r, false
+		if r.Due = b.t.e.cfg.Breaker.Open(m.profile(), now); r.Due.IsZero() || m.ids != nil {
+			return r, false
+		}
+		r.Kind, r.Reason = Returned, ReasonRefusing
 	}
 	if m.ids != nil {
 		r.Kind, r.Due, r.Intent = Failed, time.Time{}, true
@@ -273,7 +294,7 @@ func (b *bind) committing() int {
 
 // forget drops flights whose late answers are not waited for any more.
 func (b *bind) forget() {
-	limit := b.t.e.cfg.Now().Add(-lateFor - b.route.SubmitTimeout)
+	limit := b.t.e.cfg.Now().Add(-LateFor - b.route.SubmitTimeout)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for tag, f := range b.flights {

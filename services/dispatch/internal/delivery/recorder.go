@@ -74,12 +74,8 @@ func (r *recorder) close(p *Parcel) {
 	nudge(r.wake)
 }
 
-// hear queues receipts; done is called after the commit that holds the last of them.
+// hear queues receipts, one at least; done is called after the commit that holds the last of them.
 func (r *recorder) hear(receipts []Receipt, done func()) {
-	if len(receipts) == 0 {
-		done()
-		return
-	}
 	b := &batch{open: len(receipts), done: done}
 	r.mu.Lock()
 	defer r.mu.Unlock()

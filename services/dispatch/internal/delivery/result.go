@@ -36,6 +36,9 @@ const (
 	ReasonUnreadable   = "CONTENT_UNREADABLE"
 	ReasonUnencodable  = "CONTENT_NOT_ENCODABLE"
 	ReasonTooManyParts = "SEGMENTS_TOO_MANY"
+	ReasonResend       = "RESEND_REQUESTED"
+	ReasonNoRoute      = "NO_ROUTE"
+	ReasonRefusing     = "OPERATOR_KEEPS_REFUSING"
 )
 
 // open tells whether the message goes back to its lane.
@@ -51,6 +54,8 @@ type Result struct {
 	Segment  int    // 1-based: the segment that decided a failure of several; 0 else
 	Due      time.Time
 	Accepted []Accepted // segments whose ids are new with this result
+	Doubtful []int      // 1-based segments without an answer, of an Unknown
+	Since    time.Time  // of an Unknown: when it was submitted; zero where that is not known
 
 	Intent bool // an intent names the message: recording needs no fence
 	Late   bool // a late answer: the parcel has counted the message already
@@ -76,6 +81,10 @@ type Receipt struct {
 	Done       time.Time
 	Received   time.Time
 	Hash       [32]byte // SHA-256 of the PDU
+
+	Header    string    // whom it is about, for an id we were never told; empty where it does not say
+	Recipient [16]byte  // keyed hash of the number, of the environment
+	Settled   time.Time // no answer to a submit before it comes after this
 }
 
 // State is a receipt's message_state (SMPP 3.4 5.2.28), as it stands in rows.

@@ -31,6 +31,7 @@ type Queue interface {
 type Claimed struct {
 	Parcel           *Parcel
 	Intents, Results []Mark
+	Routes           []string // of the intents, one each
 }
 
 // Intents commits intents under the fence.

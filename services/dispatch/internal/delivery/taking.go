@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"time"
 
@@ -15,9 +16,13 @@ const (
 	returnDelay  = time.Minute      // what is given back for want of a bind is due after it
 )
 
-// assign chooses a parcel's route. One whose route is bound elsewhere is handed over.
+// routable tells whether a route can be chosen now.
+func (t *term) routable(r *route.Route) bool { return t.usable(r.Name) }
+
+// assign chooses the route whose binds' holder owns a parcel: of its messages each goes by its own, see queue. One whose
+// route is bound elsewhere is handed over.
 func (t *term) assign(p *Parcel) {
-	r := t.e.cfg.Routes.Choose(p.Env, func(r *route.Route) bool { return t.usable(r.Name) })
+	r := t.routes.Choose(&route.Traffic{Env: p.Env}, t.routable)
 	if r == nil {
 		p.Route = "" // no route of this environment: given back at once
 		return
@@ -87,30 +92,34 @@ func (t *term) enqueue(ctx context.Context, parcels []*Parcel) error {
 // queue puts messages of a parcel this replica owns into their lane; the parcel's count has been started.
 func (t *term) queue(p *Parcel, open []*Message) {
 	t.e.stats.Taken.Add(int64(len(open)))
-	lanes, rt := t.lanes[p.Route], t.route(p.Route)
-	if lanes == nil {
+	if t.routes.Choose(&route.Traffic{Env: p.Env}, t.routable) == nil {
 		t.giveBack(open)
 		return
 	}
-	ready := open[:0:0]
+	ready := map[string][]*Message{}
 	for _, m := range open {
 		if m.Unreadable != "" {
 			t.note(Result{Message: m, Kind: Failed, At: t.e.cfg.Now(), Reason: m.Unreadable})
 			continue
 		}
-		m.tlvs = lanes.tlvs(rt.Tags, m)
-		ready = append(ready, m)
+		rt := t.routes.Choose(m.traffic(), t.routable)
+		if rt == nil { // routes there are, but none takes its class: an operator would refuse it
+			t.note(Result{Message: m, Kind: Failed, At: t.e.cfg.Now(), Reason: ReasonNoRoute})
+			continue
+		}
+		m.Route = rt.Name
+		m.tlvs = t.lanes[rt.Name].tlvs(rt.Profile(), m)
+		ready[rt.Name] = append(ready[rt.Name], m)
 	}
-	lanes.push(ready...)
+	for name, list := range ready {
+		t.lanes[name].push(list...)
+	}
 }
 
-func (t *term) route(name string) *route.Route {
-	for _, r := range t.e.cfg.Routes.All() {
-		if r.Name == name {
-			return r
-		}
-	}
-	return nil
+// traffic is what a message's route is chosen by.
+func (m *Message) traffic() *route.Traffic {
+	return &route.Traffic{Env: m.Parcel.Env, Category: m.Category, Entity: m.Entity, Header: m.Header, To: m.To,
+		Key: binary.BigEndian.Uint32(m.ID[12:])}
 }
 
 // giveBack returns messages that no bind can take for a while.

@@ -2,11 +2,14 @@ package delivery
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 )
 
 // recordTimeout bounds what is to be written down at the end; DrainTimeout does when that is less.
@@ -17,9 +20,14 @@ type term struct {
 	e      *Engine
 	id     uuid.UUID
 	log    *slog.Logger
+	routes *route.Routes
+	tls    map[string]*tls.Config
+	reload <-chan struct{}     // closed when the engine has other routes
 	lanes  map[string]*backlog // by route; never changes
 	record *recorder
 	intend *intender
+	listen *listener
+	codes  sync.Map // unmapped codes that were told, by route and code
 	fenced chan struct{}
 	once   sync.Once
 
@@ -34,11 +42,13 @@ func newTerm(e *Engine) *term {
 		e: e, id: e.cfg.NewID(), lanes: map[string]*backlog{}, fenced: make(chan struct{}),
 		binds: map[string][]*bind{}, bound: map[string]time.Time{}, parcels: map[uuid.UUID]*Parcel{},
 	}
+	t.routes, t.tls, t.reload = e.settings()
 	t.log = e.cfg.Log.With(slog.String("replica", t.id.String()))
-	for _, r := range e.cfg.Routes.All() {
+	for _, r := range t.routes.All() {
 		t.lanes[r.Name] = newBacklog()
 	}
 	t.record = newRecorder(t)
+	t.listen = newListener(e.cfg.Inbound, t.log)
 	t.intend = newIntender(e.cfg.Intents, t.id, t.log, t.fence)
 	return t
 }
@@ -76,7 +86,7 @@ func (s *stage) end() {
 	s.wg.Wait()
 }
 
-// run lives until ctx ends or the term is fenced; then ErrFenced. What submits ends first, what writes down last, and
+// run lives until ctx ends, the engine has other routes, or the term is fenced; then ErrFenced. What submits ends first, what writes down last, and
 // the lease is kept until then.
 func (t *term) run(ctx context.Context) error {
 	if !t.join(ctx) {
@@ -84,15 +94,18 @@ func (t *term) run(ctx context.Context) error {
 	}
 	records, intents, lease, binds, chores := begin(ctx), begin(ctx), begin(ctx), begin(ctx), begin(ctx)
 	records.run(t.record.run)
+	records.run(t.listen.run)
 	intents.run(t.intend.run)
 	hold := &holder{t: t, binds: binds}
 	lease.run(hold.run)
 	chores.run(t.claims)
 	chores.run(t.sweeps)
+	chores.run(t.listen.overdue)
 	t.e.setTerm(t)
 	select {
 	case <-ctx.Done():
 	case <-t.fenced:
+	case <-t.reload:
 	}
 	t.e.setTerm(nil)
 	// Sessions wait for the intents on their way; while the database is away these would be tried for ever.
@@ -114,7 +127,7 @@ func (t *term) run(ctx context.Context) error {
 // join registers the replica, however long the database takes to start; false when ctx ended first.
 func (t *term) join(ctx context.Context) bool {
 	binds := map[string]int{}
-	for _, r := range t.e.cfg.Routes.All() {
+	for _, r := range t.routes.All() {
 		binds[r.Name] = r.Binds
 	}
 	for try := 0; ; try++ {

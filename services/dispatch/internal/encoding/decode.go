@@ -121,28 +121,44 @@ func SplitUDH(data []byte) (udh, body []byte, err error) {
 // that overruns or contradicts itself is ErrHeader.
 func ParseConcat(udh []byte) (Concat, error) {
 	alone := Concat{Total: 1, Seq: 1}
-	if len(udh) < 1 {
-		return alone, nil
-	}
-	for rest := udh[1:]; len(rest) > 0; {
-		if len(rest) < 2 || int(rest[1]) > len(rest)-2 {
-			return alone, ErrHeader
-		}
-		id, value := rest[0], rest[2:2+rest[1]]
-		rest = rest[2+rest[1]:]
-		var c Concat
+	found := alone
+	err := eachElement(udh, func(id byte, value []byte) error {
+		c := alone
 		switch {
+		case found != alone:
+			return nil
 		case id == 0x00 && len(value) == 3:
 			c = Concat{Ref: uint16(value[0]), Total: value[1], Seq: value[2]}
 		case id == 0x08 && len(value) == 4:
 			c = Concat{Ref: uint16(value[0])<<8 | uint16(value[1]), Total: value[2], Seq: value[3]}
-		default:
-			continue
 		}
 		if c.Seq == 0 || c.Seq > c.Total {
-			return alone, ErrHeader
+			return ErrHeader
 		}
-		return c, nil
+		found = c
+		return nil
+	})
+	if err != nil {
+		return alone, err
 	}
-	return alone, nil
+	return found, nil
+}
+
+// eachElement calls visit for the elements of a header, its length octet included, until one is refused. An element that
+// overruns is ErrHeader.
+func eachElement(udh []byte, visit func(id byte, value []byte) error) error {
+	if len(udh) == 0 {
+		return nil
+	}
+	for rest := udh[1:]; len(rest) > 0; {
+		if len(rest) < 2 || int(rest[1]) > len(rest)-2 {
+			return ErrHeader
+		}
+		id, value := rest[0], rest[2:2+rest[1]]
+		rest = rest[2+rest[1]:]
+		if err := visit(id, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }

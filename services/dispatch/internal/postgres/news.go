@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -35,6 +36,7 @@ type news struct {
 	newID  func() uuid.UUID
 	groups map[group]*parcel
 	order  []*parcel
+	extra  []eventbus.Parcel // whole already
 }
 
 type group struct {
@@ -77,7 +79,7 @@ func (n *news) result(r *delivery.Result) {
 	}
 	m := r.Message
 	o := &dispatchv1.Outcome{
-		MessageId: m.ID[:], Round: m.Round, TimeUs: r.At.UnixMicro(), Route: m.Parcel.Route, OperatorCode: r.Code,
+		MessageId: m.ID[:], Round: m.Round, TimeUs: r.At.UnixMicro(), Route: routeOf(m), OperatorCode: r.Code,
 		Reason: reason(r.Reason, r.Segment),
 	}
 	if len(m.Text.Segments) > 0 {
@@ -90,6 +92,14 @@ func (n *news) result(r *delivery.Result) {
 	n.add(g, o, m.Parcel.ID, m.Parcel.Correlation, m.Parcel.Trace)
 }
 
+// routeOf is the route a message goes by; that of its parcel while none was chosen.
+func routeOf(m *delivery.Message) string {
+	if m.Route == "" {
+		return m.Parcel.Route
+	}
+	return m.Route
+}
+
 // receipt tells what an operator's receipt means for its message; outcome is zero when it decides nothing.
 func (n *news) receipt(m *matched, outcome delivery.Kind) {
 	if eventOf[outcome] == "" {
@@ -98,7 +108,7 @@ func (n *news) receipt(m *matched, outcome delivery.Kind) {
 	r, u := &m.receipt, &m.sub
 	o := &dispatchv1.Outcome{
 		MessageId: u.message[:], Round: u.round, TimeUs: r.Received.UnixMicro(), DoneTimeUs: r.Done.UnixMicro(), Route: u.route, OperatorCode: r.Code,
-		Encoding: encodingName(u.coding), Segments: uint32(u.segments), ReceiptHash: r.Hash[:],
+		Encoding: encodingName(u.coding), Segments: uint32(u.segments), ReceiptHash: r.Hash[:], MatchedBy: u.matchedBy,
 	}
 	if outcome != delivery.Delivered {
 		segment := 0
@@ -142,12 +152,15 @@ var details = map[string]string{
 	delivery.ReasonExpired:      "Its validity ended before it could be submitted.",
 	delivery.ReasonUnreadable:   "Its content cannot be opened; the key may have been destroyed.",
 	delivery.ReasonUnencodable:  "Its text or an identifier cannot be written as a short message.",
+	delivery.ReasonRefusing:     "The operator keeps refusing this entity, header or template; it is tried again after some minutes.",
+	delivery.ReasonNoRoute:      "No route takes messages of its category, entity, header or number.",
+	delivery.ReasonResend:       "Its sender asked to send it again although it may have been delivered.",
 	delivery.ReasonTooManyParts: "It has more segments than the operator's window takes.",
 }
 
 // parcels encodes what was gathered. Outcomes that do not share one origin get the parcel's own id as correlation.
 func (n *news) parcels() ([]eventbus.Parcel, error) {
-	list := make([]eventbus.Parcel, 0, len(n.order))
+	list := slices.Grow(n.extra, len(n.order))
 	for _, p := range n.order {
 		id := n.newID()
 		wire := &dispatchv1.OutcomeParcel{ParcelId: id[:], TenantId: p.tenant[:], CorrelationId: id[:], Outcomes: p.outcomes}

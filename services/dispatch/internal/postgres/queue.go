@@ -135,18 +135,19 @@ func marks(ctx context.Context, tx pgx.Tx, claimed []delivery.Claimed) error {
 		days[postgres.Day(id)] = true
 	}
 	for day := range days {
-		rows, err := tx.Query(ctx, `SELECT parcel_id, 0::smallint, indexes FROM intents WHERE day = $1 AND parcel_id = ANY ($2)
-			UNION ALL SELECT parcel_id, kind, indexes FROM results WHERE day = $1 AND parcel_id = ANY ($2)`, day, ids)
+		rows, err := tx.Query(ctx, `SELECT parcel_id, 0::smallint, route, indexes FROM intents WHERE day = $1 AND parcel_id = ANY ($2)
+			UNION ALL SELECT parcel_id, kind, '', indexes FROM results WHERE day = $1 AND parcel_id = ANY ($2)`, day, ids)
 		if err != nil {
 			return err
 		}
 		var id uuid.UUID
 		var kind int16
+		var route string
 		var indexes []byte
-		_, err = pgx.ForEachRow(rows, []any{&id, &kind, &indexes}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&id, &kind, &route, &indexes}, func() error {
 			c, mark := byID[id], delivery.Mark{Kind: delivery.Kind(kind), Indexes: unpackIndexes(indexes)}
 			if kind == 0 {
-				c.Intents = append(c.Intents, mark)
+				c.Intents, c.Routes = append(c.Intents, mark), append(c.Routes, route)
 			} else {
 				c.Results = append(c.Results, mark)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
+	"github.com/onlinesms/onlinesms/services/internal/postgres"
 )
 
 // matchDays is how many days back a receipt's submission is looked for: operators end a message after three at most.
@@ -42,6 +43,7 @@ func (s *Store) join(ctx context.Context, tx pgx.Tx, receipts []delivery.Receipt
 	}
 	var several []matched
 	for i := range fresh {
+		s.weigh(&fresh[i])
 		if fresh[i].sub.segments > 1 {
 			several = append(several, fresh[i])
 			continue
@@ -49,6 +51,14 @@ func (s *Store) join(ctx context.Context, tx pgx.Tx, receipts []delivery.Receipt
 		n.receipt(&fresh[i], fresh[i].receipt.State.Outcome())
 	}
 	return aggregate(ctx, tx, several, n)
+}
+
+// weigh tells the breaker of a receipt that says the operator refused its message. Of submits before this process's time
+// the profile is not known, and they are few.
+func (s *Store) weigh(m *matched) {
+	if s.breaker != nil && m.receipt.Reason != "" && m.sub.profile.Route != "" {
+		s.breaker.Refused(m.sub.profile, m.receipt.Reason, s.now())
+	}
 }
 
 // submissions adds to known the segments of receipts that stand in the table; of an id that was used twice, the latest.
@@ -61,7 +71,7 @@ func (s *Store) submissions(ctx context.Context, tx pgx.Tx, receipts []delivery.
 	for _, route := range slices.Sorted(maps.Keys(ids)) {
 		slices.Sort(ids[route])
 		rows, err := tx.Query(ctx, `SELECT route, operator_id, env, tenant_id, message_id, round, segment, segments, lane,
-				data_coding, submitted_at, day
+				data_coding, submitted_at, day, matched_by
 			FROM submissions WHERE route = $1 AND operator_id = ANY ($2) AND day >= $3`, route, slices.Compact(ids[route]), since)
 		if err != nil {
 			return err
@@ -69,7 +79,7 @@ func (s *Store) submissions(ctx context.Context, tx pgx.Tx, receipts []delivery.
 		var u submission
 		var lane, coding int16
 		_, err = pgx.ForEachRow(rows, []any{&u.route, &u.id, &u.env, &u.tenant, &u.message, &u.round, &u.segment, &u.segments,
-			&lane, &coding, &u.submitted, &u.day}, func() error {
+			&lane, &coding, &u.submitted, &u.day, &u.matchedBy}, func() error {
 			u.lane, u.coding = delivery.Lane(lane), byte(coding)
 			if old, ok := known[u.address]; !ok || old.submitted.Before(u.submitted) {
 				known[u.address] = u
@@ -175,16 +185,19 @@ func queueParked(b *pgx.Batch, list []delivery.Receipt) {
 	days, routes, ids := make([]time.Time, n), make([]string, n), make([]string, n)
 	states, hashes, codes := make([]int16, n), make([][]byte, n), make([]string, n)
 	reasons, done, received := make([]string, n), make([]time.Time, n), make([]time.Time, n)
+	headers, recipients, settled := make([]string, n), make([][]byte, n), make([]time.Time, n)
 	for i := range list {
 		r := &list[i]
+		headers[i], recipients[i], settled[i] = r.Header, r.Recipient[:], r.Settled
 		days[i], routes[i], ids[i] = dayOf(r.Received), r.Route, r.OperatorID
 		states[i], hashes[i], codes[i] = int16(r.State), r.Hash[:], r.Code
 		reasons[i], done[i], received[i] = r.Reason, r.Done, r.Received
 	}
-	b.Queue(`INSERT INTO parked_receipts (day, route, operator_id, state, pdu_sha256, code, reason, done_at, received_at)
+	b.Queue(`INSERT INTO parked_receipts (day, route, operator_id, state, pdu_sha256, code, reason, done_at, received_at, header,
+			recipient_index, settled_at)
 		SELECT * FROM unnest($1::date[], $2::text[], $3::text[], $4::smallint[], $5::bytea[], $6::text[], $7::text[],
-			$8::timestamptz[], $9::timestamptz[]) ON CONFLICT DO NOTHING`,
-		days, routes, ids, states, hashes, codes, reasons, done, received)
+			$8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[], $12::timestamptz[]) ON CONFLICT DO NOTHING`,
+		days, routes, ids, states, hashes, codes, reasons, done, received, headers, recipients, settled)
 }
 
 // aggregate joins the receipts of messages of several segments: an event only where these change what is known. Two
@@ -268,6 +281,21 @@ func deciding(list []matched, outcome delivery.Kind) *matched {
 	return best
 }
 
+// Parked lists parked receipts of routes that came before a time, the newest first.
+func (s *Store) Parked(ctx context.Context, routes []string, before time.Time, limit int) ([]delivery.Receipt, error) {
+	rows, err := s.pool.Query(ctx, `SELECT `+parkedColumns+` FROM parked_receipts
+		WHERE route = ANY ($1) AND received_at < $2 AND day BETWEEN $3 AND $4 ORDER BY received_at DESC, pdu_sha256 LIMIT $5`,
+		routes, before, dayOf(before).AddDate(0, 0, -parkedDays), dayOf(before), limit)
+	if err != nil {
+		return nil, postgres.Map(err)
+	}
+	list, err := pgx.CollectRows(rows, scanParked)
+	return list, postgres.Map(err)
+}
+
+// parkedDays is how far back a page of parked receipts reaches.
+const parkedDays = 30
+
 // sweepAge is how long a parked receipt is swept for: the race it settles lasts one transaction.
 const sweepAge = 10 * time.Minute
 
@@ -275,8 +303,11 @@ const sweepAge = 10 * time.Minute
 func (s *Store) Sweep(ctx context.Context) (joined int, err error) {
 	var found bool
 	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM parked_receipts WHERE received_at > $1)`, s.now().Add(-sweepAge)).Scan(&found)
-	if err != nil || !found {
-		return 0, err
+	if err != nil {
+		return 0, postgres.Map(err)
+	}
+	if !found {
+		return s.sweepDoubts(ctx)
 	}
 	err = s.commit(ctx, func(tx pgx.Tx) (*news, error) {
 		rows, err := tx.Query(ctx, `DELETE FROM parked_receipts p USING (
@@ -285,8 +316,8 @@ func (s *Store) Sweep(ctx context.Context) (joined int, err error) {
 					SELECT FROM submissions s WHERE s.route = k.route AND s.operator_id = k.operator_id AND s.day >= $2)
 				LIMIT 1000 FOR UPDATE OF k SKIP LOCKED) d
 			WHERE (p.route, p.operator_id, p.state, p.pdu_sha256, p.day) = (d.route, d.operator_id, d.state, d.pdu_sha256, d.day)
-			RETURNING p.route, p.operator_id, p.state, p.pdu_sha256, p.code,
-				p.reason, p.done_at, p.received_at`, s.now().Add(-sweepAge), dayOf(s.now()).AddDate(0, 0, -matchDays))
+			RETURNING p.route, p.operator_id, p.state, p.pdu_sha256, p.code, p.reason, p.done_at, p.received_at, p.header,
+				p.recipient_index, p.settled_at`, s.now().Add(-sweepAge), dayOf(s.now()).AddDate(0, 0, -matchDays))
 		if err != nil {
 			return nil, err
 		}
@@ -298,5 +329,9 @@ func (s *Store) Sweep(ctx context.Context) (joined int, err error) {
 		n := &news{newID: s.newID}
 		return n, s.join(ctx, tx, receipts, nil, n)
 	})
-	return joined, err
+	if err != nil {
+		return joined, err
+	}
+	more, err := s.sweepDoubts(ctx)
+	return joined + more, err
 }

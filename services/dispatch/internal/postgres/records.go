@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/outbox"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
@@ -20,6 +21,9 @@ import (
 
 // Record implements delivery.Records.
 func (s *Store) Record(ctx context.Context, replica uuid.UUID, report delivery.Report) error {
+	if err := s.own(ctx, report.Results); err != nil { // before the receipts' answers can come in
+		return err
+	}
 	subs := submissionsOf(report.Results) // an id means an intent: they count whatever the fence says
 	err := s.commit(ctx, func(tx pgx.Tx) (*news, error) {
 		fresh, err := outbox.Claim(ctx, tx, recordMark, []uuid.UUID{report.ID})
@@ -103,16 +107,20 @@ func (s *Store) writeResults(ctx context.Context, tx pgx.Tx, replica uuid.UUID, 
 	queueSubmissions(&b, subs)
 	queueMarks(&b, results, report.ID)
 	queueDone(&b, replica, results, report.Closed)
-	b.Queue(`SELECT EXISTS (SELECT FROM parked_receipts WHERE received_at > $1)`, s.now().Add(-parkedFor))
+	s.queueDoubts(&b, results)
+	b.Queue(`SELECT EXISTS (SELECT FROM parked_receipts WHERE received_at > $1), EXISTS (SELECT FROM doubts)`, s.now().Add(-parkedFor))
 	answers := tx.SendBatch(ctx, &b)
 	for range b.Len() - 1 {
 		if _, err := answers.Exec(); err != nil {
 			return nil, errors.Join(err, answers.Close())
 		}
 	}
-	var parked bool
-	err := answers.QueryRow().Scan(&parked)
-	if err := errors.Join(err, answers.Close()); err != nil || !parked || len(subs) == 0 {
+	var parked, doubts bool
+	err := errors.Join(answers.QueryRow().Scan(&parked, &doubts), answers.Close())
+	if err == nil && doubts {
+		err = settleDoubts(ctx, tx, results)
+	}
+	if err != nil || !parked || len(subs) == 0 {
 		return receipts, err
 	}
 	found, err := s.unpark(ctx, tx, subs)
@@ -144,14 +152,15 @@ func (s *Store) unpark(ctx context.Context, tx pgx.Tx, subs []submission) ([]del
 	return found, nil
 }
 
-const parkedColumns = `route, operator_id, state, pdu_sha256, code, reason, done_at, received_at`
+const parkedColumns = `route, operator_id, state, pdu_sha256, code, reason, done_at, received_at, header, recipient_index, settled_at`
 
 func scanParked(row pgx.CollectableRow) (r delivery.Receipt, err error) {
 	var state int16
-	var hash []byte
-	err = row.Scan(&r.Route, &r.OperatorID, &state, &hash, &r.Code, &r.Reason, &r.Done, &r.Received)
+	var hash, recipient []byte
+	err = row.Scan(&r.Route, &r.OperatorID, &state, &hash, &r.Code, &r.Reason, &r.Done, &r.Received, &r.Header, &recipient, &r.Settled)
 	r.State = delivery.State(state)
 	copy(r.Hash[:], hash)
+	copy(r.Recipient[:], recipient)
 	return r, err
 }
 
@@ -168,6 +177,8 @@ type submission struct {
 	coding    byte
 	submitted time.Time
 	day       time.Time
+	matchedBy string        // empty: by the operator's answer
+	profile   route.Profile // of those this process has recorded itself; not in the table
 }
 
 // address is what a receipt and a submission have in common.
@@ -181,9 +192,10 @@ func submissionsOf(results []delivery.Result) []submission {
 		for _, a := range r.Accepted {
 			m := r.Message
 			subs = append(subs, submission{
-				address: address{m.Parcel.Route, a.OperatorID}, env: m.Parcel.Env, tenant: m.Parcel.Tenant, message: m.ID,
+				address: address{routeOf(m), a.OperatorID}, env: m.Parcel.Env, tenant: m.Parcel.Tenant, message: m.ID,
 				round: m.Round, segment: a.Segment, segments: m.Segments(), lane: m.Parcel.Lane, coding: m.Text.DataCoding,
 				submitted: r.At, day: dayOf(r.At),
+				profile: route.Profile{Route: routeOf(m), Entity: m.Entity, Header: m.Header, Template: m.Template},
 			})
 		}
 	}
@@ -215,10 +227,10 @@ func queueRouteSubmissions(b *pgx.Batch, subs []submission) {
 		segment[i], segments[i], lanes[i], codings[i] = int16(s.segment), int16(s.segments), int16(s.lane), int16(s.coding)
 	}
 	first := &subs[0]
-	b.Queue(`INSERT INTO submissions (day, route, env, submitted_at, operator_id, tenant_id, message_id, round, segment, segments, lane, data_coding)
-		SELECT $1::date, $2::text, $3::text, $4::timestamptz, u.*
+	b.Queue(`INSERT INTO submissions (day, route, env, submitted_at, matched_by, operator_id, tenant_id, message_id, round, segment, segments, lane, data_coding)
+		SELECT $1::date, $2::text, $3::text, $4::timestamptz, $13::text, u.*
 		FROM unnest($5::text[], $6::uuid[], $7::uuid[], $8::int[], $9::smallint[], $10::smallint[], $11::smallint[], $12::smallint[]) u`,
-		first.day, first.route, first.env, first.submitted, ids, tenants, messages, rounds, segment, segments, lanes, codings)
+		first.day, first.route, first.env, first.submitted, ids, tenants, messages, rounds, segment, segments, lanes, codings, first.matchedBy)
 }
 
 // markKey groups what a transaction knows about a parcel.

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 )
@@ -31,6 +32,10 @@ type Store struct {
 	newID   func() uuid.UUID
 	now     func() time.Time
 	recent  recent
+	owners  owners
+	breaker *route.Breaker // nil: nobody is told of refusals
+	// recipient is a number's keyed hash in an environment; see delivery.Config.
+	recipient func(env, number string) [16]byte
 }
 
 var (
@@ -40,10 +45,14 @@ var (
 	_ delivery.Leases  = (*Store)(nil)
 )
 
-// New makes a store. publish is called after each commit with the parcels it holds; newID makes UUIDv7.
-func New(pool *pgxpool.Pool, publish func(...eventbus.Parcel), newID func() uuid.UUID, now func() time.Time) *Store {
-	return &Store{pool: pool, publish: publish, newID: newID, now: now}
+// New makes a store. publish is called after each commit with the parcels it holds; newID makes UUIDv7;
+// recipient is delivery.Config's.
+func New(pool *pgxpool.Pool, publish func(...eventbus.Parcel), recipient func(env, number string) [16]byte, newID func() uuid.UUID, now func() time.Time) *Store {
+	return &Store{pool: pool, publish: publish, recipient: recipient, newID: newID, now: now}
 }
+
+// Tell has refusals by receipts counted by a breaker. Call it before the store is used.
+func (s *Store) Tell(b *route.Breaker) { s.breaker = b }
 
 // inTx runs fn in a worker transaction.
 func (s *Store) inTx(ctx context.Context, fn func(pgx.Tx) error) error {

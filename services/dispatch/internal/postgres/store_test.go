@@ -53,7 +53,7 @@ func newFixture(t testing.TB) *fixture {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.events = append(f.events, p...)
-	}, newID, time.Now)
+	}, func(string, string) [16]byte { return [16]byte{1} }, newID, time.Now)
 	f.must(f.Join(t.Context(), f.me, time.Minute, map[string]int{"sim": 2}))
 	return f
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/onlinesms/onlinesms/services/internal/secret"
@@ -36,6 +37,7 @@ type Route struct {
 	PasswordFile    string            `yaml:"password_file"`
 	SystemType      string            `yaml:"system_type"`
 	Binds           int               `yaml:"binds"`
+	BindMode        string            `yaml:"bind"`
 	Window          int               `yaml:"window"`
 	TPS             int               `yaml:"tps"`
 	Tags            Tags              `yaml:"tags"`
@@ -48,8 +50,25 @@ type Route struct {
 	EnquireInterval time.Duration     `yaml:"enquire_interval"`
 	CodeTable       string            `yaml:"table"`
 	Codes           map[string]string `yaml:"codes"`
+	Inbound         []InboundAddress  `yaml:"inbound"`
+
+	Categories []string `yaml:"categories"`
+	Entities   []string `yaml:"entities"`
+	Headers    []string `yaml:"headers"`
+	Prefixes   []string `yaml:"prefixes"`
+	Rank       int      `yaml:"rank"`
+	Weight     int      `yaml:"weight"`
+	SixOnly    bool     `yaml:"six_only"`
+	AlphaPromo *bool    `yaml:"alpha_promo"`
+	TLVs       []TLV    `yaml:"tlvs"`
 
 	table *Table
+}
+
+// InboundAddress is an address that handsets write to and the tenant it belongs to.
+type InboundAddress struct {
+	To     string    `yaml:"to"`
+	Tenant uuid.UUID `yaml:"tenant"`
 }
 
 // TLS says whether and how the connection is encrypted; the system's roots are used without a CAFile.
@@ -74,6 +93,9 @@ type Address struct {
 
 // Env is the route's one environment.
 func (r *Route) Env() string { return r.Envs[0] }
+
+// Pair tells whether each bind is a transmitter and a receiver, for operators that want them apart (SMPP 3.4 2.2.1).
+func (r *Route) Pair() bool { return r.BindMode == "pair" }
 
 // Zone is the zone of the dates in the route's receipts.
 func (r *Route) Zone() *time.Location {
@@ -114,7 +136,7 @@ func Parse(raw []byte) (*Routes, error) {
 	problems := make([]error, 0, len(doc.Routes))
 	for _, r := range doc.Routes {
 		r.fill()
-		problems = append(problems, r.validate(), r.loadTable(), r.readPassword())
+		problems = append(problems, r.validate(), r.classProblem(), r.profileProblem(), r.loadTable(), r.readPassword())
 	}
 	problems = append(problems, distinct(doc.Routes))
 	if err := errors.Join(problems...); err != nil {
@@ -172,11 +194,15 @@ func (r *Route) validate() error {
 	check(strings.Contains(r.Addr, ":"), "addr is not host:port")
 	check(r.SystemID != "" && len(r.SystemID) <= 15, "system_id is not 1..15 octets")
 	check(r.Binds >= 1 && r.Binds <= 64, "binds is not 1..64")
+	check(r.BindMode == "" || r.BindMode == "transceiver" || r.BindMode == "pair", "bind is not transceiver or pair")
 	check(r.Window >= 10 && r.Window <= 65536, "window is not 10..65536")
 	check(r.TPS >= 1, "tps is not 1 or more")
 	check(r.ResponseID.valid() && r.ReceiptID.valid(), "response_id or receipt_id is not as_is, decimal or hex")
 	check(r.ReceiptZone == "IST" || r.ReceiptZone == "UTC", "receipt_zone is not IST or UTC")
 	check(r.Password == "" || r.PasswordFile == "", "password and password_file are both set")
+	for _, a := range r.Inbound {
+		check(a.To != "" && a.Tenant != uuid.Nil, "inbound has an entry without to or tenant")
+	}
 	if len(wrong) == 0 {
 		return nil
 	}
@@ -223,9 +249,10 @@ func distinct(routes []*Route) error {
 }
 
 var settings = []string{
-	"name", "env", "addr", "tls", "system_id", "password", "password_file", "system_type", "binds", "window", "tps",
+	"name", "env", "addr", "tls", "system_id", "password", "password_file", "system_type", "binds", "bind", "window", "tps",
 	"tags", "source", "destination", "response_id", "receipt_id", "receipt_zone", "submit_timeout",
-	"enquire_interval", "table", "codes",
+	"enquire_interval", "table", "codes", "inbound", "categories", "entities", "headers", "prefixes", "rank", "weight",
+	"six_only", "alpha_promo", "tlvs",
 }
 
 // unknownField refuses a misspelt setting: a decoder's KnownFields does not reach into UnmarshalYAML.

@@ -77,12 +77,12 @@ func TestChooseNeverCrossesEnvironments(t *testing.T) {
 		{Live, all, "jio"}, {Live, only("vi"), "vi"}, {Live, none, "jio"}, {Live, only("sim"), "jio"},
 		{Test, all, "sim"}, {Test, only("jio"), "sim"}, {Test, none, "sim"},
 	} {
-		if got := routes.Choose(c.env, c.usable); got.Name != c.want {
+		if got := routes.Choose(&Traffic{Env: c.env}, c.usable); got.Name != c.want {
 			t.Errorf("%s: %s, want %s", c.env, got.Name, c.want)
 		}
 	}
 	live := parse(t, `routes: [{name: x, env: [live], addr: "h:1", system_id: a}]`)
-	if got := live.Choose(Test, all); got != nil {
+	if got := live.Choose(&Traffic{Env: Test}, all); got != nil {
 		t.Errorf("test traffic on live route %s", got.Name)
 	}
 }

@@ -32,6 +32,8 @@
 //	…99955515  EXPIRED, one second later DELIVRD
 //	…99955516  second segment of a long message refused with 0x45
 //	…99955517  DELIVRD, then the handset sends STOP to the header
+//	…99955518  DELIVRD, then the handset sends बंद करें to the header
+//	…99955519  REJECTD err 9999 (a code that no table has)
 //
 // # Structure
 //

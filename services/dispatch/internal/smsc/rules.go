@@ -51,6 +51,8 @@ func SandboxRules() []Rule {
 		number(15, Rule{Stat: "EXPIRED", Err: "002", ThenStat: "DELIVRD"}),
 		number(16, Rule{Status: smpp.StatusSubmitFail, Segment: 2}),
 		number(17, Rule{ReplyFromUser: "STOP"}),
+		number(18, Rule{ReplyFromUser: "बंद करें"}),
+		number(19, Rule{Stat: "REJECTD", Err: "9999"}),
 	}
 }
 

@@ -13,8 +13,11 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
 
-// Canceller withdraws messages of the principal in ctx.
+// Canceller withdraws messages of the principal in ctx, and sends those in doubt again.
 type Canceller interface {
+	// Resend has a message in doubt decided and sent once more. errs.Exists (MESSAGE_NOT_IN_DOUBT, RESEND_TOO_EARLY) when
+	// that may not be.
+	Resend(ctx context.Context, id uuid.UUID) error
 	// Cancel withdraws a message; once it answers nil, that one will not be sent. errs.Exists
 	// (MESSAGE_NOT_CANCELLABLE) when it is too late.
 	Cancel(ctx context.Context, id uuid.UUID, lane string) error
@@ -47,6 +50,29 @@ func (s *MessageServer) CancelMessage(ctx context.Context, req *ingestv1.CancelM
 		return nil, err
 	}
 	return &ingestv1.CancelMessageResponse{MessageId: id.String(), State: typev1.MessageState_CANCELLED}, nil
+}
+
+// ResendUnknown sends a message in doubt once more: only one whose state is UNKNOWN.
+func (s *MessageServer) ResendUnknown(ctx context.Context, req *ingestv1.ResendUnknownRequest) (*ingestv1.ResendUnknownResponse, error) {
+	p, ok := principal.FromContext(ctx)
+	if !ok {
+		return nil, errNoPrincipal
+	}
+	id, err := parseID(req.GetMessageId())
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.messages.Get(ctx, p.TenantID, p.Env, id)
+	if err != nil {
+		return nil, err
+	}
+	if state := d.Standing.State; state != message.StateUnknown {
+		return nil, errs.E(errs.Exists, "MESSAGE_NOT_IN_DOUBT", "the message is "+typev1.MessageState(state).String()+", not UNKNOWN", nil)
+	}
+	if err := s.canceller.Resend(ctx, id); err != nil {
+		return nil, err
+	}
+	return &ingestv1.ResendUnknownResponse{MessageId: id.String()}, nil
 }
 
 // CancelScheduled withdraws messages that wait for their schedule.

@@ -38,6 +38,11 @@ func (s *shelf) Cancel(_ context.Context, id uuid.UUID, lane string) error {
 	return s.late
 }
 
+func (s *shelf) Resend(_ context.Context, id uuid.UUID) error {
+	s.asked++
+	return s.late
+}
+
 func (s *shelf) CancelScheduled(_ context.Context, q message.Scheduled) (int, bool, error) {
 	s.query = q
 	return 7, true, nil
@@ -67,6 +72,34 @@ func TestCancelMessage(t *testing.T) {
 			t.Errorf("%s: asked %d times, %v", name, s.asked, err)
 		}
 		if err == nil && resp.GetState() != typev1.MessageState_CANCELLED {
+			t.Errorf("%s: %v", name, resp)
+		}
+	}
+}
+
+// Only a message in doubt is sent again, and only its own tenant and environment may ask.
+func TestResendUnknown(t *testing.T) {
+	early := errs.E(errs.Exists, "RESEND_TOO_EARLY", "", nil)
+	for name, c := range map[string]struct {
+		state message.State
+		env   string
+		late  error
+		asked int
+		kind  errs.Kind // of the refusal; Internal: sent again
+	}{
+		"unknown":             {message.StateUnknown, "live", nil, 1, errs.Internal},
+		"unknown, too early":  {message.StateUnknown, "live", early, 1, errs.Exists},
+		"delivered":           {message.StateDelivered, "live", nil, 0, errs.Exists},
+		"queued":              {message.StateQueued, "live", nil, 0, errs.Exists},
+		"another environment": {message.StateUnknown, "test", nil, 0, errs.NotFound},
+	} {
+		s := &shelf{tenant: uuid.New(), id: uuid.New(), state: c.state, late: c.late}
+		ctx := principal.NewContext(t.Context(), principal.Principal{TenantID: s.tenant, Env: c.env})
+		resp, err := NewMessageServer(nil, s, nil, s, time.Now).ResendUnknown(ctx, &ingestv1.ResendUnknownRequest{MessageId: s.id.String()})
+		if s.asked != c.asked || errs.KindOf(err) != c.kind || (err == nil) != (c.kind == errs.Internal) {
+			t.Errorf("%s: asked %d times, %v", name, s.asked, err)
+		}
+		if err == nil && resp.GetMessageId() != s.id.String() {
 			t.Errorf("%s: %v", name, resp)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
+	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
 )
@@ -15,23 +16,20 @@ import (
 // ContentKeyServer is onlinesms.ingest.v1.ContentKeyService, for the services that may open content.
 type ContentKeyServer struct {
 	ingestv1.UnimplementedContentKeyServiceServer
-	keys KeyStore
+	keys    seal.DataKeyStore
+	keyring *seal.Keyring
+	now     func() time.Time
 }
 
-// KeyStore keeps wrapped data keys.
-type KeyStore interface {
-	seal.DataKeys
-	// Keep keeps a data key of a tenant's day and class unless there is one, and answers the one there is.
-	Keep(ctx context.Context, env string, tenant uuid.UUID, day time.Time, class string, id uint64, wrapped []byte) (uint64, []byte, error)
+// NewContentKeyServer hands out the wrapped keys in keys, and mints by keyring.
+func NewContentKeyServer(keys seal.DataKeyStore, keyring *seal.Keyring, now func() time.Time) *ContentKeyServer {
+	return &ContentKeyServer{keys: keys, keyring: keyring, now: now}
 }
-
-// NewContentKeyServer hands out the wrapped keys in keys.
-func NewContentKeyServer(keys KeyStore) *ContentKeyServer { return &ContentKeyServer{keys: keys} }
 
 // ContentKeyCallers says who may call what on the inner port.
 var ContentKeyCallers = map[string][]string{
-	ingestv1.ContentKeyService_GetContentKey_FullMethodName:  {"compliance", "dispatch"},
-	ingestv1.ContentKeyService_KeepLastingKey_FullMethodName: {"dispatch"},
+	ingestv1.ContentKeyService_GetContentKey_FullMethodName:    {"compliance", "dispatch"},
+	ingestv1.ContentKeyService_EnsureContentKey_FullMethodName: {"dispatch"},
 }
 
 // GetContentKey answers a wrapped data key; NOT_FOUND for ever once it is destroyed.
@@ -43,27 +41,40 @@ func (s *ContentKeyServer) GetContentKey(ctx context.Context, req *ingestv1.GetC
 	return &ingestv1.GetContentKeyResponse{WrappedKey: wrapped}, nil
 }
 
-// maxWrapped bounds a wrapped key: version, nonce, 32 bytes and tag are 64.
-const maxWrapped = 256
+// mintedFor is how far a day may be from now: the caller's clock, and a call around midnight.
+const mintedFor = 48 * time.Hour
 
-// KeepLastingKey answers the lasting data key of a tenant, the caller's where there is none. Keys of days are ingest's own.
-func (s *ContentKeyServer) KeepLastingKey(ctx context.Context, req *ingestv1.KeepLastingKeyRequest) (*ingestv1.KeepLastingKeyResponse, error) {
+// mints tells whether a key of the class may be made for the day.
+func (s *ContentKeyServer) mints(class string, day time.Time) bool {
+	if class == seal.ClassLasting {
+		return day.Equal(seal.LastingDay)
+	}
+	now := s.now()
+	return !day.Before(now.Add(-mintedFor)) && !day.After(now.Add(mintedFor))
+}
+
+// EnsureContentKey answers the data key of a tenant, minted when there is none: of a day about now for class inbound, of
+// none for class lasting; dispatch seals nothing else.
+func (s *ContentKeyServer) EnsureContentKey(ctx context.Context, req *ingestv1.EnsureContentKeyRequest) (*ingestv1.EnsureContentKeyResponse, error) {
 	tenant, err := uuid.FromBytes(req.GetTenantId())
 	if err != nil {
-		return nil, invalid("tenant_id", "FORMAT", "must be 16 bytes")
+		return nil, malformed(errs.Violation{Field: "tenant_id", Reason: "FORMAT", Detail: "not 16 bytes"})
 	}
-	if class, _, _ := strings.Cut(req.GetClass(), "#"); class != seal.ClassLasting {
-		return nil, invalid("class", "UNKNOWN", "must be lasting")
+	class, _, _ := strings.Cut(req.GetClass(), "#")
+	if class != seal.ClassInbound && class != seal.ClassLasting {
+		return nil, malformed(errs.Violation{Field: "class", Reason: "UNKNOWN", Detail: "neither inbound nor lasting"})
 	}
-	if req.GetEnv() != principal.Live && req.GetEnv() != principal.Test {
-		return nil, invalid("env", "UNKNOWN", "must be live or test")
+	day, err := time.Parse(time.DateOnly, req.GetDay())
+	if err != nil || !s.mints(class, day) {
+		return nil, malformed(errs.Violation{Field: "day", Reason: "OUT_OF_RANGE", Detail: "not a day about now"})
 	}
-	if n := len(req.GetWrappedKey()); n == 0 || n > maxWrapped {
-		return nil, invalid("wrapped_key", "TOO_LONG", "1 to 256 bytes")
+	if env := req.GetEnv(); env != principal.Live && env != principal.Test {
+		return nil, malformed(errs.Violation{Field: "env", Reason: "UNKNOWN", Detail: "not live or test"})
 	}
-	id, wrapped, err := s.keys.Keep(ctx, req.GetEnv(), tenant, seal.LastingDay, req.GetClass(), req.GetKeyId(), req.GetWrappedKey())
+	b := seal.Binding{Env: req.GetEnv(), Tenant: tenant, Class: class}
+	id, wrapped, err := seal.Ensure(ctx, s.keyring, s.keys, b, day, req.GetClass())
 	if err != nil {
 		return nil, err
 	}
-	return &ingestv1.KeepLastingKeyResponse{KeyId: id, WrappedKey: wrapped}, nil
+	return &ingestv1.EnsureContentKeyResponse{KeyId: id, WrappedKey: wrapped}, nil
 }

@@ -115,21 +115,21 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 	i.publisher = i.bus.NewPublisher(name, func(ctx context.Context, done []eventbus.Parcel) { i.relay.Published(ctx, done) })
 	i.relay = outbox.NewRelay(i.db.Worker, i.publisher, now)
 	i.store = store.NewStore(i.db, i.publisher, now)
-	if err = i.openInner(cfg); err != nil {
+	if err = i.openInner(cfg, keyring); err != nil {
 		return i, err
 	}
 	return i, i.openDoor(ctx, cfg, content.NewVault(keyring, seal.NewSealer(keyring, i.store, now), now))
 }
 
 // openInner opens the inner gRPC server, where compliance and dispatch ask for data keys.
-func (i *ingest) openInner(cfg Config) (err error) {
+func (i *ingest) openInner(cfg Config, keyring *seal.Keyring) (err error) {
 	identity, err := tlsconf.Server(cfg.TLS)
 	if err != nil {
 		return err
 	}
 	i.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: cfg.GRPCAddr, TLS: identity, Log: i.log, Callers: api.ContentKeyCallers},
 		func(r grpc.ServiceRegistrar) {
-			ingestv1.RegisterContentKeyServiceServer(r, api.NewContentKeyServer(i.store))
+			ingestv1.RegisterContentKeyServiceServer(r, api.NewContentKeyServer(i.store, keyring, i.now))
 		})
 	return err
 }
@@ -178,6 +178,7 @@ func (i *ingest) openDoor(ctx context.Context, cfg Config, vault *content.Vault)
 		Unary: []grpc.UnaryServerInterceptor{i.access.limits.Unary}, Stream: []grpc.StreamServerInterceptor{i.access.limits.Stream},
 		Register: func(r grpc.ServiceRegistrar) {
 			ingestv1.RegisterMessageServiceServer(r, server)
+			ingestv1.RegisterReconciliationServiceServer(r, api.NewReconciliationServer(i.store, i.now))
 			i.access.register(r)
 			i.people.register(r)
 			ingestv1.RegisterVerificationServiceServer(r, i.verifications(cfg.Verification, accepter, vault, peppers))

@@ -17,7 +17,8 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
 )
 
-// canceller withdraws messages where they wait: in compliance until they are cleared, then in dispatch. It is an
+// canceller withdraws messages where they wait: in compliance until they are cleared, then in dispatch; and has dispatch
+// send those in doubt again. It is an
 // api.Canceller.
 type canceller struct{ compliance, dispatch grpc.ClientConnInterface }
 
@@ -39,6 +40,16 @@ func (c canceller) Cancel(ctx context.Context, id uuid.UUID, lane string) error 
 	}
 	_, err = dispatchv1.NewDispatchServiceClient(c.dispatch).CancelMessage(ctx, &dispatchv1.CancelMessageRequest{
 		MessageId: id.String(), ClearedParcelId: found.GetClearedParcelId(), Round: found.GetRound(), Lane: l})
+	return rpc.FromStatus(err)
+}
+
+// Resend has a message in doubt sent once more; dispatch knows what is in doubt.
+func (c canceller) Resend(ctx context.Context, id uuid.UUID) error {
+	if c.dispatch == nil {
+		return errs.E(errs.Unavailable, "SERVICE_UNAVAILABLE", "DISPATCH_ADDR must be set", nil)
+	}
+	_, err := dispatchv1.NewDispatchServiceClient(c.dispatch).ResendUnknown(rpc.WithPrincipal(ctx),
+		&dispatchv1.ResendUnknownRequest{MessageId: id.String()})
 	return rpc.FromStatus(err)
 }
 

@@ -56,6 +56,8 @@ func forwards(compliance, dispatch, audit grpc.ClientConnInterface) []door.Forwa
 		{Service: "onlinesms.compliance.v1.ConsentService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.SuppressionService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.ComplaintService", Conn: compliance},
+		{Service: "onlinesms.dispatch.v1.InboundService", Conn: dispatch},
+		{Service: "onlinesms.dispatch.v1.RouteService", Conn: dispatch},
 		{Service: "onlinesms.audit.v1.AuditService", Conn: audit},
 		{Service: "onlinesms.dispatch.v1.WebhookEndpointService", Conn: dispatch},
 		{Service: "onlinesms.dispatch.v1.WebhookDeliveryService", Conn: dispatch},

@@ -32,6 +32,7 @@ func (i *ingest) tasks() []service.Task {
 		{Name: "count outbox", Run: i.countOutbox},
 		{Name: "purge idempotency keys", Run: i.purgeKeys},
 		{Name: "purge verifications", Run: i.purgeVerifications},
+		{Name: "reconcile", Run: i.reconcile},
 		{Name: "inner gRPC", Run: i.inner.Run},
 		{Name: "audit records", Run: i.records.Run},
 	}

@@ -51,6 +51,9 @@ var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientC
 	"onlinesms.compliance.v1.ConsentService":     gwcompliancev1.RegisterConsentServiceHandler,
 	"onlinesms.compliance.v1.SuppressionService": gwcompliancev1.RegisterSuppressionServiceHandler,
 	"onlinesms.compliance.v1.ComplaintService":   gwcompliancev1.RegisterComplaintServiceHandler,
+	"onlinesms.ingest.v1.ReconciliationService":  gwingestv1.RegisterReconciliationServiceHandler,
+	"onlinesms.dispatch.v1.RouteService":         gwdispatchv1.RegisterRouteServiceHandler,
+	"onlinesms.dispatch.v1.InboundService":       gwdispatchv1.RegisterInboundServiceHandler,
 
 	"onlinesms.dispatch.v1.WebhookEndpointService": gwdispatchv1.RegisterWebhookEndpointServiceHandler,
 	"onlinesms.dispatch.v1.WebhookDeliveryService": gwdispatchv1.RegisterWebhookDeliveryServiceHandler,

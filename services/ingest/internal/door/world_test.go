@@ -67,6 +67,7 @@ func (w *world) register(r grpc.ServiceRegistrar) {
 	ingestv1.RegisterMessageServiceServer(r, w.slow)
 	ingestv1.RegisterApiKeyServiceServer(r, ingestv1.UnimplementedApiKeyServiceServer{})
 	ingestv1.RegisterTenantServiceServer(r, tenants{})
+	ingestv1.RegisterReconciliationServiceServer(r, ingestv1.UnimplementedReconciliationServiceServer{})
 	ingestv1.RegisterVerificationServiceServer(r, ingestv1.UnimplementedVerificationServiceServer{})
 	ingestv1.RegisterUserServiceServer(r, ingestv1.UnimplementedUserServiceServer{})
 	ingestv1.RegisterSessionServiceServer(r, ingestv1.UnimplementedSessionServiceServer{})

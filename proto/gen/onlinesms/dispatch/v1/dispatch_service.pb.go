@@ -96,6 +96,89 @@ func (x *CancelMessageRequest) GetLane() v1.Lane {
 	return v1.Lane(0)
 }
 
+// ResendUnknownRequest names a message.
+type ResendUnknownRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID of the message.
+	MessageId     string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendUnknownRequest) Reset() {
+	*x = ResendUnknownRequest{}
+	mi := &file_onlinesms_dispatch_v1_dispatch_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendUnknownRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendUnknownRequest) ProtoMessage() {}
+
+func (x *ResendUnknownRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_dispatch_v1_dispatch_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendUnknownRequest.ProtoReflect.Descriptor instead.
+func (*ResendUnknownRequest) Descriptor() ([]byte, []int) {
+	return file_onlinesms_dispatch_v1_dispatch_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ResendUnknownRequest) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+// ResendUnknownResponse: the message is on its way through the rules again.
+type ResendUnknownResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendUnknownResponse) Reset() {
+	*x = ResendUnknownResponse{}
+	mi := &file_onlinesms_dispatch_v1_dispatch_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendUnknownResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendUnknownResponse) ProtoMessage() {}
+
+func (x *ResendUnknownResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_dispatch_v1_dispatch_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendUnknownResponse.ProtoReflect.Descriptor instead.
+func (*ResendUnknownResponse) Descriptor() ([]byte, []int) {
+	return file_onlinesms_dispatch_v1_dispatch_service_proto_rawDescGZIP(), []int{2}
+}
+
 // CancelMessageResponse: the message will not be submitted.
 type CancelMessageResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -105,7 +188,7 @@ type CancelMessageResponse struct {
 
 func (x *CancelMessageResponse) Reset() {
 	*x = CancelMessageResponse{}
-	mi := &file_onlinesms_dispatch_v1_dispatch_service_proto_msgTypes[1]
+	mi := &file_onlinesms_dispatch_v1_dispatch_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -117,7 +200,7 @@ func (x *CancelMessageResponse) String() string {
 func (*CancelMessageResponse) ProtoMessage() {}
 
 func (x *CancelMessageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_dispatch_v1_dispatch_service_proto_msgTypes[1]
+	mi := &file_onlinesms_dispatch_v1_dispatch_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -130,7 +213,7 @@ func (x *CancelMessageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelMessageResponse.ProtoReflect.Descriptor instead.
 func (*CancelMessageResponse) Descriptor() ([]byte, []int) {
-	return file_onlinesms_dispatch_v1_dispatch_service_proto_rawDescGZIP(), []int{1}
+	return file_onlinesms_dispatch_v1_dispatch_service_proto_rawDescGZIP(), []int{3}
 }
 
 var File_onlinesms_dispatch_v1_dispatch_service_proto protoreflect.FileDescriptor
@@ -143,9 +226,14 @@ const file_onlinesms_dispatch_v1_dispatch_service_proto_rawDesc = "" +
 	"message_id\x18\x01 \x01(\tB\x03\xe0A\x02R\tmessageId\x12/\n" +
 	"\x11cleared_parcel_id\x18\x02 \x01(\fB\x03\xe0A\x02R\x0fclearedParcelId\x12\x14\n" +
 	"\x05round\x18\x03 \x01(\rR\x05round\x120\n" +
-	"\x04lane\x18\x04 \x01(\x0e2\x17.onlinesms.type.v1.LaneB\x03\xe0A\x02R\x04lane\"\x17\n" +
-	"\x15CancelMessageResponse2\x96\x01\n" +
-	"\x0fDispatchService\x12\x82\x01\n" +
+	"\x04lane\x18\x04 \x01(\x0e2\x17.onlinesms.type.v1.LaneB\x03\xe0A\x02R\x04lane\":\n" +
+	"\x14ResendUnknownRequest\x12\"\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\tB\x03\xe0A\x02R\tmessageId\"\x17\n" +
+	"\x15ResendUnknownResponse\"\x17\n" +
+	"\x15CancelMessageResponse2\xa3\x02\n" +
+	"\x0fDispatchService\x12\x8a\x01\n" +
+	"\rResendUnknown\x12+.onlinesms.dispatch.v1.ResendUnknownRequest\x1a,.onlinesms.dispatch.v1.ResendUnknownResponse\"\x1e\xa2\xbb\x18\x1a\x12\x16message.resend_unknown \x01\x12\x82\x01\n" +
 	"\rCancelMessage\x12+.onlinesms.dispatch.v1.CancelMessageRequest\x1a,.onlinesms.dispatch.v1.CancelMessageResponse\"\x16\xa2\xbb\x18\x12\x12\x0emessage.cancel \x01BKZIgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1;dispatchv1b\x06proto3"
 
 var (
@@ -160,18 +248,22 @@ func file_onlinesms_dispatch_v1_dispatch_service_proto_rawDescGZIP() []byte {
 	return file_onlinesms_dispatch_v1_dispatch_service_proto_rawDescData
 }
 
-var file_onlinesms_dispatch_v1_dispatch_service_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_onlinesms_dispatch_v1_dispatch_service_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_onlinesms_dispatch_v1_dispatch_service_proto_goTypes = []any{
 	(*CancelMessageRequest)(nil),  // 0: onlinesms.dispatch.v1.CancelMessageRequest
-	(*CancelMessageResponse)(nil), // 1: onlinesms.dispatch.v1.CancelMessageResponse
-	(v1.Lane)(0),                  // 2: onlinesms.type.v1.Lane
+	(*ResendUnknownRequest)(nil),  // 1: onlinesms.dispatch.v1.ResendUnknownRequest
+	(*ResendUnknownResponse)(nil), // 2: onlinesms.dispatch.v1.ResendUnknownResponse
+	(*CancelMessageResponse)(nil), // 3: onlinesms.dispatch.v1.CancelMessageResponse
+	(v1.Lane)(0),                  // 4: onlinesms.type.v1.Lane
 }
 var file_onlinesms_dispatch_v1_dispatch_service_proto_depIdxs = []int32{
-	2, // 0: onlinesms.dispatch.v1.CancelMessageRequest.lane:type_name -> onlinesms.type.v1.Lane
-	0, // 1: onlinesms.dispatch.v1.DispatchService.CancelMessage:input_type -> onlinesms.dispatch.v1.CancelMessageRequest
-	1, // 2: onlinesms.dispatch.v1.DispatchService.CancelMessage:output_type -> onlinesms.dispatch.v1.CancelMessageResponse
-	2, // [2:3] is the sub-list for method output_type
-	1, // [1:2] is the sub-list for method input_type
+	4, // 0: onlinesms.dispatch.v1.CancelMessageRequest.lane:type_name -> onlinesms.type.v1.Lane
+	1, // 1: onlinesms.dispatch.v1.DispatchService.ResendUnknown:input_type -> onlinesms.dispatch.v1.ResendUnknownRequest
+	0, // 2: onlinesms.dispatch.v1.DispatchService.CancelMessage:input_type -> onlinesms.dispatch.v1.CancelMessageRequest
+	2, // 3: onlinesms.dispatch.v1.DispatchService.ResendUnknown:output_type -> onlinesms.dispatch.v1.ResendUnknownResponse
+	3, // 4: onlinesms.dispatch.v1.DispatchService.CancelMessage:output_type -> onlinesms.dispatch.v1.CancelMessageResponse
+	3, // [3:5] is the sub-list for method output_type
+	1, // [1:3] is the sub-list for method input_type
 	1, // [1:1] is the sub-list for extension type_name
 	1, // [1:1] is the sub-list for extension extendee
 	0, // [0:1] is the sub-list for field type_name
@@ -188,7 +280,7 @@ func file_onlinesms_dispatch_v1_dispatch_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_dispatch_v1_dispatch_service_proto_rawDesc), len(file_onlinesms_dispatch_v1_dispatch_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

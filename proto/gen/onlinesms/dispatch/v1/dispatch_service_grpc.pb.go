@@ -19,6 +19,7 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
+	DispatchService_ResendUnknown_FullMethodName = "/onlinesms.dispatch.v1.DispatchService/ResendUnknown"
 	DispatchService_CancelMessage_FullMethodName = "/onlinesms.dispatch.v1.DispatchService/CancelMessage"
 )
 
@@ -28,6 +29,10 @@ const (
 //
 // DispatchService answers what other services ask of deliveries.
 type DispatchServiceClient interface {
+	// ResendUnknown gives a message in doubt of the caller's tenant and environment back to compliance, to be decided and
+	// sent once more. RESEND_TOO_EARLY while the operator's answer may still come, MESSAGE_NOT_IN_DOUBT once the message is
+	// settled or was sent again. Not offered at the door: ingest.v1.MessageService.ResendUnknown calls it.
+	ResendUnknown(ctx context.Context, in *ResendUnknownRequest, opts ...grpc.CallOption) (*ResendUnknownResponse, error)
 	// CancelMessage withdraws a cleared message of the caller's tenant and environment for which no intent has been
 	// written, whether its parcel has arrived here or not. MESSAGE_NOT_CANCELLABLE when it may have been submitted. Not
 	// offered at the door: ingest.v1.MessageService.CancelMessage calls it.
@@ -40,6 +45,16 @@ type dispatchServiceClient struct {
 
 func NewDispatchServiceClient(cc grpc.ClientConnInterface) DispatchServiceClient {
 	return &dispatchServiceClient{cc}
+}
+
+func (c *dispatchServiceClient) ResendUnknown(ctx context.Context, in *ResendUnknownRequest, opts ...grpc.CallOption) (*ResendUnknownResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResendUnknownResponse)
+	err := c.cc.Invoke(ctx, DispatchService_ResendUnknown_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (c *dispatchServiceClient) CancelMessage(ctx context.Context, in *CancelMessageRequest, opts ...grpc.CallOption) (*CancelMessageResponse, error) {
@@ -58,6 +73,10 @@ func (c *dispatchServiceClient) CancelMessage(ctx context.Context, in *CancelMes
 //
 // DispatchService answers what other services ask of deliveries.
 type DispatchServiceServer interface {
+	// ResendUnknown gives a message in doubt of the caller's tenant and environment back to compliance, to be decided and
+	// sent once more. RESEND_TOO_EARLY while the operator's answer may still come, MESSAGE_NOT_IN_DOUBT once the message is
+	// settled or was sent again. Not offered at the door: ingest.v1.MessageService.ResendUnknown calls it.
+	ResendUnknown(context.Context, *ResendUnknownRequest) (*ResendUnknownResponse, error)
 	// CancelMessage withdraws a cleared message of the caller's tenant and environment for which no intent has been
 	// written, whether its parcel has arrived here or not. MESSAGE_NOT_CANCELLABLE when it may have been submitted. Not
 	// offered at the door: ingest.v1.MessageService.CancelMessage calls it.
@@ -72,6 +91,9 @@ type DispatchServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedDispatchServiceServer struct{}
 
+func (UnimplementedDispatchServiceServer) ResendUnknown(context.Context, *ResendUnknownRequest) (*ResendUnknownResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResendUnknown not implemented")
+}
 func (UnimplementedDispatchServiceServer) CancelMessage(context.Context, *CancelMessageRequest) (*CancelMessageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelMessage not implemented")
 }
@@ -94,6 +116,24 @@ func RegisterDispatchServiceServer(s grpc.ServiceRegistrar, srv DispatchServiceS
 		t.testEmbeddedByValue()
 	}
 	s.RegisterService(&DispatchService_ServiceDesc, srv)
+}
+
+func _DispatchService_ResendUnknown_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResendUnknownRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DispatchServiceServer).ResendUnknown(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DispatchService_ResendUnknown_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DispatchServiceServer).ResendUnknown(ctx, req.(*ResendUnknownRequest))
+	}
+	return interceptor(ctx, in, info, handler)
 }
 
 func _DispatchService_CancelMessage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
@@ -121,6 +161,10 @@ var DispatchService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "onlinesms.dispatch.v1.DispatchService",
 	HandlerType: (*DispatchServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ResendUnknown",
+			Handler:    _DispatchService_ResendUnknown_Handler,
+		},
 		{
 			MethodName: "CancelMessage",
 			Handler:    _DispatchService_CancelMessage_Handler,

@@ -49,7 +49,10 @@ type Outcome struct {
 	// The ClearedParcel the message came in; only in MessagesReturned.
 	ClearedParcelId []byte `protobuf:"bytes,11,opt,name=cleared_parcel_id,json=clearedParcelId,proto3" json:"cleared_parcel_id,omitempty"`
 	// The receipt's done date, Unix microseconds; operators write whole minutes or seconds. 0 where there is none.
-	DoneTimeUs    int64 `protobuf:"varint,12,opt,name=done_time_us,json=doneTimeUs,proto3" json:"done_time_us,omitempty"`
+	DoneTimeUs int64 `protobuf:"varint,12,opt,name=done_time_us,json=doneTimeUs,proto3" json:"done_time_us,omitempty"`
+	// How a receipt's message was found: empty, by the operator's id; `recipient`, as the only one in doubt of its route,
+	// header and recipient.
+	MatchedBy     string `protobuf:"bytes,13,opt,name=matched_by,json=matchedBy,proto3" json:"matched_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -166,6 +169,13 @@ func (x *Outcome) GetDoneTimeUs() int64 {
 		return x.DoneTimeUs
 	}
 	return 0
+}
+
+func (x *Outcome) GetMatchedBy() string {
+	if x != nil {
+		return x.MatchedBy
+	}
+	return ""
 }
 
 // OutcomeParcel is 1..500 outcomes of one tenant.
@@ -959,7 +969,7 @@ var File_onlinesms_dispatch_v1_events_proto protoreflect.FileDescriptor
 
 const file_onlinesms_dispatch_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\"onlinesms/dispatch/v1/events.proto\x12\x15onlinesms.dispatch.v1\x1a\x1donlinesms/event/v1/pack.proto\x1a\x1eonlinesms/type/v1/reason.proto\"\x8e\x03\n" +
+	"\"onlinesms/dispatch/v1/events.proto\x12\x15onlinesms.dispatch.v1\x1a\x1donlinesms/event/v1/pack.proto\x1a\x1eonlinesms/type/v1/reason.proto\"\xad\x03\n" +
 	"\aOutcome\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\fR\tmessageId\x12\x14\n" +
@@ -975,7 +985,9 @@ const file_onlinesms_dispatch_v1_events_proto_rawDesc = "" +
 	" \x01(\x03R\tdueTimeUs\x12*\n" +
 	"\x11cleared_parcel_id\x18\v \x01(\fR\x0fclearedParcelId\x12 \n" +
 	"\fdone_time_us\x18\f \x01(\x03R\n" +
-	"doneTimeUs\"\xcf\x01\n" +
+	"doneTimeUs\x12\x1d\n" +
+	"\n" +
+	"matched_by\x18\r \x01(\tR\tmatchedBy\"\xcf\x01\n" +
 	"\rOutcomeParcel\x12\x1b\n" +
 	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
 	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +

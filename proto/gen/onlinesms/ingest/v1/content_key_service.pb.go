@@ -114,37 +114,35 @@ func (x *GetContentKeyResponse) GetWrappedKey() []byte {
 	return nil
 }
 
-// KeepLastingKeyRequest brings a key that may be kept.
-type KeepLastingKeyRequest struct {
+// EnsureContentKeyRequest names a tenant's day and class.
+type EnsureContentKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// UUID of the tenant, 16 bytes.
-	TenantId []byte `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
 	// live or test.
-	Env string `protobuf:"bytes,2,opt,name=env,proto3" json:"env,omitempty"`
-	// Class of sealed data: lasting, or lasting#2 and so on when keys are used up.
-	Class string `protobuf:"bytes,3,opt,name=class,proto3" json:"class,omitempty"`
-	// Id of the caller's key, random.
-	KeyId uint64 `protobuf:"fixed64,4,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	// It, wrapped by the deployment key of the environment.
-	WrappedKey    []byte `protobuf:"bytes,5,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`
+	Env string `protobuf:"bytes,1,opt,name=env,proto3" json:"env,omitempty"`
+	// UUID of the tenant, 16 bytes; zeros for the platform itself.
+	TenantId []byte `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// IST day, YYYY-MM-DD; today's or yesterday's. 1970-01-01 for class lasting, whose key has no day.
+	Day string `protobuf:"bytes,3,opt,name=day,proto3" json:"day,omitempty"`
+	// Class of data: inbound or lasting; inbound#2 and so on when a key is used up.
+	Class         string `protobuf:"bytes,4,opt,name=class,proto3" json:"class,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *KeepLastingKeyRequest) Reset() {
-	*x = KeepLastingKeyRequest{}
+func (x *EnsureContentKeyRequest) Reset() {
+	*x = EnsureContentKeyRequest{}
 	mi := &file_onlinesms_ingest_v1_content_key_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *KeepLastingKeyRequest) String() string {
+func (x *EnsureContentKeyRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*KeepLastingKeyRequest) ProtoMessage() {}
+func (*EnsureContentKeyRequest) ProtoMessage() {}
 
-func (x *KeepLastingKeyRequest) ProtoReflect() protoreflect.Message {
+func (x *EnsureContentKeyRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_onlinesms_ingest_v1_content_key_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -156,48 +154,41 @@ func (x *KeepLastingKeyRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use KeepLastingKeyRequest.ProtoReflect.Descriptor instead.
-func (*KeepLastingKeyRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use EnsureContentKeyRequest.ProtoReflect.Descriptor instead.
+func (*EnsureContentKeyRequest) Descriptor() ([]byte, []int) {
 	return file_onlinesms_ingest_v1_content_key_service_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *KeepLastingKeyRequest) GetTenantId() []byte {
-	if x != nil {
-		return x.TenantId
-	}
-	return nil
-}
-
-func (x *KeepLastingKeyRequest) GetEnv() string {
+func (x *EnsureContentKeyRequest) GetEnv() string {
 	if x != nil {
 		return x.Env
 	}
 	return ""
 }
 
-func (x *KeepLastingKeyRequest) GetClass() string {
+func (x *EnsureContentKeyRequest) GetTenantId() []byte {
+	if x != nil {
+		return x.TenantId
+	}
+	return nil
+}
+
+func (x *EnsureContentKeyRequest) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *EnsureContentKeyRequest) GetClass() string {
 	if x != nil {
 		return x.Class
 	}
 	return ""
 }
 
-func (x *KeepLastingKeyRequest) GetKeyId() uint64 {
-	if x != nil {
-		return x.KeyId
-	}
-	return 0
-}
-
-func (x *KeepLastingKeyRequest) GetWrappedKey() []byte {
-	if x != nil {
-		return x.WrappedKey
-	}
-	return nil
-}
-
-// KeepLastingKeyResponse is the key to use.
-type KeepLastingKeyResponse struct {
+// EnsureContentKeyResponse is the key's record.
+type EnsureContentKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id as it stands in the sealed bytes.
 	KeyId uint64 `protobuf:"fixed64,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
@@ -207,20 +198,20 @@ type KeepLastingKeyResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *KeepLastingKeyResponse) Reset() {
-	*x = KeepLastingKeyResponse{}
+func (x *EnsureContentKeyResponse) Reset() {
+	*x = EnsureContentKeyResponse{}
 	mi := &file_onlinesms_ingest_v1_content_key_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *KeepLastingKeyResponse) String() string {
+func (x *EnsureContentKeyResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*KeepLastingKeyResponse) ProtoMessage() {}
+func (*EnsureContentKeyResponse) ProtoMessage() {}
 
-func (x *KeepLastingKeyResponse) ProtoReflect() protoreflect.Message {
+func (x *EnsureContentKeyResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_onlinesms_ingest_v1_content_key_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -232,19 +223,19 @@ func (x *KeepLastingKeyResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use KeepLastingKeyResponse.ProtoReflect.Descriptor instead.
-func (*KeepLastingKeyResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use EnsureContentKeyResponse.ProtoReflect.Descriptor instead.
+func (*EnsureContentKeyResponse) Descriptor() ([]byte, []int) {
 	return file_onlinesms_ingest_v1_content_key_service_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *KeepLastingKeyResponse) GetKeyId() uint64 {
+func (x *EnsureContentKeyResponse) GetKeyId() uint64 {
 	if x != nil {
 		return x.KeyId
 	}
 	return 0
 }
 
-func (x *KeepLastingKeyResponse) GetWrappedKey() []byte {
+func (x *EnsureContentKeyResponse) GetWrappedKey() []byte {
 	if x != nil {
 		return x.WrappedKey
 	}
@@ -260,21 +251,19 @@ const file_onlinesms_ingest_v1_content_key_service_proto_rawDesc = "" +
 	"\x06key_id\x18\x01 \x01(\x06R\x05keyId\"8\n" +
 	"\x15GetContentKeyResponse\x12\x1f\n" +
 	"\vwrapped_key\x18\x01 \x01(\fR\n" +
-	"wrappedKey\"\x94\x01\n" +
-	"\x15KeepLastingKeyRequest\x12\x1b\n" +
-	"\ttenant_id\x18\x01 \x01(\fR\btenantId\x12\x10\n" +
-	"\x03env\x18\x02 \x01(\tR\x03env\x12\x14\n" +
-	"\x05class\x18\x03 \x01(\tR\x05class\x12\x15\n" +
-	"\x06key_id\x18\x04 \x01(\x06R\x05keyId\x12\x1f\n" +
-	"\vwrapped_key\x18\x05 \x01(\fR\n" +
-	"wrappedKey\"P\n" +
-	"\x16KeepLastingKeyResponse\x12\x15\n" +
+	"wrappedKey\"p\n" +
+	"\x17EnsureContentKeyRequest\x12\x10\n" +
+	"\x03env\x18\x01 \x01(\tR\x03env\x12\x1b\n" +
+	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12\x10\n" +
+	"\x03day\x18\x03 \x01(\tR\x03day\x12\x14\n" +
+	"\x05class\x18\x04 \x01(\tR\x05class\"R\n" +
+	"\x18EnsureContentKeyResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\x06R\x05keyId\x12\x1f\n" +
 	"\vwrapped_key\x18\x02 \x01(\fR\n" +
-	"wrappedKey2\x9a\x02\n" +
+	"wrappedKey2\xa2\x02\n" +
 	"\x11ContentKeyService\x12\x7f\n" +
-	"\rGetContentKey\x12).onlinesms.ingest.v1.GetContentKeyRequest\x1a*.onlinesms.ingest.v1.GetContentKeyResponse\"\x17\xa2\xbb\x18\x13\x12\x0fcontent_key.get \x01\x12\x83\x01\n" +
-	"\x0eKeepLastingKey\x12*.onlinesms.ingest.v1.KeepLastingKeyRequest\x1a+.onlinesms.ingest.v1.KeepLastingKeyResponse\"\x18\xa2\xbb\x18\x14\x12\x10content_key.keep \x01BGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
+	"\rGetContentKey\x12).onlinesms.ingest.v1.GetContentKeyRequest\x1a*.onlinesms.ingest.v1.GetContentKeyResponse\"\x17\xa2\xbb\x18\x13\x12\x0fcontent_key.get \x01\x12\x8b\x01\n" +
+	"\x10EnsureContentKey\x12,.onlinesms.ingest.v1.EnsureContentKeyRequest\x1a-.onlinesms.ingest.v1.EnsureContentKeyResponse\"\x1a\xa2\xbb\x18\x16\x12\x12content_key.ensure \x01BGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
 
 var (
 	file_onlinesms_ingest_v1_content_key_service_proto_rawDescOnce sync.Once
@@ -290,16 +279,16 @@ func file_onlinesms_ingest_v1_content_key_service_proto_rawDescGZIP() []byte {
 
 var file_onlinesms_ingest_v1_content_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_onlinesms_ingest_v1_content_key_service_proto_goTypes = []any{
-	(*GetContentKeyRequest)(nil),   // 0: onlinesms.ingest.v1.GetContentKeyRequest
-	(*GetContentKeyResponse)(nil),  // 1: onlinesms.ingest.v1.GetContentKeyResponse
-	(*KeepLastingKeyRequest)(nil),  // 2: onlinesms.ingest.v1.KeepLastingKeyRequest
-	(*KeepLastingKeyResponse)(nil), // 3: onlinesms.ingest.v1.KeepLastingKeyResponse
+	(*GetContentKeyRequest)(nil),     // 0: onlinesms.ingest.v1.GetContentKeyRequest
+	(*GetContentKeyResponse)(nil),    // 1: onlinesms.ingest.v1.GetContentKeyResponse
+	(*EnsureContentKeyRequest)(nil),  // 2: onlinesms.ingest.v1.EnsureContentKeyRequest
+	(*EnsureContentKeyResponse)(nil), // 3: onlinesms.ingest.v1.EnsureContentKeyResponse
 }
 var file_onlinesms_ingest_v1_content_key_service_proto_depIdxs = []int32{
 	0, // 0: onlinesms.ingest.v1.ContentKeyService.GetContentKey:input_type -> onlinesms.ingest.v1.GetContentKeyRequest
-	2, // 1: onlinesms.ingest.v1.ContentKeyService.KeepLastingKey:input_type -> onlinesms.ingest.v1.KeepLastingKeyRequest
+	2, // 1: onlinesms.ingest.v1.ContentKeyService.EnsureContentKey:input_type -> onlinesms.ingest.v1.EnsureContentKeyRequest
 	1, // 2: onlinesms.ingest.v1.ContentKeyService.GetContentKey:output_type -> onlinesms.ingest.v1.GetContentKeyResponse
-	3, // 3: onlinesms.ingest.v1.ContentKeyService.KeepLastingKey:output_type -> onlinesms.ingest.v1.KeepLastingKeyResponse
+	3, // 3: onlinesms.ingest.v1.ContentKeyService.EnsureContentKey:output_type -> onlinesms.ingest.v1.EnsureContentKeyResponse
 	2, // [2:4] is the sub-list for method output_type
 	0, // [0:2] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name

@@ -19,8 +19,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ContentKeyService_GetContentKey_FullMethodName  = "/onlinesms.ingest.v1.ContentKeyService/GetContentKey"
-	ContentKeyService_KeepLastingKey_FullMethodName = "/onlinesms.ingest.v1.ContentKeyService/KeepLastingKey"
+	ContentKeyService_GetContentKey_FullMethodName    = "/onlinesms.ingest.v1.ContentKeyService/GetContentKey"
+	ContentKeyService_EnsureContentKey_FullMethodName = "/onlinesms.ingest.v1.ContentKeyService/EnsureContentKey"
 )
 
 // ContentKeyServiceClient is the client API for ContentKeyService service.
@@ -32,9 +32,9 @@ const (
 type ContentKeyServiceClient interface {
 	// GetContentKey answers one data key, wrapped by the deployment key of its environment.
 	GetContentKey(ctx context.Context, in *GetContentKeyRequest, opts ...grpc.CallOption) (*GetContentKeyResponse, error)
-	// KeepLastingKey answers the data key, without a day, of what a tenant keeps until it deletes it (webhook secrets). The
-	// caller's is kept and answered where there is none yet; concurrent callers get the same.
-	KeepLastingKey(ctx context.Context, in *KeepLastingKeyRequest, opts ...grpc.CallOption) (*KeepLastingKeyResponse, error)
+	// EnsureContentKey answers the data key of a tenant's day and class, minted when there is none yet: for dispatch, which
+	// seals what handsets send, and what a tenant keeps until it deletes it (webhook secrets).
+	EnsureContentKey(ctx context.Context, in *EnsureContentKeyRequest, opts ...grpc.CallOption) (*EnsureContentKeyResponse, error)
 }
 
 type contentKeyServiceClient struct {
@@ -55,10 +55,10 @@ func (c *contentKeyServiceClient) GetContentKey(ctx context.Context, in *GetCont
 	return out, nil
 }
 
-func (c *contentKeyServiceClient) KeepLastingKey(ctx context.Context, in *KeepLastingKeyRequest, opts ...grpc.CallOption) (*KeepLastingKeyResponse, error) {
+func (c *contentKeyServiceClient) EnsureContentKey(ctx context.Context, in *EnsureContentKeyRequest, opts ...grpc.CallOption) (*EnsureContentKeyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(KeepLastingKeyResponse)
-	err := c.cc.Invoke(ctx, ContentKeyService_KeepLastingKey_FullMethodName, in, out, cOpts...)
+	out := new(EnsureContentKeyResponse)
+	err := c.cc.Invoke(ctx, ContentKeyService_EnsureContentKey_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -74,9 +74,9 @@ func (c *contentKeyServiceClient) KeepLastingKey(ctx context.Context, in *KeepLa
 type ContentKeyServiceServer interface {
 	// GetContentKey answers one data key, wrapped by the deployment key of its environment.
 	GetContentKey(context.Context, *GetContentKeyRequest) (*GetContentKeyResponse, error)
-	// KeepLastingKey answers the data key, without a day, of what a tenant keeps until it deletes it (webhook secrets). The
-	// caller's is kept and answered where there is none yet; concurrent callers get the same.
-	KeepLastingKey(context.Context, *KeepLastingKeyRequest) (*KeepLastingKeyResponse, error)
+	// EnsureContentKey answers the data key of a tenant's day and class, minted when there is none yet: for dispatch, which
+	// seals what handsets send, and what a tenant keeps until it deletes it (webhook secrets).
+	EnsureContentKey(context.Context, *EnsureContentKeyRequest) (*EnsureContentKeyResponse, error)
 	mustEmbedUnimplementedContentKeyServiceServer()
 }
 
@@ -90,8 +90,8 @@ type UnimplementedContentKeyServiceServer struct{}
 func (UnimplementedContentKeyServiceServer) GetContentKey(context.Context, *GetContentKeyRequest) (*GetContentKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetContentKey not implemented")
 }
-func (UnimplementedContentKeyServiceServer) KeepLastingKey(context.Context, *KeepLastingKeyRequest) (*KeepLastingKeyResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method KeepLastingKey not implemented")
+func (UnimplementedContentKeyServiceServer) EnsureContentKey(context.Context, *EnsureContentKeyRequest) (*EnsureContentKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EnsureContentKey not implemented")
 }
 func (UnimplementedContentKeyServiceServer) mustEmbedUnimplementedContentKeyServiceServer() {}
 func (UnimplementedContentKeyServiceServer) testEmbeddedByValue()                           {}
@@ -132,20 +132,20 @@ func _ContentKeyService_GetContentKey_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
-func _ContentKeyService_KeepLastingKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(KeepLastingKeyRequest)
+func _ContentKeyService_EnsureContentKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EnsureContentKeyRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(ContentKeyServiceServer).KeepLastingKey(ctx, in)
+		return srv.(ContentKeyServiceServer).EnsureContentKey(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: ContentKeyService_KeepLastingKey_FullMethodName,
+		FullMethod: ContentKeyService_EnsureContentKey_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(ContentKeyServiceServer).KeepLastingKey(ctx, req.(*KeepLastingKeyRequest))
+		return srv.(ContentKeyServiceServer).EnsureContentKey(ctx, req.(*EnsureContentKeyRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -162,8 +162,8 @@ var ContentKeyService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ContentKeyService_GetContentKey_Handler,
 		},
 		{
-			MethodName: "KeepLastingKey",
-			Handler:    _ContentKeyService_KeepLastingKey_Handler,
+			MethodName: "EnsureContentKey",
+			Handler:    _ContentKeyService_EnsureContentKey_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1086,6 +1086,98 @@ func (x *CancelMessageResponse) GetState() v1.MessageState {
 	return v1.MessageState(0)
 }
 
+// ResendUnknownRequest names a message.
+type ResendUnknownRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID of the message.
+	MessageId     string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendUnknownRequest) Reset() {
+	*x = ResendUnknownRequest{}
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendUnknownRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendUnknownRequest) ProtoMessage() {}
+
+func (x *ResendUnknownRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendUnknownRequest.ProtoReflect.Descriptor instead.
+func (*ResendUnknownRequest) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_message_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ResendUnknownRequest) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+// ResendUnknownResponse: the message is on its way through the rules again.
+type ResendUnknownResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID of the message.
+	MessageId     string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendUnknownResponse) Reset() {
+	*x = ResendUnknownResponse{}
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendUnknownResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendUnknownResponse) ProtoMessage() {}
+
+func (x *ResendUnknownResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendUnknownResponse.ProtoReflect.Descriptor instead.
+func (*ResendUnknownResponse) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_message_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ResendUnknownResponse) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
 // CancelScheduledRequest narrows down what is withdrawn; empty fields match all messages of the tenant and environment.
 type CancelScheduledRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1103,7 +1195,7 @@ type CancelScheduledRequest struct {
 
 func (x *CancelScheduledRequest) Reset() {
 	*x = CancelScheduledRequest{}
-	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[13]
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1207,7 @@ func (x *CancelScheduledRequest) String() string {
 func (*CancelScheduledRequest) ProtoMessage() {}
 
 func (x *CancelScheduledRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[13]
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1220,7 @@ func (x *CancelScheduledRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelScheduledRequest.ProtoReflect.Descriptor instead.
 func (*CancelScheduledRequest) Descriptor() ([]byte, []int) {
-	return file_onlinesms_ingest_v1_message_service_proto_rawDescGZIP(), []int{13}
+	return file_onlinesms_ingest_v1_message_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CancelScheduledRequest) GetHeader() string {
@@ -1172,7 +1264,7 @@ type CancelScheduledResponse struct {
 
 func (x *CancelScheduledResponse) Reset() {
 	*x = CancelScheduledResponse{}
-	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[14]
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1184,7 +1276,7 @@ func (x *CancelScheduledResponse) String() string {
 func (*CancelScheduledResponse) ProtoMessage() {}
 
 func (x *CancelScheduledResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[14]
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1197,7 +1289,7 @@ func (x *CancelScheduledResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelScheduledResponse.ProtoReflect.Descriptor instead.
 func (*CancelScheduledResponse) Descriptor() ([]byte, []int) {
-	return file_onlinesms_ingest_v1_message_service_proto_rawDescGZIP(), []int{14}
+	return file_onlinesms_ingest_v1_message_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CancelScheduledResponse) GetCancelledCount() int32 {
@@ -1311,7 +1403,13 @@ const file_onlinesms_ingest_v1_message_service_proto_rawDesc = "" +
 	"\x15CancelMessageResponse\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x125\n" +
-	"\x05state\x18\x02 \x01(\x0e2\x1f.onlinesms.type.v1.MessageStateR\x05state\"\xc3\x01\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1f.onlinesms.type.v1.MessageStateR\x05state\":\n" +
+	"\x14ResendUnknownRequest\x12\"\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\tB\x03\xe0A\x02R\tmessageId\"6\n" +
+	"\x15ResendUnknownResponse\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\tR\tmessageId\"\xc3\x01\n" +
 	"\x16CancelScheduledRequest\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\tR\x06header\x12\x1f\n" +
 	"\vtemplate_id\x18\x02 \x01(\tR\n" +
@@ -1321,7 +1419,7 @@ const file_onlinesms_ingest_v1_message_service_proto_rawDesc = "" +
 	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"V\n" +
 	"\x17CancelScheduledResponse\x12'\n" +
 	"\x0fcancelled_count\x18\x01 \x01(\x05R\x0ecancelledCount\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more2\xae\b\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more2\xf1\t\n" +
 	"\x0eMessageService\x12\x9c\x01\n" +
 	"\vSendMessage\x12'.onlinesms.ingest.v1.SendMessageRequest\x1a(.onlinesms.ingest.v1.SendMessageResponse\":\xa2\xbb\x18\x1f\n" +
 	"\rmessages:send\x12\fmessage.send(\x01\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/messages\x12\xba\x01\n" +
@@ -1333,7 +1431,9 @@ const file_onlinesms_ingest_v1_message_service_proto_rawDesc = "" +
 	"\fListMessages\x12(.onlinesms.ingest.v1.ListMessagesRequest\x1a).onlinesms.ingest.v1.ListMessagesResponse\"5\xa2\xbb\x18\x1d\n" +
 	"\rmessages:read\x12\fmessage.list\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/messages\x12\xb8\x01\n" +
 	"\rCancelMessage\x12).onlinesms.ingest.v1.CancelMessageRequest\x1a*.onlinesms.ingest.v1.CancelMessageResponse\"P\xa2\xbb\x18!\n" +
-	"\rmessages:send\x12\x0emessage.cancel(\x01\x82\xd3\xe4\x93\x02%:\x01*\" /v1/messages/{message_id}:cancel\x12\xc4\x01\n" +
+	"\rmessages:send\x12\x0emessage.cancel(\x01\x82\xd3\xe4\x93\x02%:\x01*\" /v1/messages/{message_id}:cancel\x12\xc0\x01\n" +
+	"\rResendUnknown\x12).onlinesms.ingest.v1.ResendUnknownRequest\x1a*.onlinesms.ingest.v1.ResendUnknownResponse\"X\xa2\xbb\x18)\n" +
+	"\rmessages:send\x12\x16message.resend_unknown(\x01\x82\xd3\xe4\x93\x02%:\x01*\" /v1/messages/{message_id}:resend\x12\xc4\x01\n" +
 	"\x0fCancelScheduled\x12+.onlinesms.ingest.v1.CancelScheduledRequest\x1a,.onlinesms.ingest.v1.CancelScheduledResponse\"V\xa2\xbb\x18+\n" +
 	"\rmessages:send\x12\x18message.cancel_scheduled(\x01\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/messages:cancelScheduledBGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
 
@@ -1349,7 +1449,7 @@ func file_onlinesms_ingest_v1_message_service_proto_rawDescGZIP() []byte {
 	return file_onlinesms_ingest_v1_message_service_proto_rawDescData
 }
 
-var file_onlinesms_ingest_v1_message_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_onlinesms_ingest_v1_message_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_onlinesms_ingest_v1_message_service_proto_goTypes = []any{
 	(*OutgoingMessage)(nil),           // 0: onlinesms.ingest.v1.OutgoingMessage
 	(*SendMessageRequest)(nil),        // 1: onlinesms.ingest.v1.SendMessageRequest
@@ -1364,59 +1464,63 @@ var file_onlinesms_ingest_v1_message_service_proto_goTypes = []any{
 	(*MessageSummary)(nil),            // 10: onlinesms.ingest.v1.MessageSummary
 	(*CancelMessageRequest)(nil),      // 11: onlinesms.ingest.v1.CancelMessageRequest
 	(*CancelMessageResponse)(nil),     // 12: onlinesms.ingest.v1.CancelMessageResponse
-	(*CancelScheduledRequest)(nil),    // 13: onlinesms.ingest.v1.CancelScheduledRequest
-	(*CancelScheduledResponse)(nil),   // 14: onlinesms.ingest.v1.CancelScheduledResponse
-	(*Variable)(nil),                  // 15: onlinesms.ingest.v1.Variable
-	(*durationpb.Duration)(nil),       // 16: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 17: google.protobuf.Timestamp
-	(v1.MessageState)(0),              // 18: onlinesms.type.v1.MessageState
-	(*v1.Reason)(nil),                 // 19: onlinesms.type.v1.Reason
+	(*ResendUnknownRequest)(nil),      // 13: onlinesms.ingest.v1.ResendUnknownRequest
+	(*ResendUnknownResponse)(nil),     // 14: onlinesms.ingest.v1.ResendUnknownResponse
+	(*CancelScheduledRequest)(nil),    // 15: onlinesms.ingest.v1.CancelScheduledRequest
+	(*CancelScheduledResponse)(nil),   // 16: onlinesms.ingest.v1.CancelScheduledResponse
+	(*Variable)(nil),                  // 17: onlinesms.ingest.v1.Variable
+	(*durationpb.Duration)(nil),       // 18: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 19: google.protobuf.Timestamp
+	(v1.MessageState)(0),              // 20: onlinesms.type.v1.MessageState
+	(*v1.Reason)(nil),                 // 21: onlinesms.type.v1.Reason
 }
 var file_onlinesms_ingest_v1_message_service_proto_depIdxs = []int32{
-	15, // 0: onlinesms.ingest.v1.OutgoingMessage.variables:type_name -> onlinesms.ingest.v1.Variable
-	16, // 1: onlinesms.ingest.v1.OutgoingMessage.validity_period:type_name -> google.protobuf.Duration
-	17, // 2: onlinesms.ingest.v1.OutgoingMessage.schedule_time:type_name -> google.protobuf.Timestamp
-	15, // 3: onlinesms.ingest.v1.SendMessageRequest.variables:type_name -> onlinesms.ingest.v1.Variable
-	16, // 4: onlinesms.ingest.v1.SendMessageRequest.validity_period:type_name -> google.protobuf.Duration
-	17, // 5: onlinesms.ingest.v1.SendMessageRequest.schedule_time:type_name -> google.protobuf.Timestamp
-	18, // 6: onlinesms.ingest.v1.SendMessageResponse.state:type_name -> onlinesms.type.v1.MessageState
-	19, // 7: onlinesms.ingest.v1.SendMessageResponse.reasons:type_name -> onlinesms.type.v1.Reason
+	17, // 0: onlinesms.ingest.v1.OutgoingMessage.variables:type_name -> onlinesms.ingest.v1.Variable
+	18, // 1: onlinesms.ingest.v1.OutgoingMessage.validity_period:type_name -> google.protobuf.Duration
+	19, // 2: onlinesms.ingest.v1.OutgoingMessage.schedule_time:type_name -> google.protobuf.Timestamp
+	17, // 3: onlinesms.ingest.v1.SendMessageRequest.variables:type_name -> onlinesms.ingest.v1.Variable
+	18, // 4: onlinesms.ingest.v1.SendMessageRequest.validity_period:type_name -> google.protobuf.Duration
+	19, // 5: onlinesms.ingest.v1.SendMessageRequest.schedule_time:type_name -> google.protobuf.Timestamp
+	20, // 6: onlinesms.ingest.v1.SendMessageResponse.state:type_name -> onlinesms.type.v1.MessageState
+	21, // 7: onlinesms.ingest.v1.SendMessageResponse.reasons:type_name -> onlinesms.type.v1.Reason
 	0,  // 8: onlinesms.ingest.v1.BatchSendMessagesRequest.messages:type_name -> onlinesms.ingest.v1.OutgoingMessage
 	2,  // 9: onlinesms.ingest.v1.BatchSendMessagesResponse.messages:type_name -> onlinesms.ingest.v1.SendMessageResponse
-	18, // 10: onlinesms.ingest.v1.GetMessageResponse.state:type_name -> onlinesms.type.v1.MessageState
-	19, // 11: onlinesms.ingest.v1.GetMessageResponse.reasons:type_name -> onlinesms.type.v1.Reason
-	17, // 12: onlinesms.ingest.v1.GetMessageResponse.accept_time:type_name -> google.protobuf.Timestamp
-	17, // 13: onlinesms.ingest.v1.GetMessageResponse.expire_time:type_name -> google.protobuf.Timestamp
-	17, // 14: onlinesms.ingest.v1.GetMessageResponse.schedule_time:type_name -> google.protobuf.Timestamp
+	20, // 10: onlinesms.ingest.v1.GetMessageResponse.state:type_name -> onlinesms.type.v1.MessageState
+	21, // 11: onlinesms.ingest.v1.GetMessageResponse.reasons:type_name -> onlinesms.type.v1.Reason
+	19, // 12: onlinesms.ingest.v1.GetMessageResponse.accept_time:type_name -> google.protobuf.Timestamp
+	19, // 13: onlinesms.ingest.v1.GetMessageResponse.expire_time:type_name -> google.protobuf.Timestamp
+	19, // 14: onlinesms.ingest.v1.GetMessageResponse.schedule_time:type_name -> google.protobuf.Timestamp
 	7,  // 15: onlinesms.ingest.v1.GetMessageResponse.timeline:type_name -> onlinesms.ingest.v1.TimelineEntry
-	18, // 16: onlinesms.ingest.v1.TimelineEntry.state:type_name -> onlinesms.type.v1.MessageState
-	17, // 17: onlinesms.ingest.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	19, // 18: onlinesms.ingest.v1.TimelineEntry.reasons:type_name -> onlinesms.type.v1.Reason
-	17, // 19: onlinesms.ingest.v1.TimelineEntry.due_time:type_name -> google.protobuf.Timestamp
-	17, // 20: onlinesms.ingest.v1.TimelineEntry.operator_time:type_name -> google.protobuf.Timestamp
-	18, // 21: onlinesms.ingest.v1.ListMessagesRequest.state:type_name -> onlinesms.type.v1.MessageState
-	17, // 22: onlinesms.ingest.v1.ListMessagesRequest.start_time:type_name -> google.protobuf.Timestamp
-	17, // 23: onlinesms.ingest.v1.ListMessagesRequest.end_time:type_name -> google.protobuf.Timestamp
+	20, // 16: onlinesms.ingest.v1.TimelineEntry.state:type_name -> onlinesms.type.v1.MessageState
+	19, // 17: onlinesms.ingest.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	21, // 18: onlinesms.ingest.v1.TimelineEntry.reasons:type_name -> onlinesms.type.v1.Reason
+	19, // 19: onlinesms.ingest.v1.TimelineEntry.due_time:type_name -> google.protobuf.Timestamp
+	19, // 20: onlinesms.ingest.v1.TimelineEntry.operator_time:type_name -> google.protobuf.Timestamp
+	20, // 21: onlinesms.ingest.v1.ListMessagesRequest.state:type_name -> onlinesms.type.v1.MessageState
+	19, // 22: onlinesms.ingest.v1.ListMessagesRequest.start_time:type_name -> google.protobuf.Timestamp
+	19, // 23: onlinesms.ingest.v1.ListMessagesRequest.end_time:type_name -> google.protobuf.Timestamp
 	10, // 24: onlinesms.ingest.v1.ListMessagesResponse.messages:type_name -> onlinesms.ingest.v1.MessageSummary
-	18, // 25: onlinesms.ingest.v1.MessageSummary.state:type_name -> onlinesms.type.v1.MessageState
-	17, // 26: onlinesms.ingest.v1.MessageSummary.accept_time:type_name -> google.protobuf.Timestamp
-	18, // 27: onlinesms.ingest.v1.CancelMessageResponse.state:type_name -> onlinesms.type.v1.MessageState
-	17, // 28: onlinesms.ingest.v1.CancelScheduledRequest.start_time:type_name -> google.protobuf.Timestamp
-	17, // 29: onlinesms.ingest.v1.CancelScheduledRequest.end_time:type_name -> google.protobuf.Timestamp
+	20, // 25: onlinesms.ingest.v1.MessageSummary.state:type_name -> onlinesms.type.v1.MessageState
+	19, // 26: onlinesms.ingest.v1.MessageSummary.accept_time:type_name -> google.protobuf.Timestamp
+	20, // 27: onlinesms.ingest.v1.CancelMessageResponse.state:type_name -> onlinesms.type.v1.MessageState
+	19, // 28: onlinesms.ingest.v1.CancelScheduledRequest.start_time:type_name -> google.protobuf.Timestamp
+	19, // 29: onlinesms.ingest.v1.CancelScheduledRequest.end_time:type_name -> google.protobuf.Timestamp
 	1,  // 30: onlinesms.ingest.v1.MessageService.SendMessage:input_type -> onlinesms.ingest.v1.SendMessageRequest
 	3,  // 31: onlinesms.ingest.v1.MessageService.BatchSendMessages:input_type -> onlinesms.ingest.v1.BatchSendMessagesRequest
 	5,  // 32: onlinesms.ingest.v1.MessageService.GetMessage:input_type -> onlinesms.ingest.v1.GetMessageRequest
 	8,  // 33: onlinesms.ingest.v1.MessageService.ListMessages:input_type -> onlinesms.ingest.v1.ListMessagesRequest
 	11, // 34: onlinesms.ingest.v1.MessageService.CancelMessage:input_type -> onlinesms.ingest.v1.CancelMessageRequest
-	13, // 35: onlinesms.ingest.v1.MessageService.CancelScheduled:input_type -> onlinesms.ingest.v1.CancelScheduledRequest
-	2,  // 36: onlinesms.ingest.v1.MessageService.SendMessage:output_type -> onlinesms.ingest.v1.SendMessageResponse
-	4,  // 37: onlinesms.ingest.v1.MessageService.BatchSendMessages:output_type -> onlinesms.ingest.v1.BatchSendMessagesResponse
-	6,  // 38: onlinesms.ingest.v1.MessageService.GetMessage:output_type -> onlinesms.ingest.v1.GetMessageResponse
-	9,  // 39: onlinesms.ingest.v1.MessageService.ListMessages:output_type -> onlinesms.ingest.v1.ListMessagesResponse
-	12, // 40: onlinesms.ingest.v1.MessageService.CancelMessage:output_type -> onlinesms.ingest.v1.CancelMessageResponse
-	14, // 41: onlinesms.ingest.v1.MessageService.CancelScheduled:output_type -> onlinesms.ingest.v1.CancelScheduledResponse
-	36, // [36:42] is the sub-list for method output_type
-	30, // [30:36] is the sub-list for method input_type
+	13, // 35: onlinesms.ingest.v1.MessageService.ResendUnknown:input_type -> onlinesms.ingest.v1.ResendUnknownRequest
+	15, // 36: onlinesms.ingest.v1.MessageService.CancelScheduled:input_type -> onlinesms.ingest.v1.CancelScheduledRequest
+	2,  // 37: onlinesms.ingest.v1.MessageService.SendMessage:output_type -> onlinesms.ingest.v1.SendMessageResponse
+	4,  // 38: onlinesms.ingest.v1.MessageService.BatchSendMessages:output_type -> onlinesms.ingest.v1.BatchSendMessagesResponse
+	6,  // 39: onlinesms.ingest.v1.MessageService.GetMessage:output_type -> onlinesms.ingest.v1.GetMessageResponse
+	9,  // 40: onlinesms.ingest.v1.MessageService.ListMessages:output_type -> onlinesms.ingest.v1.ListMessagesResponse
+	12, // 41: onlinesms.ingest.v1.MessageService.CancelMessage:output_type -> onlinesms.ingest.v1.CancelMessageResponse
+	14, // 42: onlinesms.ingest.v1.MessageService.ResendUnknown:output_type -> onlinesms.ingest.v1.ResendUnknownResponse
+	16, // 43: onlinesms.ingest.v1.MessageService.CancelScheduled:output_type -> onlinesms.ingest.v1.CancelScheduledResponse
+	37, // [37:44] is the sub-list for method output_type
+	30, // [30:37] is the sub-list for method input_type
 	30, // [30:30] is the sub-list for extension type_name
 	30, // [30:30] is the sub-list for extension extendee
 	0,  // [0:30] is the sub-list for field type_name
@@ -1434,7 +1538,7 @@ func file_onlinesms_ingest_v1_message_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_ingest_v1_message_service_proto_rawDesc), len(file_onlinesms_ingest_v1_message_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

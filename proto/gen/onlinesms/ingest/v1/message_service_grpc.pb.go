@@ -24,6 +24,7 @@ const (
 	MessageService_GetMessage_FullMethodName        = "/onlinesms.ingest.v1.MessageService/GetMessage"
 	MessageService_ListMessages_FullMethodName      = "/onlinesms.ingest.v1.MessageService/ListMessages"
 	MessageService_CancelMessage_FullMethodName     = "/onlinesms.ingest.v1.MessageService/CancelMessage"
+	MessageService_ResendUnknown_FullMethodName     = "/onlinesms.ingest.v1.MessageService/ResendUnknown"
 	MessageService_CancelScheduled_FullMethodName   = "/onlinesms.ingest.v1.MessageService/CancelScheduled"
 )
 
@@ -49,6 +50,11 @@ type MessageServiceClient interface {
 	// being decided, or queued for the operator. When it answers, the message will not be sent. Repeats are harmless.
 	// MESSAGE_NOT_CANCELLABLE (409) when it is final or may have reached the operator.
 	CancelMessage(ctx context.Context, in *CancelMessageRequest, opts ...grpc.CallOption) (*CancelMessageResponse, error)
+	// ResendUnknown sends a message once more whose submit got no answer (state UNKNOWN), at the sender's risk: the recipient
+	// may get it twice, and both are charged. It is decided anew by the rules of now. Refused while the operator's answer may
+	// still come (RESEND_TOO_EARLY, 409), and once the message is settled or was sent again (MESSAGE_NOT_IN_DOUBT, 409).
+	// Nothing else ever sends such a message again.
+	ResendUnknown(ctx context.Context, in *ResendUnknownRequest, opts ...grpc.CallOption) (*ResendUnknownResponse, error)
 	// CancelScheduled withdraws messages that wait for their schedule_time, the earliest first, at most 10,000 a call.
 	CancelScheduled(ctx context.Context, in *CancelScheduledRequest, opts ...grpc.CallOption) (*CancelScheduledResponse, error)
 }
@@ -111,6 +117,16 @@ func (c *messageServiceClient) CancelMessage(ctx context.Context, in *CancelMess
 	return out, nil
 }
 
+func (c *messageServiceClient) ResendUnknown(ctx context.Context, in *ResendUnknownRequest, opts ...grpc.CallOption) (*ResendUnknownResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResendUnknownResponse)
+	err := c.cc.Invoke(ctx, MessageService_ResendUnknown_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *messageServiceClient) CancelScheduled(ctx context.Context, in *CancelScheduledRequest, opts ...grpc.CallOption) (*CancelScheduledResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CancelScheduledResponse)
@@ -143,6 +159,11 @@ type MessageServiceServer interface {
 	// being decided, or queued for the operator. When it answers, the message will not be sent. Repeats are harmless.
 	// MESSAGE_NOT_CANCELLABLE (409) when it is final or may have reached the operator.
 	CancelMessage(context.Context, *CancelMessageRequest) (*CancelMessageResponse, error)
+	// ResendUnknown sends a message once more whose submit got no answer (state UNKNOWN), at the sender's risk: the recipient
+	// may get it twice, and both are charged. It is decided anew by the rules of now. Refused while the operator's answer may
+	// still come (RESEND_TOO_EARLY, 409), and once the message is settled or was sent again (MESSAGE_NOT_IN_DOUBT, 409).
+	// Nothing else ever sends such a message again.
+	ResendUnknown(context.Context, *ResendUnknownRequest) (*ResendUnknownResponse, error)
 	// CancelScheduled withdraws messages that wait for their schedule_time, the earliest first, at most 10,000 a call.
 	CancelScheduled(context.Context, *CancelScheduledRequest) (*CancelScheduledResponse, error)
 	mustEmbedUnimplementedMessageServiceServer()
@@ -169,6 +190,9 @@ func (UnimplementedMessageServiceServer) ListMessages(context.Context, *ListMess
 }
 func (UnimplementedMessageServiceServer) CancelMessage(context.Context, *CancelMessageRequest) (*CancelMessageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelMessage not implemented")
+}
+func (UnimplementedMessageServiceServer) ResendUnknown(context.Context, *ResendUnknownRequest) (*ResendUnknownResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResendUnknown not implemented")
 }
 func (UnimplementedMessageServiceServer) CancelScheduled(context.Context, *CancelScheduledRequest) (*CancelScheduledResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelScheduled not implemented")
@@ -284,6 +308,24 @@ func _MessageService_CancelMessage_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MessageService_ResendUnknown_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResendUnknownRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MessageServiceServer).ResendUnknown(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MessageService_ResendUnknown_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MessageServiceServer).ResendUnknown(ctx, req.(*ResendUnknownRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _MessageService_CancelScheduled_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CancelScheduledRequest)
 	if err := dec(in); err != nil {
@@ -328,6 +370,10 @@ var MessageService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelMessage",
 			Handler:    _MessageService_CancelMessage_Handler,
+		},
+		{
+			MethodName: "ResendUnknown",
+			Handler:    _MessageService_ResendUnknown_Handler,
 		},
 		{
 			MethodName: "CancelScheduled",
