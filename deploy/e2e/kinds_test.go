@@ -15,6 +15,7 @@ import (
 
 	auditv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/audit/v1"
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
+	dispatchv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 )
@@ -47,6 +48,7 @@ var kinds = []kind{
 	{field: "index", make: madeAuditEntry, counted: true},
 	{field: "object_id", make: madeObject, counted: true, shared: true}, // of each kind one: abouts
 	{field: "import_id", make: madeImport, shared: true},
+	{field: "inbound_id", make: madeInbound},
 	{field: "receipt_id", make: madeReceipt},
 	{field: "consent_import_id", make: madeConsentImport},
 	{field: "complaint_id", make: madeComplaint},
@@ -69,13 +71,14 @@ var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantReque
 // growing are reads whose answer changes with every call anybody makes, or is about what the call itself brings.
 var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents", "/onlinesms.compliance.v1.ScrubService/Scrub",
 	"/onlinesms.compliance.v1.ScrubService/BatchScrub", "/onlinesms.compliance.v1.ScrubService/Simulate",
-	"/onlinesms.dispatch.v1.MessageEventService/StreamMessageEvents"}
+	"/onlinesms.dispatch.v1.MessageEventService/StreamMessageEvents", "/onlinesms.dispatch.v1.RouteService/ListParkedReceipts"}
 
 // endless are streams without an end.
 var endless = []string{"/onlinesms.dispatch.v1.MessageEventService/StreamMessageEvents"}
 
 // volatile are fields that change by being looked at.
-var volatile = []string{"last_use_time", "last_use_address", "last_use_date", "as_of_time"}
+var volatile = []string{"last_use_time", "last_use_address", "last_use_date", "as_of_time",
+	"count_time", "accepted_count", "stalled_count", "states"}
 
 func madeMessage(t *testing.T, p *party) string {
 	client := ingestv1.NewMessageServiceClient(p.conn)
