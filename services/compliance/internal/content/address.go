@@ -24,10 +24,17 @@ func (s *Scanner) at(i int) int {
 	return end
 }
 
+// isAddress tells whether anything stands on both sides of the '@' at i; no domain or handle has less than three bytes.
+func (s *Scanner) isAddress(i int) bool {
+	return s.link.local < i && class[s.text[i+1]]&(letter|digit) != 0 && isDomain(s.text[i+2]) && isDomain(s.text[i+3])
+}
+
+func isDomain(c byte) bool { return class[c]&(letter|digit) != 0 || c == '.' || c == '-' }
+
 // domain runs over letters, digits, dots and hyphens. It answers the end and the last dot, 0 for none.
 func (s *Scanner) domain(start int) (end, dot int) {
 	end = start
-	for end < s.n && end-start < addressMax && (class[s.text[end]]&(letter|digit) != 0 || s.text[end] == '.' || s.text[end] == '-') {
+	for end < s.n && end-start < addressMax && isDomain(s.text[end]) {
 		end++
 	}
 	for end > start && (s.text[end-1] == '.' || s.text[end-1] == '-') {
@@ -66,10 +73,11 @@ func (s *Scanner) isHandle(start, end int) bool {
 
 // fieldValue judges what follows "mobile=" in a link. Its bytes are read once more by run.
 func (s *Scanner) fieldValue(start int) {
-	end := start
-	for end < s.n && end-start < addressMax && s.text[end] > ' ' && s.text[end] != '&' && s.text[end] != '#' {
+	end, limit := start, min(s.n, start+addressMax)
+	for end < limit && class[s.text[end]]&closes == 0 {
 		end++
 	}
+	s.link.valueEnd = end
 	if end > start {
 		s.add(URLData, true, start, end)
 	}

@@ -3,27 +3,29 @@ package content
 // Verhoeff's scheme: the product of the permuted digits in the dihedral group of order ten is the identity (J. Verhoeff,
 // Error Detecting Decimal Codes, 1969). The group is associative, so blocks of four digits are multiplied by themselves.
 var (
-	dihedral    [10][16]uint8 // product of two elements; rows of 16, so that an index needs no check
-	permuted    [8][10]uint8  // a digit at position i from the right, i modulo 8
+	dihedral = func() (t [10][10]uint8) {
+		for a := range uint8(10) {
+			for b := range uint8(10) {
+				t[a][b] = product(a, b)
+			}
+		}
+		return t
+	}()
+	// permuted is a digit at position i from the right, i modulo 8.
+	permuted = func() (t [8][10]uint8) {
+		turn := [10]uint8{1, 5, 7, 6, 2, 8, 3, 0, 9, 4}
+		for d := range uint8(10) {
+			t[0][d] = d
+		}
+		for i := 1; i < 8; i++ {
+			for d := range 10 {
+				t[i][d] = turn[t[i-1][d]]
+			}
+		}
+		return t
+	}()
 	luhnDoubled = [10]uint8{0, 2, 4, 6, 8, 1, 3, 5, 7, 9}
 )
-
-func init() {
-	for a := range uint8(10) {
-		for b := range uint8(10) {
-			dihedral[a][b] = product(a, b)
-		}
-	}
-	turn := [10]uint8{1, 5, 7, 6, 2, 8, 3, 0, 9, 4}
-	for d := range uint8(10) {
-		permuted[0][d] = d
-	}
-	for i := 1; i < 8; i++ {
-		for d := range 10 {
-			permuted[i][d] = turn[permuted[i-1][d]]
-		}
-	}
-}
 
 // product multiplies in the dihedral group: 0-4 are rotations, 5-9 reflections.
 func product(a, b uint8) uint8 {
@@ -41,46 +43,55 @@ func product(a, b uint8) uint8 {
 
 // block is what four digits contribute to the check digits, whatever stands around them.
 type block struct {
-	start     int
-	verhoeff  [2]uint8 // their product at an even and at an odd block from the right
-	luhn      uint8    // their sum, every second doubled
-	lead      uint16   // their value
-	backwards uint16   // their value read from the right
+	start int
+	even  uint8  // their product at an even block from the right
+	odd   uint8  // the same at an odd one
+	luhn  uint8  // their sum, every second doubled
+	lead  uint16 // their value
 }
 
-// digits4 reads the block at start.
-func digits4(text []byte, start int) block {
-	a, b, c, d := text[start]&15, text[start+1]&15, text[start+2]&15, text[start+3]&15
-	return block{
-		start: start,
-		verhoeff: [2]uint8{
-			dihedral[dihedral[permuted[0][d]][permuted[1][c]]][dihedral[permuted[2][b]][permuted[3][a]]],
-			dihedral[dihedral[permuted[4][d]][permuted[5][c]]][dihedral[permuted[6][b]][permuted[7][a]]],
-		},
-		luhn:      luhnDoubled[a] + b + luhnDoubled[c] + d,
-		lead:      uint16(a)*1000 + uint16(b)*100 + uint16(c)*10 + uint16(d),
-		backwards: uint16(d)*1000 + uint16(c)*100 + uint16(b)*10 + uint16(a),
+// pair is what two digits contribute at each of the four places a pair can have from the right, and to Luhn's sum.
+type pair struct {
+	verhoeff [4]uint8
+	luhn     uint8
+}
+
+var pairs = func() (t [100]pair) {
+	for n := range t {
+		tens, ones := n/10, n%10
+		for i := range 4 {
+			t[n].verhoeff[i] = product(permuted[2*i][ones], permuted[2*i+1][tens])
+		}
+		t[n].luhn = luhnDoubled[tens] + uint8(ones)
 	}
+	return t
+}()
+
+// read takes the block at start. It is filled in place: a copy would wait for the narrow writes it is made of.
+func (b *block) read(text []byte, start int) {
+	d := text[start : start+4]
+	high, low := (d[0]&15)*10+d[1]&15, (d[2]&15)*10+d[3]&15
+	h, l := &pairs[high], &pairs[low]
+	b.start, b.lead, b.luhn = start, uint16(high)*100+uint16(low), h.luhn+l.luhn
+	b.even, b.odd = dihedral[l.verhoeff[0]][h.verhoeff[1]], dihedral[l.verhoeff[2]][h.verhoeff[3]]
 }
 
-// isAadhaar tells whether three blocks form an Aadhaar: not led by 0 or 1, no palindrome, Verhoeff (UIDAI).
-func isAadhaar(b []block) bool {
-	palindrome := b[0].lead == b[2].backwards && b[1].lead == b[1].backwards
-	return b[0].lead >= 2000 && !palindrome && dihedral[dihedral[b[2].verhoeff[0]][b[1].verhoeff[1]]][b[0].verhoeff[0]] == 0
+// verhoeff3 verifies three blocks, verhoeff4 four. They are small enough to stand where they are used.
+func verhoeff3(a, b, c *block) bool { return dihedral[dihedral[c.even][b.odd]][a.even] == 0 }
+
+func verhoeff4(a, b, c, d *block) bool {
+	return dihedral[dihedral[d.even][c.odd]][dihedral[b.even][a.odd]] == 0
 }
 
-// isVID tells whether four blocks form a virtual id of an Aadhaar.
-func isVID(b []block) bool {
-	low := dihedral[b[3].verhoeff[0]][b[2].verhoeff[1]]
-	high := dihedral[b[1].verhoeff[0]][b[0].verhoeff[1]]
-	palindrome := b[0].lead == b[3].backwards && b[1].lead == b[2].backwards
-	return b[0].lead >= 2000 && !palindrome && dihedral[low][high] == 0
+// mirrored tells whether a read backwards is z, and b read backwards y.
+func mirrored(a, z, b, y *block) bool {
+	return a.lead == backwards(z.lead) && b.lead == backwards(y.lead)
 }
 
-// isCard4 tells whether four blocks form a card.
-func isCard4(b []block) bool {
-	return known.issuers[b[0].lead]&(1<<(16-12)) != 0 && (int(b[0].luhn)+int(b[1].luhn)+int(b[2].luhn)+int(b[3].luhn))%10 == 0
-}
+func backwards(n uint16) uint16 { return n%10*1000 + n/10%10*100 + n/100%10*10 + n/1000 }
+
+// luhn4 verifies four blocks.
+func luhn4(a, b, c, d *block) bool { return (a.luhn+b.luhn+c.luhn+d.luhn)%10 == 0 }
 
 // isCard tells whether digits, 13-19 of them, form a card.
 func isCard(digits []byte) bool {

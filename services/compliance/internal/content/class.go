@@ -8,6 +8,8 @@ const (
 	high                       // a byte of another script
 	local                      // may stand in the local part of an address, beside letters and digits
 	breaks                     // ends a phrase: what follows is no longer its value
+	active                     // begins, ends or structures a link
+	closes                     // ends the value of a query's field
 	wordByte = letter | digit | under
 )
 
@@ -31,5 +33,13 @@ var class = func() (t [256]uint8) {
 	for _, c := range []byte("\n\r.,;!?/\\|<>[]{}&*%+#$^~`@") {
 		t[c] |= breaks
 	}
+	for _, c := range []byte(":/?=\n\r\t") {
+		t[c] |= active
+	}
+	for c := range 0x21 {
+		t[c] |= closes
+	}
+	t['&'] |= closes
+	t['#'] |= closes
 	return t
 }()

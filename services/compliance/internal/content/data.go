@@ -2,9 +2,11 @@ package content
 
 import (
 	_ "embed"
+	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -52,19 +54,21 @@ const (
 	beforePIN                    // a modifier of "PIN"
 )
 
-// word is an entry of the table: the first and last eight bytes decide nearly always, text for certain.
+// word is an entry of the table.
 type word struct {
-	key     uint64
 	text    string
+	key     uint64 // its first eight bytes
 	meaning meaning
 	extra   extra
 }
 
-const tableBits = 10
+// tableBits makes the index 4 KiB: it stays in the first cache, and nine of ten foreign words miss at the first slot.
+const tableBits = 11
 
 // knowledge is data.yaml in the form the scanner reads it.
 type knowledge struct {
-	table   [1 << tableBits]word
+	index   [1 << tableBits]uint16 // open addressing; one more than the place in list, 0 for free
+	list    []word
 	issuers [10000]uint16 // four first digits to a mask of lengths, bit 0 for 12
 	states  [100]bool
 }
@@ -146,13 +150,17 @@ func (k *knowledge) words(d *dataShape) error {
 func (k *knowledge) add(list []string, m meaning, e extra) {
 	for _, text := range list {
 		padded := append([]byte(text), make([]byte, pad)...)
-		key := keyOf(padded, 0, len(text))
-		at := slot(key)
-		for k.table[at].text != "" && k.table[at].text != text {
-			at = (at + 1) & (1<<tableBits - 1)
+		w := k.find(padded, 0, len(text))
+		if w == nil {
+			at := slot(padded, 0, len(text))
+			for k.index[at] != 0 {
+				at = (at + 1) % (1 << tableBits)
+			}
+			k.list = append(k.list, word{text: text, key: first8(padded, 0, len(text))})
+			k.index[at] = uint16(len(k.list))
+			w = &k.list[len(k.list)-1]
 		}
-		w := &k.table[at]
-		w.key, w.text, w.meaning, w.extra = key, text, w.meaning|m, w.extra|e
+		w.meaning, w.extra = w.meaning|m, w.extra|e
 	}
 }
 
@@ -176,13 +184,22 @@ func (k *knowledge) issuer(from, to string, lengths []int) error {
 
 // find looks up the word text[start:end]; text has pad bytes behind its end.
 func (k *knowledge) find(text []byte, start, end int) *word {
-	key := keyOf(text, start, end)
-	for at := slot(key); ; at = (at + 1) & (1<<tableBits - 1) {
-		w := &k.table[at]
-		if w.text == "" {
+	return k.at(slot(text, start, end), text, start, end)
+}
+
+// at is find for a word whose slot is known.
+func (k *knowledge) at(at uint64, text []byte, start, end int) *word {
+	key := first8(text, start, end)
+	for ; ; at = (at + 1) % (1 << tableBits) {
+		i := k.index[at]
+		if i == 0 {
 			return nil
 		}
-		if w.key == key && same(w.text, text[start:end]) {
+		w := &k.list[i-1]
+		if w.key != key || len(w.text) != end-start {
+			continue
+		}
+		if end-start <= 8 && text[start] < utf8.RuneSelf || same(w.text, text[start:end]) {
 			return w
 		}
 	}
@@ -191,24 +208,17 @@ func (k *knowledge) find(text []byte, start, end int) *word {
 // pad is how many zero bytes follow a text, so that a word is read eight bytes at a time.
 const pad = 8
 
-// keyOf mixes the first and the last eight bytes of a word and its length, without case.
-func keyOf(text []byte, start, end int) uint64 {
-	n := end - start
-	if n <= 8 {
-		return (load8(text, start) | spaces) & (1<<(8*uint(n)) - 1)
-	}
-	return (load8(text, start)|spaces)*0x9e3779b97f4a7c15 ^ (load8(text, end-8) | spaces) + uint64(n)
+// slot is where the search for a word begins.
+func slot(text []byte, start, end int) uint64 {
+	return (first8(text, start, end) + uint64(end-start)) * 0xd6e8feb86659fd93 >> (64 - tableBits)
 }
 
-const spaces = 0x2020202020202020
-
-func slot(key uint64) int { return int(key * 0xd6e8feb86659fd93 >> (64 - tableBits)) }
-
-func load8(b []byte, i int) uint64 {
-	_ = b[i+7]
-	return uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 |
-		uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+// first8 is the first eight bytes of a word, its ASCII letters in lower case.
+func first8(text []byte, start, end int) uint64 {
+	return (load8(text, start) | 0x2020202020202020) << (8 * (8 - min(uint64(end-start), 8)) & 63)
 }
+
+func load8(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i:]) }
 
 // same compares a table word with a word of the text, ASCII letters without case.
 func same(want string, got []byte) bool {

@@ -1,29 +1,70 @@
 package content
 
-import "unicode/utf8"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
-// place is where a byte of the folded text came from.
-type place struct {
-	at    int32 // byte of its character
-	runes int32 // characters before it
-	size  uint8 // bytes of its character
-}
+// place is where a byte of the folded text came from: the byte of its character (32 bits), the characters before it (24)
+// and the bytes of its character (8).
+type place uint64
+
+func placeOf(at, runes, size int) place { return place(at)<<32 | place(runes)<<8 | place(size) }
+
+func (p place) at() int    { return int(p >> 32) }
+func (p place) runes() int { return int(p >> 8 & (1<<24 - 1)) }
+func (p place) size() int  { return int(p & 0xFF) }
 
 // fold copies text into the scratch memory: digits of Indian scripts and Arabic ones and full-width forms to ASCII, blanks
 // and dashes of all sorts to the plain ones, zero-width characters dropped. It tells whether text was plain ASCII.
 func (s *Scanner) fold(text string) (ascii bool) {
 	s.text = append(s.text[:0], text...)
+	s.n = len(text)
 	ascii = isASCII(s.text)
 	if !ascii {
-		s.text, s.origin = s.text[:0], s.origin[:0]
-		for i, runes := 0, int32(0); i < len(text); runes++ {
-			i += s.character(text, i, runes)
-		}
+		s.origin = slices.Grow(s.origin[:0], len(text))[:len(text)]
+		s.n = foldScripts(s.text, s.origin, text)
 	}
-	s.n = len(s.text)
 	var zeros [pad]byte
-	s.text = append(s.text, zeros[:]...)
+	s.text = append(s.text[:s.n], zeros[:]...)
 	return ascii
+}
+
+// foldScripts writes the folded text and its origin, neither longer than text, and answers how long they are.
+func foldScripts(out []byte, origin []place, text string) (n int) {
+	runes := 0
+	for i := 0; i < len(text); runes++ {
+		c := text[i]
+		if c < utf8.RuneSelf {
+			out[n], origin[n] = c, placeOf(i, runes, 1)
+			n++
+			i++
+			continue
+		}
+		size := 3
+		if !isIndian(text, i) {
+			_, size = utf8.DecodeRuneInString(text[i:])
+		}
+		p := placeOf(i, runes, size)
+		switch plain := simpler(text[i : i+size]); plain {
+		case keep:
+			for j := range size {
+				out[n+j], origin[n+j] = text[i+j], p
+			}
+			n += size
+		case drop:
+		default:
+			out[n], origin[n] = byte(plain), p
+			n++
+		}
+		i += size
+	}
+	return n
+}
+
+// isIndian tells well-formed characters of U+0800 to U+0FFF, where the scripts of India are, without decoding them.
+func isIndian(text string, i int) bool {
+	return i+2 < len(text) && text[i] == 0xE0 && text[i+1]-0xA0 < 0x20 && text[i+2]-0x80 < 0x40
 }
 
 func isASCII(b []byte) bool {
@@ -41,31 +82,6 @@ const (
 	keep = -1 // copy the character as it is
 	drop = -2 // it is invisible
 )
-
-// character folds the character at i and answers its size.
-func (s *Scanner) character(text string, i int, runes int32) int {
-	c := text[i]
-	if c < utf8.RuneSelf {
-		s.push(c, place{int32(i), runes, 1})
-		return 1
-	}
-	_, size := utf8.DecodeRuneInString(text[i:])
-	p := place{int32(i), runes, uint8(size)}
-	switch plain := simpler(text[i : i+size]); plain {
-	case keep:
-		for j := range size {
-			s.push(text[i+j], p)
-		}
-	case drop:
-	default:
-		s.push(byte(plain), p)
-	}
-	return size
-}
-
-func (s *Scanner) push(c byte, p place) {
-	s.text, s.origin = append(s.text, c), append(s.origin, p)
-}
 
 // simpler answers the ASCII byte a character stands for, keep or drop.
 func simpler(c string) int {
@@ -94,6 +110,8 @@ func simpler2(a, b byte) int {
 
 func simpler3(a, b, c byte) int {
 	switch {
+	case a == 0xE0 && c < 0xA6: // most letters of India
+		return keep
 	// The digits of Devanagari, Bengali, Gurmukhi, Gujarati, Odia, Tamil, Telugu, Kannada and Malayalam lie 0x80 apart.
 	case a == 0xE0 && b >= 0xA5 && b <= 0xB5 && b&1 == 1 && c >= 0xA6 && c <= 0xAF:
 		return '0' + int(c-0xA6)
@@ -137,7 +155,7 @@ func (s *Scanner) unfold(ascii bool) {
 			continue
 		}
 		first, last := s.origin[f.Start], s.origin[f.End-1]
-		f.Start, f.RuneStart = int(first.at), int(first.runes)
-		f.End, f.RuneEnd = int(last.at)+int(last.size), int(last.runes)+1
+		f.Start, f.RuneStart = first.at(), first.runes()
+		f.End, f.RuneEnd = last.at()+last.size(), last.runes()+1
 	}
 }

@@ -4,13 +4,7 @@ import "bytes"
 
 // chain is the digit runs that stand together, joined by a single blank or hyphen: 2341 2341 2346.
 type chain struct {
-	end      int // of the last run, -1 for none
-	start    int // of the last run
-	length   int // of the last run
-	before   int // length of the run before it, 0 for none
-	earlier  int // length of the run before that
-	previous int // start of the run before
-	first    int // start of the run before that
+	end      int // of the last run, -2 for none
 	fours    int // runs of four in a row
 	blocks   [4]block
 	singles  int // runs of one digit in a row
@@ -18,74 +12,105 @@ type chain struct {
 	singleAt int // start of the first of them
 }
 
-func (c *chain) reset() { c.end, c.fours, c.singles, c.length, c.before = -1, 0, 0, 0, 0 }
+func (c *chain) reset() { c.end, c.fours, c.singles = -2, 0, 0 }
 
-// join takes a run and tells what stood before it.
-func (c *chain) join(s *Scanner, start, end int) {
-	joined := c.end >= 0 && start == c.end+1 && (s.text[c.end] == ' ' || s.text[c.end] == '-')
-	if !joined {
-		c.flush(s)
-		c.reset()
-	}
-	c.first, c.earlier = c.previous, c.before
-	c.previous, c.before = c.start, c.length
-	c.start, c.end, c.length = start, end, end-start
+// joins tells whether a run that begins at start stands beside the last one.
+func (s *Scanner) joins(start int) bool {
+	return start == s.chain.end+1 && isJoint(s.text[start-1])
 }
 
-// digits takes a run of digits that is a word of its own.
+func isJoint(c byte) bool { return c == ' ' || c == '-' }
+
+// runBefore answers where a run of n digits begins that stands beside the one at start, -1 for none.
+func (s *Scanner) runBefore(start, n int) int {
+	from := start - 1 - n
+	if from < 0 || !isJoint(s.text[start-1]) || from > 0 && class[s.text[from-1]]&wordByte != 0 {
+		return -1
+	}
+	for _, c := range s.text[from : start-1] {
+		if class[c] != digit {
+			return -1
+		}
+	}
+	return from
+}
+
+// digits takes a run of two digits or more that is a word of its own.
 func (s *Scanner) digits(start, end int) {
-	c := &s.chain
-	c.join(s, start, end)
+	if s.chain.singles != 0 {
+		s.chain.flush(s)
+	}
 	n := end - start
-	if n != 4 {
-		c.fours = 0
-	}
-	if n != 1 {
-		c.flush(s)
-	}
 	switch {
-	case n == 1:
-		c.one(s.text[start], start)
 	case n == 4:
-		c.four(s, start)
+		s.four(start)
+		return
+	case n == 5:
+		s.five(start, end)
 	case n >= 9 && n <= 19:
 		s.number(start, end, s.text[start:end])
 	}
-	switch {
-	case n == 5 && c.before == 5:
-		s.mobile(c.previous, end, c.earlier == 2 && c.first+3 == c.previous, c.first)
-	case n == 5 && c.before == 6 && c.earlier == 4:
-		s.amex(c.first, end)
+	s.chain.end, s.chain.fours = end, 0
+}
+
+// five takes a run of five, the last of a mobile number (5-5) or of a card of American Express (4-6-5).
+func (s *Scanner) five(start, end int) {
+	if first := s.runBefore(start, 5); first >= 0 {
+		s.mobile(first, end, s.text[first])
+		return
+	}
+	if second := s.runBefore(start, 6); second >= 0 {
+		if first := s.runBefore(second, 4); first >= 0 {
+			s.amex(first, end)
+		}
 	}
 }
 
 // four takes a run of four: the last three may be an Aadhaar, the last four a card or a virtual id.
-func (c *chain) four(s *Scanner, start int) {
-	c.blocks[0], c.blocks[1], c.blocks[2] = c.blocks[1], c.blocks[2], c.blocks[3]
-	c.blocks[3] = digits4(s.text, start)
-	c.fours++
-	if c.fours >= 4 {
-		s.sixteen(c.blocks[:], start+4)
+func (s *Scanner) four(start int) {
+	c := &s.chain
+	if !s.joins(start) {
+		c.fours = 0
 	}
-	if c.fours >= 3 {
-		s.twelve(c.blocks[1:], start+4)
+	last := &c.blocks[c.fours&3]
+	last.read(s.text, start)
+	c.fours++
+	c.end = start + 4
+	if c.fours < 3 {
+		return
+	}
+	second, third := &c.blocks[(c.fours-3)&3], &c.blocks[(c.fours-2)&3]
+	if first := &c.blocks[c.fours&3]; c.fours >= 4 && (luhn4(first, second, third, last) || verhoeff4(first, second, third, last)) {
+		s.sixteen(first, second, third, last, start+4)
+	}
+	if verhoeff3(second, third, last) {
+		s.twelve(second, third, last, start+4)
 	}
 }
 
 // one takes a run of a single digit.
-func (c *chain) one(d byte, start int) {
-	if c.singles == 0 {
+func (s *Scanner) one(start int) {
+	c := &s.chain
+	if c.singles == 0 || !s.joins(start) {
+		if c.singles != 0 {
+			c.flush(s)
+		}
 		c.singleAt = start
 	}
 	if c.singles < len(c.single) {
-		c.single[c.singles] = d
+		c.single[c.singles] = s.text[start]
 	}
 	c.singles++
+	c.end, c.fours = start+1, 0
+	s.phrase.codeEnd = 0
 }
 
-// flush judges digits that were spelled out one by one, at the end of their row.
+// flush judges digits that were spelled out one by one, at the end of their row and before anything behind it is.
 func (c *chain) flush(s *Scanner) {
 	n := c.singles
+	if n == 0 {
+		return
+	}
 	c.singles = 0
 	if n < 10 || n >= len(c.single) {
 		return
@@ -107,20 +132,28 @@ func (s *Scanner) number(start, end int, digits []byte) {
 	switch n {
 	case 10, 11:
 		if n == 10 || digits[0] == '0' {
-			s.mobileRun(start, end, digits[n-10:])
+			s.mobile(start, end, digits[n-10])
 		}
 	case 12:
 		if digits[0] == '9' && digits[1] == '1' && digits[2] >= '6' && near != aboutAadhaar {
 			s.phone(start, end)
 			return
 		}
-		b := [3]block{digits4(digits, 0), digits4(digits, 4), digits4(digits, 8)}
+		b := &s.chain.blocks // free: a run of another length ended the row of fours
+		for i := range 3 {
+			b[i].read(digits, 4*i)
+		}
 		b[0].start = start
-		s.twelve(b[:], end)
+		if verhoeff3(&b[0], &b[1], &b[2]) {
+			s.twelve(&b[0], &b[1], &b[2], end)
+		}
 	case 16:
-		b := [4]block{digits4(digits, 0), digits4(digits, 4), digits4(digits, 8), digits4(digits, 12)}
+		b := &s.chain.blocks
+		for i := range b {
+			b[i].read(digits, 4*i)
+		}
 		b[0].start = start
-		s.sixteen(b[:], end)
+		s.sixteen(&b[0], &b[1], &b[2], &b[3], end)
 	default:
 		if isCard(digits) {
 			s.add(Card, near != aboutReference, start, end)
@@ -128,22 +161,25 @@ func (s *Scanner) number(start, end int, digits []byte) {
 	}
 }
 
-// twelve judges three blocks of four.
-func (s *Scanner) twelve(b []block, end int) {
-	near := s.near(b[0].start)
-	if near != aboutReference && isAadhaar(b) {
-		s.add(Aadhaar, near == aboutAadhaar, b[0].start, end)
+// twelve judges three blocks that pass Verhoeff: an Aadhaar is not led by 0 or 1 and is no palindrome (UIDAI).
+func (s *Scanner) twelve(a, b, c *block, end int) {
+	if a.lead < 2000 || mirrored(a, c, b, b) {
+		return
+	}
+	if near := s.near(a.start); near != aboutReference {
+		s.add(Aadhaar, near == aboutAadhaar, a.start, end)
 	}
 }
 
-// sixteen judges four blocks of four.
-func (s *Scanner) sixteen(b []block, end int) {
-	near := s.near(b[0].start)
+// sixteen judges four blocks that pass Luhn or Verhoeff. A virtual id has the form of an Aadhaar.
+func (s *Scanner) sixteen(a, b, c, d *block, end int) {
 	switch {
-	case isCard4(b):
-		s.add(Card, near != aboutReference, b[0].start, end)
-	case near != aboutReference && isVID(b):
-		s.add(VID, near == aboutVID || near == aboutAadhaar, b[0].start, end)
+	case known.issuers[a.lead]&(1<<(16-12)) != 0 && luhn4(a, b, c, d):
+		s.add(Card, s.near(a.start) != aboutReference, a.start, end)
+	case a.lead >= 2000 && verhoeff4(a, b, c, d) && !mirrored(a, d, b, c):
+		if near := s.near(a.start); near != aboutReference {
+			s.add(VID, near == aboutVID || near == aboutAadhaar, a.start, end)
+		}
 	}
 }
 
@@ -164,33 +200,13 @@ func (s *Scanner) accountNumber(start, end int) {
 	s.add(Account, s.context.ifsc != 0 && start-s.context.ifsc <= together, start, end)
 }
 
-// mobileRun judges ten digits; "91" before them is theirs.
-func (s *Scanner) mobileRun(start, end int, digits []byte) {
-	if digits[0] < '6' {
+// mobile judges ten digits by their first; "91" before them is theirs.
+func (s *Scanner) mobile(start, end int, first byte) {
+	if first < '6' {
 		return
 	}
-	if s.chain.before == 2 && s.chain.length == 10 && s.chain.previous+3 == start {
-		s.ninetyOne(s.chain.previous, start, end)
-		return
-	}
-	s.phone(start, end)
-}
-
-// mobile judges 5-5 digits.
-func (s *Scanner) mobile(start, end int, two bool, first int) {
-	if s.text[start] < '6' {
-		return
-	}
-	if two {
-		s.ninetyOne(first, start, end)
-		return
-	}
-	s.phone(start, end)
-}
-
-func (s *Scanner) ninetyOne(prefix, start, end int) {
-	if s.text[prefix] == '9' && s.text[prefix+1] == '1' {
-		start = prefix
+	if country := s.runBefore(start, 2); country >= 0 && s.text[country] == '9' && s.text[country+1] == '1' {
+		start = country
 	}
 	s.phone(start, end)
 }

@@ -7,12 +7,12 @@ type phrase struct {
 	sure      bool // a PIN that is none of a post office
 	seen      int  // fillers since
 	modifier  extra
-	codeStart int // 0,0 for none
-	codeEnd   int
+	codeStart int
+	codeEnd   int // 0 for none
 }
 
 // stop ends the phrase at a mark that parts sentences or clauses.
-func (p *phrase) stop() { p.wanted, p.modifier, p.codeStart, p.codeEnd = 0, 0, 0, 0 }
+func (p *phrase) stop() { p.wanted, p.modifier, p.codeEnd = 0, 0, 0 }
 
 // unknown takes a word without meaning: it ends what a phrase waited for.
 func (p *phrase) unknown() {
@@ -50,7 +50,7 @@ func (p *phrase) secret(s *Scanner, w *word, behind extra, start int) {
 		p.wanted = OTP
 		if p.codeEnd != 0 && start-p.codeEnd <= after {
 			s.add(OTP, true, p.codeStart, p.codeEnd)
-			p.codeStart, p.codeEnd, p.wanted = 0, 0, 0
+			p.codeEnd, p.wanted = 0, 0
 		}
 	case aboutCVV:
 		p.wanted = CVV
@@ -63,7 +63,7 @@ func (p *phrase) secret(s *Scanner, w *word, behind extra, start int) {
 
 // digits keeps a code that may be an OTP.
 func (p *phrase) digits(start, end int) {
-	p.codeStart, p.codeEnd = 0, 0
+	p.codeEnd = 0
 	if n := end - start; n >= 4 && n <= 8 {
 		p.codeStart, p.codeEnd = start, end
 	}

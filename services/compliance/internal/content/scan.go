@@ -13,9 +13,9 @@ const (
 
 // Scanner is the scratch memory of one goroutine. The zero value is ready.
 type Scanner struct {
-	text    []byte // folded, with pad zero bytes behind
-	n       int    // bytes without the padding
-	origin  []place
+	text    []byte  // folded, with pad zero bytes behind
+	n       int     // bytes without the padding
+	origin  []place // of each byte of text, unless that is plain ASCII
 	dst     []Finding
 	own     int // where this text's findings begin in dst
 	ids     []string
@@ -41,13 +41,14 @@ type link struct {
 	ending     int  // end of a word behind a dot that ends a domain, 0 for none
 	field      int  // end of a query field's name, 0 for none
 	afterPoint int  // begin of a word behind a dot
+	valueEnd   int  // end of the last field's value
 }
 
 // Append adds the findings of text to dst, in order of their end, and answers it. ids are DLT ids that may stand in the
 // text, such as the message's own entity and template; they are no findings. Text is UTF-8; bytes that are not are
 // separators. Nothing is allocated once the scratch memory has grown to the longest text.
 func (s *Scanner) Append(dst []Finding, text string, ids ...string) []Finding {
-	s.dst, s.own, s.ids = dst, len(dst), ids
+	s.dst, s.own, s.ids = dst, len(dst), append(s.ids[:0], ids...)
 	s.context, s.link = numbersNear{}, link{}
 	s.chain.reset()
 	s.phrase = phrase{}
@@ -55,7 +56,7 @@ func (s *Scanner) Append(dst []Finding, text string, ids ...string) []Finding {
 	s.run()
 	s.chain.flush(s)
 	s.unfold(ascii)
-	dst, s.dst, s.ids = s.dst, nil, nil
+	dst, s.dst = s.dst, nil
 	return dst
 }
 
@@ -73,17 +74,44 @@ func (s *Scanner) run() {
 				}
 				all |= c
 			}
-			i = s.word(start, i, all)
+			switch {
+			case all&(all-1) != 0 || s.phrase.wanted != 0 && (all != letter || s.phrase.wanted == Password):
+				i = s.word(start, i, all)
+			case all == letter:
+				if at := slot(text, start, i); known.index[at] != 0 || s.chain.singles != 0 || !s.plain(start, i) {
+					s.letters(start, i, at)
+				}
+			case i == start+1:
+				s.one(start)
+			default:
+				s.digits(start, i)
+				s.phrase.digits(start, i)
+			}
 		case c&high != 0:
 			start := i
 			for i++; i < len(text) && class[text[i]]&high != 0; i++ {
 			}
 			s.link.local = i
-			s.letters(start, i)
+			s.letters(start, i, slot(text, start, i))
+		case text[i] == ' ':
+			s.link.inside = false
+			i++
+			s.link.local = i
+		case c&(breaks|active) == 0:
+			i++
+			if c&local == 0 {
+				s.link.local = i
+			}
 		default:
 			i = s.separator(i, c)
 		}
 	}
+}
+
+// plain takes the words that most words are: without meaning, behind nothing that waits for one.
+func (s *Scanner) plain(start, end int) bool {
+	s.link.afterPoint, s.phrase.modifier = 0, 0
+	return end != start+1 || !s.isAC(start)
 }
 
 // word takes a run of letters, digits and underscores and answers where to go on.
@@ -99,26 +127,33 @@ func (s *Scanner) word(start, end int, all uint8) int {
 		}
 	}
 	if all == digit {
+		if end == start+1 {
+			s.one(start)
+			return end
+		}
 		s.digits(start, end)
 		if !taken {
 			s.phrase.digits(start, end)
 		}
 		return end
 	}
-	s.letters(start, end)
+	s.letters(start, end, slot(s.text, start, end))
 	if all == letter|digit {
 		s.shape(start, end)
 	}
 	return end
 }
 
-// letters looks a word up and takes note of what it says.
-func (s *Scanner) letters(start, end int) {
+// letters looks a word up, from its slot on, and takes note of what it says.
+func (s *Scanner) letters(start, end int, at uint64) {
+	if s.chain.singles != 0 {
+		s.chain.flush(s)
+	}
 	if end-start > longest {
 		s.phrase.wanted = 0
 		return
 	}
-	w := known.find(s.text, start, end)
+	w := known.at(at, s.text, start, end)
 	if w == nil {
 		s.link.afterPoint = 0
 		s.phrase.unknown()
@@ -127,13 +162,18 @@ func (s *Scanner) letters(start, end int) {
 		}
 		return
 	}
+	if s.link.inside { // there words are names of fields, and speak of nothing else
+		s.link.field = 0
+		if w.meaning&field != 0 {
+			s.link.field = end
+		}
+		s.phrase.unknown()
+		return
+	}
 	if w.meaning&ending != 0 && s.link.afterPoint == start {
 		s.link.ending = end
 	}
 	s.link.afterPoint = 0
-	if w.meaning&field != 0 {
-		s.link.field = end
-	}
 	if w.meaning&context != 0 {
 		s.note(w.meaning&context, start, end)
 	}
@@ -204,11 +244,16 @@ func (s *Scanner) add(k Kind, certain bool, start, end int) {
 		certain = certain || k == Email
 		k = URLData
 	}
-	s.dst = append(s.dst, Finding{Kind: k, Certain: certain, Start: start, End: end})
+	s.dst = append(s.dst, Finding{})
+	f := &s.dst[len(s.dst)-1] // filled in place, as in block.read
+	f.Kind, f.Certain, f.Start, f.End = k, certain, start, end
 }
 
-// separator takes one byte between words and answers where to go on.
+// separator takes a byte that ends a phrase or speaks of an address or a link, and answers where to go on.
 func (s *Scanner) separator(i int, c uint8) int {
+	if s.chain.singles != 0 {
+		s.chain.flush(s)
+	}
 	if c&breaks != 0 {
 		if s.phrase.wanted == Password && isSign(s.text[i]) {
 			if next, ok := s.passwordValue(i); ok {
@@ -219,16 +264,24 @@ func (s *Scanner) separator(i int, c uint8) int {
 		s.phrase.stop()
 	}
 	if c&local == 0 {
-		if s.text[i] == '@' {
+		if s.text[i] == '@' && s.isAddress(i) {
 			return s.at(i)
 		}
 		s.link.local = i + 1
-	}
-	switch s.text[i] {
-	case ' ', '\n', '\t', '\r':
-		s.link.inside = false
-	case '.':
+	} else if s.text[i] == '.' {
 		s.link.afterPoint = i + 1
+	}
+	if c&active != 0 {
+		return s.linkMark(i)
+	}
+	return i + 1
+}
+
+// linkMark takes a byte that begins, ends or structures a link.
+func (s *Scanner) linkMark(i int) int {
+	switch s.text[i] {
+	case '\n', '\t', '\r':
+		s.link.inside = false
 	case ':':
 		if s.text[i+1] == '/' && s.text[i+2] == '/' {
 			s.link.inside = true
@@ -239,7 +292,7 @@ func (s *Scanner) separator(i int, c uint8) int {
 			s.link.inside = true
 		}
 	case '=':
-		if s.link.inside && s.link.field == i && i > 0 {
+		if s.link.inside && s.link.field == i && i >= s.link.valueEnd && i > 0 {
 			s.fieldValue(i + 1)
 		}
 	}
