@@ -20,7 +20,7 @@ func (s *Scanner) at(i int) int {
 	default:
 		return i + 1
 	}
-	s.link.local = end
+	s.link.local, s.link.taken = end, end
 	return end
 }
 

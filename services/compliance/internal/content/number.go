@@ -24,7 +24,7 @@ func isJoint(c byte) bool { return c == ' ' || c == '-' }
 // runBefore answers where a run of n digits begins that stands beside the one at start, -1 for none.
 func (s *Scanner) runBefore(start, n int) int {
 	from := start - 1 - n
-	if from < 0 || !isJoint(s.text[start-1]) || from > 0 && class[s.text[from-1]]&wordByte != 0 {
+	if from < s.link.taken || !isJoint(s.text[start-1]) || from > 0 && class[s.text[from-1]]&wordByte != 0 {
 		return -1
 	}
 	for _, c := range s.text[from : start-1] {
@@ -156,7 +156,7 @@ func (s *Scanner) number(start, end int, digits []byte) {
 		s.sixteen(&b[0], &b[1], &b[2], &b[3], end)
 	default:
 		if isCard(digits) {
-			s.add(Card, near != aboutReference, start, end)
+			s.add(Card, near == aboutCard || near != aboutReference && n < 19, start, end) // DLT ids have 19 digits too
 		}
 	}
 }

@@ -40,11 +40,10 @@ func (p *phrase) word(s *Scanner, w *word, start int) {
 
 // secret begins a phrase, and takes an OTP that stood before it.
 func (p *phrase) secret(s *Scanner, w *word, behind extra, start int) {
-	postal := p.wanted == PIN
 	p.wanted, p.seen = 0, 0
 	switch w.meaning & secrets {
 	case aboutOTP:
-		if w.extra&codeOnly != 0 && (behind&beforeCode == 0 || postal) {
+		if w.extra&codeOnly != 0 && behind&beforeCode == 0 {
 			return
 		}
 		p.wanted = OTP
@@ -110,7 +109,7 @@ func (s *Scanner) passwordValue(start int) (next int, taken bool) {
 		return start, false
 	}
 	s.add(Password, true, start, end)
-	s.link.local = end
+	s.link.local, s.link.taken = end, end
 	return end, true
 }
 

@@ -42,6 +42,7 @@ type link struct {
 	field      int  // end of a query field's name, 0 for none
 	afterPoint int  // begin of a word behind a dot
 	valueEnd   int  // end of the last field's value
+	taken      int  // end of the last password or address: what it holds is nothing else
 }
 
 // Append adds the findings of text to dst, in order of their end, and answers it. ids are DLT ids that may stand in the
@@ -75,7 +76,7 @@ func (s *Scanner) run() {
 				all |= c
 			}
 			switch {
-			case all&(all-1) != 0 || s.phrase.wanted != 0 && (all != letter || s.phrase.wanted == Password):
+			case all != letter && all != digit, s.phrase.wanted != 0 && (all != letter || s.phrase.wanted == Password):
 				i = s.word(start, i, all)
 			case all == letter:
 				if at := slot(text, start, i); known.index[at] != 0 || s.chain.singles != 0 || !s.plain(start, i) {
@@ -108,22 +109,20 @@ func (s *Scanner) run() {
 	}
 }
 
-// plain takes the words that most words are: without meaning, behind nothing that waits for one.
+// plain takes the words that most words are: without meaning.
 func (s *Scanner) plain(start, end int) bool {
-	s.link.afterPoint, s.phrase.modifier = 0, 0
+	s.link.afterPoint = 0
+	s.phrase.unknown()
 	return end != start+1 || !s.isAC(start)
 }
 
 // word takes a run of letters, digits and underscores and answers where to go on.
 func (s *Scanner) word(start, end int, all uint8) int {
 	taken := false
-	if s.phrase.wanted != 0 {
+	if wanted := s.phrase.wanted; wanted != 0 {
 		var next int
-		if next, taken = s.value(start, end, all); taken && all != digit {
+		if next, taken = s.value(start, end, all); taken && wanted == Password {
 			return next
-		}
-		if taken && next > end {
-			return next // a password that begins with digits
 		}
 	}
 	if all == digit {
@@ -132,8 +131,8 @@ func (s *Scanner) word(start, end int, all uint8) int {
 			return end
 		}
 		s.digits(start, end)
-		if !taken {
-			s.phrase.digits(start, end)
+		if s.phrase.digits(start, end); taken {
+			s.phrase.codeEnd = 0 // it has its phrase
 		}
 		return end
 	}
@@ -157,7 +156,7 @@ func (s *Scanner) letters(start, end int, at uint64) {
 	if w == nil {
 		s.link.afterPoint = 0
 		s.phrase.unknown()
-		if end-start == 1 && s.isAC(start) {
+		if end-start == 1 && !s.link.inside && s.isAC(start) {
 			s.note(aboutAccount, start, end)
 		}
 		return
@@ -170,7 +169,7 @@ func (s *Scanner) letters(start, end int, at uint64) {
 		s.phrase.unknown()
 		return
 	}
-	if w.meaning&ending != 0 && s.link.afterPoint == start {
+	if w.meaning&ending != 0 && s.link.afterPoint == start && start > 0 {
 		s.link.ending = end
 	}
 	s.link.afterPoint = 0
@@ -255,7 +254,7 @@ func (s *Scanner) separator(i int, c uint8) int {
 		s.chain.flush(s)
 	}
 	if c&breaks != 0 {
-		if s.phrase.wanted == Password && isSign(s.text[i]) {
+		if s.phrase.wanted == Password && isSign(s.text[i]) && class[s.text[i-1]]&(wordByte|high) == 0 {
 			if next, ok := s.passwordValue(i); ok {
 				s.phrase.stop()
 				return next
