@@ -15,7 +15,7 @@ func (o *oracle) numbers() {
 	for _, m := range ten["fours"].FindAllStringIndex(o.text, -1) {
 		o.chain(m[0], m[1])
 	}
-	for _, m := range ten["spelled"].FindAllStringIndex(o.text, -1) {
+	for _, m := range ten["spelled"].FindAllStringIndex(o.masked(), -1) {
 		if digits := digitsOf(o.text[m[0]:m[1]]); len(digits) <= 19 {
 			o.number(m[1]-1, m[0], m[1], digits)
 		}

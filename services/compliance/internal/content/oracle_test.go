@@ -141,19 +141,24 @@ func ask(text string, ids ...string) []content.Finding {
 
 func (o *oracle) findLinks() {
 	o.links = nil
-	masked := []byte(o.text)
-	for _, g := range o.gone {
-		for i := g[0]; i < g[1]; i++ {
-			masked[i] = 'x'
-		}
-	}
-	for _, m := range ten["link"].FindAllIndex(masked, -1) {
+	for _, m := range ten["link"].FindAllStringIndex(o.masked(), -1) {
 		from := m[0] + strings.IndexAny(o.text[m[0]:m[1]], "/?")
 		if o.text[m[0]] == ':' {
 			from = m[0] + 3
 		}
 		o.links = append(o.links, []int{from, m[1]})
 	}
+}
+
+// masked is the text without what was taken whole.
+func (o *oracle) masked() string {
+	masked := []byte(o.text)
+	for _, g := range o.gone {
+		for i := g[0]; i < g[1]; i++ {
+			masked[i] = '@'
+		}
+	}
+	return string(masked)
 }
 
 func (o *oracle) inLink(i int) bool {

@@ -109,6 +109,7 @@ func (s *Scanner) passwordValue(start int) (next int, taken bool) {
 		return start, false
 	}
 	s.add(Password, true, start, end)
+	s.phrase.stop()
 	s.link.local, s.link.taken = end, end
 	return end, true
 }

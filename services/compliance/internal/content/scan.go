@@ -256,7 +256,6 @@ func (s *Scanner) separator(i int, c uint8) int {
 	if c&breaks != 0 {
 		if s.phrase.wanted == Password && isSign(s.text[i]) && class[s.text[i-1]]&(wordByte|high) == 0 {
 			if next, ok := s.passwordValue(i); ok {
-				s.phrase.stop()
 				return next
 			}
 		}
