@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/content"
 )
@@ -93,7 +94,11 @@ func (o *oracle) value(kind content.Kind, group string, i int) int {
 		return 0
 	}
 	if kind == content.Password {
-		text = strings.TrimRight(text[:min(len(text), 64)], `.,;!?)"'>]`)
+		cut := min(len(text), 64)
+		for cut < len(text) && !utf8.RuneStart(text[cut]) {
+			cut++
+		}
+		text = strings.TrimRight(text[:cut], `.,;!?)"'>]`)
 		if len(text) >= 4 && strong.MatchString(text) && !strings.Contains(text, ":/") {
 			o.add(start, 0, kind, true, start, start+len(text))
 			o.gone = append(o.gone, [2]int{start, start + len(text)})
@@ -218,7 +223,7 @@ func (o *oracle) take(e candidate) {
 
 func (o *oracle) lastAccount(before int) (end int) {
 	for _, e := range o.events {
-		if e.context == "" && e.kind == content.Account && e.at < before {
+		if e.context == "" && e.kind == content.Account && e.at < before && !o.isGone(e.start) {
 			end = e.end
 		}
 	}
