@@ -87,10 +87,11 @@ func (l *lines) each(ctx context.Context, take func(Number, Preference)) error {
 
 // fill reads until the buffer holds a line's end, or the file's.
 func (l *lines) fill() error {
-	l.to = copy(l.buffer[:bufferSize], l.buffer[l.from:l.to])
+	size := len(l.buffer) - 8
+	l.to = copy(l.buffer[:size], l.buffer[l.from:l.to])
 	l.from = 0
-	for l.to < bufferSize && !l.eof {
-		n, err := l.in.Read(l.buffer[l.to:bufferSize])
+	for l.to < size && !l.eof {
+		n, err := l.in.Read(l.buffer[l.to:size])
 		l.to += n
 		l.Bytes += uint64(n)
 		if errors.Is(err, io.EOF) {

@@ -128,7 +128,10 @@ func bandAt(hour int) int {
 //
 // The whole of it empty is full: a file of numbers alone is a list of the fully blocked. Case does not matter.
 func Parse(s string) (Preference, error) {
-	fields := strings.Split(strings.ToLower(strings.TrimSpace(s)), ",")
+	fields := strings.Split(strings.ToLower(s), ",")
+	for i := range fields {
+		fields[i] = strings.TrimSpace(fields[i])
+	}
 	if len(fields) > 4 {
 		return 0, fmt.Errorf("%d fields behind the number; there are at most 4", len(fields))
 	}
@@ -147,7 +150,7 @@ func Parse(s string) (Preference, error) {
 	}
 	p := partial
 	for i, field := range fields {
-		bits, err := parts(i, strings.TrimSpace(field))
+		bits, err := parts(i, field)
 		if err != nil {
 			return 0, err
 		}
