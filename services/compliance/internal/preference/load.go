@@ -200,15 +200,14 @@ func (l *loader) table() error {
 // seal writes checksums and header of a file whose plane and table are there, and syncs it.
 func seal(file *os.File, h *header) error {
 	var sums []byte
-	buffer := make([]byte, blockSize)
-	err := eachBlock(file, h, func(_, start, end uint64, hole bool) error {
-		sum := zeroSum(end - start)
-		if !hole {
-			if _, err := file.ReadAt(buffer[:end-start], int64(start)); err != nil {
-				return fmt.Errorf("read back: %w", err)
-			}
-			sum = crc32.Checksum(buffer[:end-start], castagnoli)
+	buffer := make([]byte, pageSize)
+	page := func(at uint64) ([]byte, error) {
+		if _, err := file.ReadAt(buffer, int64(at)); err != nil {
+			return nil, fmt.Errorf("read back: %w", err)
 		}
+		return buffer, nil
+	}
+	err := eachBlock(file, h, page, func(_ uint64, sum uint32) error {
 		sums = binary.LittleEndian.AppendUint32(sums, sum)
 		return nil
 	})

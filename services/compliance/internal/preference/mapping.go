@@ -58,19 +58,13 @@ func openMapping(path string, want sort) (*mapping, error) {
 	return m, nil
 }
 
-// verify compares the checksums, which also brings the file into memory. Holes are not read: a block without data has
-// the checksum of zeros.
+// verify compares the checksums, which also brings the pages that hold anything into memory.
 func (m *mapping) verify(f *os.File) error {
 	sums := m.data[m.sumsAt : m.sumsAt+4*m.blocks()]
 	if binary.LittleEndian.Uint32(m.data[m.sumsAt+4*m.blocks():]) != crc32.Checksum(sums, castagnoli) {
 		return fmt.Errorf("the checksums' checksum is wrong")
 	}
-	return eachBlock(f, m.header, func(i, start, end uint64, hole bool) error {
-		sum := zeroSum(end - start)
-		if !hole {
-			sum = crc32.Checksum(m.data[start:end], castagnoli)
-			m.note(start, end)
-		}
+	return eachBlock(f, m.header, m.page, func(i uint64, sum uint32) error {
 		if sum != binary.LittleEndian.Uint32(sums[4*i:]) {
 			return fmt.Errorf("block %d of %d is damaged", i+1, m.blocks())
 		}
@@ -78,14 +72,14 @@ func (m *mapping) verify(f *os.File) error {
 	})
 }
 
-// note marks the pages of a block that hold anything.
-func (m *mapping) note(start, end uint64) {
-	for at := start; at < min(end, m.tableAt); at += pageSize {
-		if !isZero(m.data[at : at+pageSize]) {
-			page := (at - m.planeAt) / pageSize
-			m.present[page/64] |= 1 << (page % 64)
-		}
+// page is a page of the mapping; one of the plane that holds anything is marked.
+func (m *mapping) page(at uint64) ([]byte, error) {
+	page := m.data[at:min(at+pageSize, m.sumsAt)]
+	if at < m.tableAt && m.present != nil && !isZero(page) {
+		n := (at - m.planeAt) / pageSize
+		m.present[n/64] |= 1 << (n % 64)
 	}
+	return page, nil
 }
 
 func isZero(page []byte) bool {
@@ -96,44 +90,70 @@ func isZero(page []byte) bool {
 	return all == 0
 }
 
-// eachBlock calls do for every block between header and checksums, telling whether the file has a hole there.
-func eachBlock(f *os.File, h *header, do func(i, start, end uint64, hole bool) error) error {
-	next := int64(-1) // the next byte that has data, by lseek(2)
+var zeroPage [pageSize]byte
+
+// eachBlock calls do with the checksum of every block between header and checksums. Pages in holes of the file are not
+// asked for: they would become memory.
+func eachBlock(f *os.File, h *header, page func(at uint64) ([]byte, error), do func(i uint64, sum uint32) error) error {
+	holes := holes{file: f}
 	for i := range h.blocks() {
 		start := h.planeAt + i*blockSize
 		end := min(start+blockSize, h.sumsAt)
-		if next < int64(start) {
-			var err error
-			if next, err = nextData(f, int64(start)); err != nil {
-				return err
-			}
+		sum, err := sumOf(&holes, start, end, page)
+		if err != nil {
+			return err
 		}
-		if err := do(i, start, end, next >= int64(end)); err != nil {
+		if err := do(i, sum); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// nextData answers where data begins at or behind a place, past every file when there is none.
-func nextData(f *os.File, at int64) (int64, error) {
-	next, err := f.Seek(at, unix.SEEK_DATA)
-	if errors.Is(err, unix.ENXIO) {
-		return math.MaxInt64, nil
+var zeroBlock = crc32.Checksum(make([]byte, blockSize), castagnoli)
+
+// sumOf is the checksum of one block.
+func sumOf(holes *holes, start, end uint64, page func(at uint64) ([]byte, error)) (sum uint32, err error) {
+	for at := start; at < end; at += pageSize {
+		hole, err := holes.at(int64(at))
+		if err != nil {
+			return 0, err
+		}
+		if hole && at == start && holes.from >= int64(end) && end-start == blockSize {
+			return zeroBlock, nil
+		}
+		content := zeroPage[:]
+		if !hole {
+			if content, err = page(at); err != nil {
+				return 0, err
+			}
+		}
+		sum = crc32.Update(sum, castagnoli, content)
 	}
-	if err != nil {
-		return 0, fmt.Errorf("seek data: %w", err)
-	}
-	return next, nil
+	return sum, nil
 }
 
-var zeroBlockSum = crc32.Checksum(make([]byte, blockSize), castagnoli)
+// holes tells, of pages in rising order, whether the file has nothing there (lseek(2), SEEK_DATA and SEEK_HOLE).
+type holes struct {
+	file     *os.File
+	from, to int64 // the data that was found last
+}
 
-func zeroSum(n uint64) uint32 {
-	if n == blockSize {
-		return zeroBlockSum
+func (h *holes) at(page int64) (bool, error) {
+	if page >= h.to {
+		var err error
+		if h.from, err = h.file.Seek(page, unix.SEEK_DATA); errors.Is(err, unix.ENXIO) {
+			h.from, h.to = math.MaxInt64, math.MaxInt64
+			return true, nil
+		}
+		if err == nil {
+			h.to, err = h.file.Seek(h.from, unix.SEEK_HOLE)
+		}
+		if err != nil {
+			return false, fmt.Errorf("seek data: %w", err)
+		}
 	}
-	return crc32.Checksum(make([]byte, n), castagnoli)
+	return page+pageSize <= h.from, nil
 }
 
 // words64 and words32 see mapped memory, which begins at a page, as words.

@@ -61,15 +61,37 @@ func (p *plane) look(n Number) Result {
 	if n >= Numbers {
 		return Result{}
 	}
-	page := n / (2 * pageSize)
-	if atomic.LoadUint64(&p.present[page/64])>>(page%64)&1 == 0 {
-		return p.answers[codeNone]
-	}
-	code := atomic.LoadUint64(&p.words[n/16]) >> (n % 16 * 4) & 15
+	code := p.code(n)
 	if code == codeEscape {
 		return p.escaped(n)
 	}
 	return p.answers[code]
+}
+
+// lookBatch answers for at most 64 numbers. It loads all codes before it looks at one: no branch waits for memory, so the
+// loads wait together.
+func (p *plane) lookBatch(dst []Result, numbers []Number) {
+	var codes [batch]uint8
+	for i, n := range numbers {
+		codes[i&(batch-1)] = p.code(n)
+	}
+	for i, n := range numbers {
+		code := codes[i&(batch-1)]
+		if dst[i] = p.answers[code]; code == codeEscape {
+			dst[i] = p.escaped(n)
+		}
+	}
+}
+
+const batch = 64
+
+// code is the code of a number, that of no number for one out of range.
+func (p *plane) code(n Number) uint8 {
+	page := n / (2 * pageSize)
+	if n >= Numbers || atomic.LoadUint64(&p.present[page/64])>>(page%64)&1 == 0 {
+		return codeNone
+	}
+	return uint8(atomic.LoadUint64(&p.words[n/16])>>(n%16*4)) & 15
 }
 
 // slotOf spreads numbers over any number of slots, not a power of two only: the high half of a product.

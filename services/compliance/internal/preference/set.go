@@ -67,6 +67,20 @@ func (t *table) has(n Number) bool {
 	}
 }
 
+// hasBatch answers for at most 64 numbers. It loads the first slot of each before it looks at one, so the loads wait for
+// memory together.
+func (t *table) hasBatch(dst []bool, numbers []Number) {
+	var first [batch]uint32
+	slots := uint64(len(t.keys))
+	for i, n := range numbers {
+		first[i&(batch-1)] = atomic.LoadUint32(&t.keys[slotOf(n, slots)])
+	}
+	for i, n := range numbers {
+		k := first[i&(batch-1)]
+		dst[i] = k == uint32(n)+1 || k != 0 && t.has(n)
+	}
+}
+
 // add puts a number in and tells whether it was new. The table has a free slot.
 func (t *table) add(n Number) bool {
 	if t.has(n) {
@@ -290,6 +304,20 @@ func (v SetView) Close() {
 
 // Has tells whether a number is suppressed.
 func (v SetView) Has(n Number) bool { return v.table != nil && v.table.has(n) }
+
+// HasAll tells it of numbers, dst[i] of numbers[i]; dst is at least as long. A batch is several times faster than one after
+// another.
+func (v SetView) HasAll(dst []bool, numbers []Number) {
+	if v.table == nil {
+		clear(dst[:len(numbers)])
+		return
+	}
+	for len(numbers) > 0 {
+		n := min(len(numbers), batch)
+		v.table.hasBatch(dst[:n], numbers[:n])
+		dst, numbers = dst[n:], numbers[n:]
+	}
+}
 
 // Run is what the file was made of; zero for a list that was never imported.
 func (v SetView) Run() Run {

@@ -47,16 +47,17 @@ func export(ctx context.Context, f *os.File, size int64, w io.Writer) error {
 	sum := crc32.New(castagnoli)
 	out := bufio.NewWriterSize(io.MultiWriter(w, sum), bufferSize)
 	frame := make([]byte, 4+pageSize)
+	holes := holes{file: f}
 	for at := int64(0); at < size; at += pageSize {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		next, err := nextData(f, at)
+		hole, err := holes.at(at)
 		if err != nil {
 			return err
 		}
-		if at = max(at, next/pageSize*pageSize); at >= size {
-			break
+		if hole {
+			continue
 		}
 		clear(frame)
 		if _, err := f.ReadAt(frame[4:], at); err != nil && !errors.Is(err, io.EOF) {
