@@ -22,10 +22,10 @@ PROGRAMS := ./services/ingest/cmd/ingest ./services/compliance/cmd/compliance ./
 # Time for each fuzz target, as go test -fuzztime takes it.
 FUZZTIME ?= 20s
 
-.PHONY: help generate lint test e2e bench fuzz build up down reset
+.PHONY: help generate lint test e2e bench bench-preference fuzz build up down reset
 
 help: ## print this help
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 generate: ## make proto/gen and proto/openapi again from the .proto files
 	@GOWORK=off go generate -C proto ./...
@@ -54,6 +54,12 @@ e2e: ## black-box and crash tests against a platform of their own (SHORT=1 for f
 bench: ## benchmark of the whole platform, one JSON line last (BASE=ref compares, BENCH_MESSAGES=n for a shorter run)
 	@mkdir -p bin && GOWORK=off go build -C deploy/bench -o $(ROOT)/bin/bench .
 	@exec bin/bench
+
+# The whole country by default: about 6 GB of memory, 3 GB of disk and some minutes.
+PREFERENCE_SCALE ?= 300000000
+
+bench-preference: ## preference register and suppression lists against roaring and PostgreSQL (PREFERENCE_SCALE=300000000 numbers)
+	@PREFERENCE_SCALE=$(PREFERENCE_SCALE) go test -C services/compliance/internal/preference -run '^$$' -bench Ratio -benchtime 1x -timeout 60m .
 
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' services client deploy 2>/dev/null | sed 's/:func /:/' | sort | \

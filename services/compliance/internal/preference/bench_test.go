@@ -3,6 +3,7 @@ package preference
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -136,7 +137,7 @@ func BenchmarkRatioA3PostgreSQL(b *testing.B) {
 			start = time.Now()
 			for _, n := range asked[:512] {
 				var p int64
-				if err := conn.QueryRow(ctx, "SELECT preference FROM register WHERE number = $1", int64(n)).Scan(&p); err != nil && err != pgx.ErrNoRows {
+				if err := conn.QueryRow(ctx, "SELECT preference FROM register WHERE number = $1", int64(n)).Scan(&p); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 					b.Fatal(err)
 				}
 			}
@@ -328,8 +329,8 @@ func BenchmarkRatioA6Change(b *testing.B) {
 		for range rounds {
 			sets = append(sets, threadTime(func() {
 				x := 0
-				for i, q := range w.queries[:n] {
-					q = w.queries[i+x]
+				for i := range n {
+					q := w.queries[i+x]
 					p.set(q, p.look(q).Preference)
 					x = int(q) & 1
 				}

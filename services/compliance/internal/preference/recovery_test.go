@@ -201,8 +201,7 @@ func TestDamagedFileIsRefused(t *testing.T) {
 	for _, at := range []int64{0, 9, 33, 161, 4000, 4096, 5000, 1_000_000_000, 2_000_000_000, info.Size() - 5000, info.Size() - 9, info.Size() - 1} {
 		flip(t, path, at)
 		if s, err := preference.Open(dir); err == nil {
-			t.Errorf("byte %d of %d changed: opened", at, info.Size())
-			s.Close()
+			t.Errorf("byte %d of %d changed: opened, closed %v", at, info.Size(), s.Close())
 		} else if errs.KindOf(err) != errs.Internal || strings.Contains(err.Error(), dir) {
 			t.Errorf("byte %d: %v", at, err)
 		}
