@@ -48,6 +48,7 @@ type lines struct {
 	from, to int
 	eof      bool
 	Progress
+	any    bool // a number was read
 	errors []LineError
 	report func(Progress)
 	short  [1024]spec            // preferences seen, by their text of at most eight bytes
@@ -123,7 +124,7 @@ func (l *lines) complete(take func(Number, Preference)) {
 	}
 }
 
-// quick takes a line of ten digits, or ten digits, a comma and at most eight bytes that were seen before.
+// quick takes a line of ten digits, or ten digits, a comma and at most eight bytes that were seen before; a CR is one of them.
 func (l *lines) quick(take func(Number, Preference)) bool {
 	b := l.buffer[l.from:l.to]
 	if len(b) < 20 {
@@ -134,12 +135,12 @@ func (l *lines) quick(take func(Number, Preference)) bool {
 		return false
 	}
 	end, text := 10, uint64(0)
-	if b[10] == ',' {
+	if b[10] == ',' || b[10] == '\r' {
 		for end = 11; end < 20 && b[end] != '\n'; end++ {
 			text = text<<8 | uint64(b[end])
 		}
 	}
-	if end == 20 || b[end] != '\n' || b[end-1] == '\r' {
+	if end == 20 || b[end] != '\n' {
 		return false
 	}
 	s := &l.short[text*0x9E3779B97F4A7C15>>54]
@@ -184,6 +185,7 @@ func (l *lines) slow(line []byte, take func(Number, Preference)) {
 	if first && len(line) >= 3 && string(line[:3]) == "\xEF\xBB\xBF" {
 		line = line[3:]
 	}
+	raw := line
 	if n := len(line); n > 0 && line[n-1] == '\r' {
 		line = line[:n-1]
 	}
@@ -203,7 +205,13 @@ func (l *lines) slow(line []byte, take func(Number, Preference)) {
 	case !ok:
 		l.wrong("does not begin with an Indian mobile number: ten digits, the first 6-9, with or without 91")
 	default:
-		l.preference(n, line[min(comma+1, len(line)):], comma < len(line), take)
+		if p, ok := l.preference(line[min(comma+1, len(line)):]); ok {
+			if comma == 10 {
+				l.teach(raw[10:], p)
+			}
+			l.any = true
+			take(n, p)
+		}
 	}
 }
 
@@ -220,34 +228,32 @@ func readNumber(b []byte) (Number, bool) {
 	return national(b)
 }
 
-func (l *lines) preference(n Number, text []byte, comma bool, take func(Number, Preference)) {
+func (l *lines) preference(text []byte) (Preference, bool) {
 	p, known := l.long[string(text)]
-	if !known {
-		var err error
-		if p, err = Parse(string(text)); err != nil {
-			l.wrong(err.Error())
-			return
-		}
-		if len(l.long) < 1<<16 {
-			l.long[string(text)] = p
-		}
+	if known {
+		return p, true
 	}
-	if len(text) <= 8 {
-		l.teach(text, comma, p)
+	p, err := Parse(string(text))
+	if err != nil {
+		l.wrong(err.Error())
+		return 0, false
 	}
-	take(n, p)
+	if len(l.long) < 1<<16 {
+		l.long[string(text)] = p
+	}
+	return p, true
 }
 
-func (l *lines) teach(text []byte, comma bool, p Preference) {
+// teach keeps the preference for quick, by what stands behind the ten digits and one byte.
+func (l *lines) teach(behind []byte, p Preference) {
+	if len(behind) > 9 {
+		return
+	}
 	var key uint64
-	for _, c := range text {
+	for _, c := range behind[min(1, len(behind)):] {
 		key = key<<8 | uint64(c)
 	}
-	length := 10
-	if comma {
-		length = 11 + len(text)
-	}
-	l.short[key*0x9E3779B97F4A7C15>>54] = spec{text: key, length: length, value: p, known: true}
+	l.short[key*0x9E3779B97F4A7C15>>54] = spec{text: key, length: 10 + len(behind), value: p, known: true}
 }
 
 func (l *lines) wrong(what string) {
@@ -259,6 +265,9 @@ func (l *lines) wrong(what string) {
 
 // verdict makes one error of all wrong lines: a file is taken whole or not at all.
 func (l *lines) verdict() error {
+	if l.Wrong == 0 && !l.any {
+		return errs.E(errs.Invalid, ReasonFileInvalid, "The file names no number; the file in force stays. Check that it was sent whole.", nil)
+	}
 	if l.Wrong == 0 {
 		return nil
 	}

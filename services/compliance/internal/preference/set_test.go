@@ -50,7 +50,7 @@ func TestSetAgreesWithMap(t *testing.T) {
 		case 1:
 			clear(want)
 			var file strings.Builder
-			for range r.IntN(1000) {
+			for range 1 + r.IntN(1000) {
 				n := number()
 				want[n] = true
 				file.WriteString(n.E164() + "\n")

@@ -56,7 +56,7 @@ func (m *Memory) Import(ctx context.Context, run preference.Run, in io.Reader, _
 			wrong.Violations = append(wrong.Violations, errs.Violation{Field: fmt.Sprintf("line %d", run.Lines), Reason: "FORMAT", Detail: err.Error()})
 		}
 	}
-	if len(wrong.Violations) > 0 {
+	if len(wrong.Violations) > 0 || len(numbers) == 0 {
 		return preference.Run{}, wrong
 	}
 	if err := ctx.Err(); err != nil {

@@ -46,6 +46,7 @@ func RunRegisterTests(t *testing.T, open func(*testing.T) Register) {
 		"a new file takes changes back":        newFile,
 		"runs are judged":                      runs,
 		"a cancelled import changes nothing":   cancelled,
+		"an empty file changes nothing":        empty,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
@@ -191,6 +192,16 @@ func runs(t *testing.T, r Register) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+func empty(t *testing.T, r Register) {
+	load(t, r, preference.All, "9876543210,full")
+	for _, file := range []string{"", "\n\r\n", "number,preference\n"} {
+		if _, err := r.Import(context.Background(), NewRun(preference.All), strings.NewReader(file), nil); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%q: %v", file, err)
+		}
+	}
+	expect(t, r, "9876543210", "full", true)
 }
 
 func cancelled(t *testing.T, r Register) {
