@@ -181,13 +181,13 @@ func BenchmarkAdversary(b *testing.B) {
 			worst, which := 0.0, ""
 			for b.Loop() {
 				worst = 0
-				base := perByte(&s, varied(20000, g.clean), 20)
+				base := perByte(&s, varied(20000, g.clean), 60)
 				texts := map[string]string{"mixed": mixed(20000, g.inputs)}
 				for name, text := range g.inputs {
 					texts[name] = repeat(text, 20000)
 				}
 				for name, text := range texts {
-					ratio := perByte(&s, text, 20) / base
+					ratio := perByte(&s, text, 60) / base
 					if testing.Verbose() {
 						b.Logf("%-16s %.2f", name, ratio)
 					}

@@ -95,14 +95,13 @@ func (s *Scanner) one(start int) {
 		if c.singles != 0 {
 			c.flush(s)
 		}
-		c.singleAt = start
+		c.singleAt, c.fours, s.phrase.codeEnd = start, 0, 0
 	}
 	if c.singles < len(c.single) {
 		c.single[c.singles] = s.text[start]
 	}
 	c.singles++
-	c.end, c.fours = start+1, 0
-	s.phrase.codeEnd = 0
+	c.end = start + 1
 }
 
 // flush judges digits that were spelled out one by one, at the end of their row and before anything behind it is.
