@@ -7,8 +7,12 @@ import (
 // planeBytes is four bits for each number.
 const planeBytes = Numbers / 2
 
-// presentWords is the length of the bits that say which pages hold anything: 61 KB.
-const presentWords = (planeBytes/pageSize + 64) / 64
+const (
+	// presentWords is the length of the bits that say which pages hold anything, for every uint32: 64 KB.
+	presentWords = 1 << 32 / (2 * pageSize) / 64
+	// zeroWord is a word behind the last number, on its page: what is read for numbers of a page that is not there.
+	zeroWord = planeBytes / 8
+)
 
 const (
 	codeNone   = 0  // not in the file
@@ -61,38 +65,61 @@ func (p *plane) look(n Number) Result {
 	if n >= Numbers {
 		return Result{}
 	}
-	code := p.code(n)
+	page := n / (2 * pageSize)
+	if atomic.LoadUint64(&p.present[page/64])>>(page%64)&1 == 0 {
+		return p.answers[codeNone]
+	}
+	code := atomic.LoadUint64(&p.words[n/16]) >> (n % 16 * 4) & 15
 	if code == codeEscape {
 		return p.escaped(n)
 	}
 	return p.answers[code]
 }
 
-// lookBatch answers for at most 64 numbers. It loads all codes before it looks at one: no branch waits for memory, so the
-// loads wait together.
+// lookBatch answers for at most 64 numbers. First it finds out where they stand, then it loads all words and does nothing
+// else, then it looks at them, and last it does the same with those that are escaped: no branch waits for memory, so the
+// loads wait together. That halves the time of one loop that does it all.
 func (p *plane) lookBatch(dst []Result, numbers []Number) {
-	var codes [batch]uint8
+	var places [batch]uint32
+	var words [batch]uint64
+	var escaped [batch]uint8
 	for i, n := range numbers {
-		codes[i&(batch-1)] = p.code(n)
+		page := n / (2 * pageSize)
+		bit := uint32(atomic.LoadUint64(&p.present[page/64]) >> (page % 64) & 1)
+		places[i&(batch-1)] = zeroWord ^ (zeroWord^uint32(n/16))&-bit
 	}
+	for i := range numbers {
+		words[i&(batch-1)] = atomic.LoadUint64(&p.words[places[i&(batch-1)]])
+	}
+	count := 0
 	for i, n := range numbers {
-		code := codes[i&(batch-1)]
-		if dst[i] = p.answers[code]; code == codeEscape {
-			dst[i] = p.escaped(n)
+		code := words[i&(batch-1)] >> (n % 16 * 4) & 15
+		dst[i] = p.answers[code]
+		escaped[count&(batch-1)] = uint8(i)
+		count += int(code+1) >> 4 // one for codeEscape: a branch would be guessed wrong too often
+	}
+	if count > 0 {
+		p.escapedBatch(dst, numbers, escaped[:count])
+	}
+}
+
+func (p *plane) escapedBatch(dst []Result, numbers []Number, which []uint8) {
+	var first [batch]uint64
+	slots := uint64(len(p.table))
+	for i, at := range which {
+		first[i&(batch-1)] = atomic.LoadUint64(&p.table[slotOf(numbers[at], slots)])
+	}
+	for i, at := range which {
+		n := numbers[at]
+		if slot := first[i&(batch-1)]; slot>>32 == uint64(n)+1 {
+			dst[at] = Result{Preference: Preference(slot), Scrubbed: true}
+		} else {
+			dst[at] = p.escaped(n)
 		}
 	}
 }
 
 const batch = 64
-
-// code is the code of a number, that of no number for one out of range.
-func (p *plane) code(n Number) uint8 {
-	page := n / (2 * pageSize)
-	if n >= Numbers || atomic.LoadUint64(&p.present[page/64])>>(page%64)&1 == 0 {
-		return codeNone
-	}
-	return uint8(atomic.LoadUint64(&p.words[n/16])>>(n%16*4)) & 15
-}
 
 // slotOf spreads numbers over any number of slots, not a power of two only: the high half of a product.
 func slotOf(n Number, slots uint64) uint64 {
