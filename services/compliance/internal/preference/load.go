@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"maps"
+	"math/bits"
 	"os"
 	"slices"
 
@@ -142,22 +143,18 @@ func (l *loader) store() {
 		}
 		plane := l.plane[min(r<<(rangeBits-1), len(l.plane)):]
 		for i := len(row) - 1; i >= 0; i-- {
-			l.storeChunk(plane, row[i])
+			row[i].store(plane)
 		}
 		l.open[r] = nil
 	}
 	l.taken = 0
 }
 
-func (l *loader) storeChunk(plane []byte, c *chunk) {
+// store writes a chunk's records; of a number named again, the last line counts.
+func (c *chunk) store(plane []byte) {
 	for _, record := range c.records[:c.used] {
 		at, shift, code := record>>5, record>>4&1*4, byte(record&15)
-		old := plane[at] >> shift & 15
 		plane[at] = plane[at]&^(15<<shift) | code<<shift
-		l.counts[code]++
-		if old != 0 {
-			l.counts[old]--
-		}
 	}
 }
 
@@ -173,10 +170,6 @@ func (l *loader) finish(lines uint64) (*header, error) {
 		return nil, err
 	}
 	h.run.Lines = lines
-	for _, n := range l.counts {
-		h.run.Numbers += n
-	}
-	h.run.Suppressed = h.run.Numbers - l.counts[codeListed]
 	return h, seal(l.file, h)
 }
 
@@ -197,13 +190,18 @@ func (l *loader) table() error {
 	return unix.Munmap(data)
 }
 
-// seal writes checksums and header of a file whose plane and table are there, and syncs it.
+// seal counts the numbers of a file whose plane and table are there, writes checksums and header, and syncs it.
 func seal(file *os.File, h *header) error {
 	var sums []byte
+	var listed, free uint64
 	buffer := make([]byte, pageSize)
 	page := func(at uint64) ([]byte, error) {
 		if _, err := file.ReadAt(buffer, int64(at)); err != nil {
 			return nil, fmt.Errorf("read back: %w", err)
+		}
+		if at < h.tableAt {
+			l, f := countPage(buffer)
+			listed, free = listed+l, free+f
 		}
 		return buffer, nil
 	}
@@ -214,6 +212,9 @@ func seal(file *os.File, h *header) error {
 	if err != nil {
 		return err
 	}
+	if h.sort == sortPlane {
+		h.run.Numbers, h.run.Suppressed = listed, listed-free
+	}
 	sums = binary.LittleEndian.AppendUint32(sums, crc32.Checksum(sums, castagnoli))
 	if _, err := file.WriteAt(sums, int64(h.sumsAt)); err != nil {
 		return fmt.Errorf("write the checksums: %w", err)
@@ -222,4 +223,24 @@ func seal(file *os.File, h *header) error {
 		return fmt.Errorf("write the header: %w", err)
 	}
 	return file.Sync()
+}
+
+// countPage counts the numbers of a page of the plane that are in the file, and of these the ones with nothing registered.
+func countPage(page []byte) (listed, free uint64) {
+	for _, w := range words64(page) {
+		if w == 0 {
+			continue
+		}
+		listed += uint64(bits.OnesCount64(anyOf(w)))
+		free += 16 - uint64(bits.OnesCount64(anyOf(w^codeListed*eachNibble)))
+	}
+	return listed, free
+}
+
+const eachNibble = 0x1111111111111111
+
+// anyOf sets the lowest bit of each four that are not all zero.
+func anyOf(w uint64) uint64 {
+	w |= w >> 2
+	return (w | w>>1) & eachNibble
 }
