@@ -57,7 +57,6 @@ type loader struct {
 	pool    []*chunk
 	taken   int // chunks of the pool in use
 	escapes []escape
-	counts  [16]uint64 // numbers by code; of a number named again, the last line counts
 }
 
 // load writes a plane file from an import file. The file is whole and synced when it returns nil.
