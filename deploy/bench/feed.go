@@ -26,8 +26,11 @@ type feed struct {
 
 // openFeed begins with what happens from now on.
 func openFeed(ctx context.Context, p *running.Platform) (*feed, error) {
-	conn, err := nats.Connect(p.Env("ONLINESMS_NATS_URL"), nats.UserCredentials(p.Env("ONLINESMS_NATS_CREDS")),
-		nats.CustomInboxPrefix(p.Env("ONLINESMS_NATS_INBOX_PREFIX")))
+	options := []nats.Option{nats.UserCredentials(p.Env("ONLINESMS_NATS_CREDS")), nats.CustomInboxPrefix(p.Env("ONLINESMS_NATS_INBOX_PREFIX"))}
+	if strings.HasPrefix(p.Env("ONLINESMS_NATS_URL"), "tls://") { // a commit to compare with may speak in clear still
+		options = append(options, nats.RootCAs(p.Env("ONLINESMS_CA_FILE")))
+	}
+	conn, err := nats.Connect(p.Env("ONLINESMS_NATS_URL"), options...)
 	if err != nil {
 		return nil, err
 	}

@@ -105,6 +105,12 @@ func call(t *testing.T, method, path, key, body string) answer {
 		request.Header.Set("Authorization", "Bearer "+key)
 	}
 	request.Header.Set("Content-Type", "application/json")
+	return do(t, request)
+}
+
+// do sends a request on a connection of its own.
+func do(t *testing.T, request *http.Request) answer {
+	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust(t), MinVersion: tls.VersionTLS12}}
 	defer transport.CloseIdleConnections()
 	response, err := (&http.Client{Transport: transport}).Do(request)

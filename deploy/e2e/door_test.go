@@ -5,6 +5,7 @@ package e2e
 import (
 	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -58,24 +59,31 @@ func TestOldTLSIsRefused(t *testing.T) {
 	}
 }
 
-func TestPlainHTTPGetsNothing(t *testing.T) {
-	plain := "http" + strings.TrimPrefix(platform.Env("ONLINESMS_API_URL"), "https")
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, plain+"/v1/messages", nil)
-	if err != nil {
-		t.Fatal(err)
+// The demo's allow-list: the restricted key is refused from 127.0.0.1 and taken from 127.0.0.2.
+func TestDemoAllowList(t *testing.T) {
+	for from, want := range map[string]int{"127.0.0.1": http.StatusForbidden, "127.0.0.2": http.StatusOK} {
+		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		transport := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{RootCAs: trust(t)}}
+		defer transport.CloseIdleConnections()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, platform.Env("ONLINESMS_API_URL")+"/v1/messages", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+platform.Env("ONLINESMS_RESTRICTED_KEY"))
+		request.Header.Set("X-Forwarded-For", "127.0.0.2") // believed of nobody
+		response, err := (&http.Client{Transport: transport}).Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		if response.StatusCode != want || want == http.StatusForbidden && !strings.Contains(string(body), "ADDRESS_NOT_ALLOWED") {
+			t.Errorf("from %s: %d %s", from, response.StatusCode, body)
+		}
 	}
-	request.Header.Set("Authorization", "Bearer "+keyOf(t, demoTenant, "test"))
-	response, err := http.DefaultTransport.RoundTrip(request) // follows no redirect
-	if err != nil {
-		return
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if response.StatusCode != http.StatusBadRequest || len(body) > 100 || response.Header.Get("Location") != "" {
-		t.Errorf("plain HTTP answers %d %q", response.StatusCode, body)
+	client := ingestv1.NewMessageServiceClient(dial(t, platform.Env("ONLINESMS_GRPC_ADDR"), platform.Env("ONLINESMS_RESTRICTED_KEY")))
+	if _, err := client.ListMessages(t.Context(), &ingestv1.ListMessagesRequest{}); reasonIn(err) != "ADDRESS_NOT_ALLOWED" {
+		t.Errorf("by gRPC: %v", err)
 	}
 }
 

@@ -23,6 +23,7 @@ func outsider(t *testing.T) (*nats.Conn, jetstream.JetStream, <-chan error) {
 	t.Helper()
 	refusals := make(chan error, 100)
 	conn, err := nats.Connect(platform.Env("ONLINESMS_NATS_URL"),
+		nats.RootCAs(platform.Env("ONLINESMS_CA_FILE")),
 		nats.UserCredentials(platform.Env("ONLINESMS_NATS_CREDS")),
 		nats.CustomInboxPrefix(platform.Env("ONLINESMS_NATS_INBOX_PREFIX")),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refusals <- err }))

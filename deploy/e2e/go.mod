@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/nats-io/nats.go v1.55.0
+	github.com/onlinesms/onlinesms/client v0.0.0
 	github.com/onlinesms/onlinesms/deploy/local v0.0.0
 	github.com/onlinesms/onlinesms/proto v0.0.0
 	google.golang.org/grpc v1.85.0
@@ -24,9 +25,11 @@ require (
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
-	google.golang.org/genproto/googleapis/api v0.0.0-20261012220534-4341edf3f941 // indirect
-	google.golang.org/genproto/googleapis/rpc v0.0.0-20261005182115-fad411399dd8 // indirect
+	google.golang.org/genproto/googleapis/api v0.0.0-20261012220534-4341edf3f941
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20261026165753-2ffab32bce7e
 )
+
+replace github.com/onlinesms/onlinesms/client => ../../client
 
 replace github.com/onlinesms/onlinesms/deploy/local => ../local
 

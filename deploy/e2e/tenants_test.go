@@ -3,9 +3,11 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -50,12 +52,17 @@ func senders() []sender {
 // writeTenants writes the files of the other tenants beside the demo's and answers all of them.
 func writeTenants(dir, demo string) ([]string, error) {
 	files := []string{demo}
+	quoted, err := json.Marshal(allScopes())
+	if err != nil {
+		return nil, err
+	}
+	scopes := strings.Trim(string(quoted), "[]")
 	for n := 2; n <= 4; n++ {
 		s := otherSender(n)
 		text := fmt.Sprintf(`tenant: {id: %s, name: Tenant %d}
 keys:
-  - {env: live, scopes: ["messages:send", "messages:read", "content:read", "audit:read", "decisions:read"]}
-  - {env: test, scopes: ["messages:send", "messages:read", "audit:read"]}
+  - {env: live, scopes: [%s, "content:read"]}
+  - {env: test, scopes: [%s]}
 registry:
   telemarketers:
     - {id: "1302157243747322354", name: OnlineSMS Demo TM, role: TM-DF}
@@ -65,7 +72,7 @@ registry:
     - {header: %s, entity: %q, kind: other, status: active}
   templates:
     - {id: %q, entity: %q, headers: [%s], category: transactional, body: "{#numeric#} is your code for shop %d. - %s"}
-`, s.tenant, n, s.entity, n, s.header, s.entity, s.template, s.entity, s.header, n, s.header)
+`, s.tenant, n, scopes, scopes, s.entity, n, s.header, s.entity, s.template, s.entity, s.header, n, s.header)
 		file := filepath.Join(dir, fmt.Sprintf("tenant-%d.yaml", n))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err

@@ -16,6 +16,8 @@ func secrets(ctx context.Context, args []string) error {
 	flags.StringVar(&o.Out, "out", "/secrets", "directory to fill")
 	flags.StringVar(&o.Programs, "programs", "/", "directory of devca, natsgrants and ingest")
 	flags.IntVar(&o.Owner, "owner", -1, "user id to give everything to")
+	flags.IntVar(&o.PostgresOwner, "postgres-owner", -1, "user id to give PostgreSQL's certificate and rules to")
+	flags.StringVar(&o.NATS, "nats", "nats", "host name of NATS, as the services reach it")
 	flags.Int64Var(&o.StoreBytes, "store-bytes", 2_000_000_000, "what NATS may store")
 	flags.StringVar(&o.Postgres, "postgres", "postgres:5432", "host:port of PostgreSQL, as the services reach it")
 	flags.StringVar(&o.SMSC, "smsc", "smscsim:2775", "host:port of the simulator")

@@ -1,13 +1,14 @@
 // Command local runs the whole platform on this machine for `make up`, `make down` and `make reset`.
 //
 //	local up     [-run dir] [-detach] [-replicas n] [-random-ports] [-demo file]… [-no-message]
+//	local keys   [-run dir]
 //	local down   [-run dir]
 //	local reset  [-run dir]
 //	local secrets   -out dir [-owner uid] …   for containers: keys, certificates, NATS identities, addresses
 //	local provision -out dir                  for containers: databases and roles on the server of POSTGRES_URL
 //
 // up starts a supervisor in a session of its own (`local supervise`, not meant to be called by hand), shows its
-// progress, and stays until Ctrl-C unless -detach is given.
+// progress, and stays until Ctrl-C unless -detach is given. keys replaces those demo keys that no longer work.
 package main
 
 import (
@@ -34,16 +35,16 @@ var errShown = errors.New("failed")
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: local up|down|reset [flags]")
+		return errors.New("usage: local up|keys|down|reset [flags]")
 	}
 	switch args[0] {
 	case "secrets":
 		return secrets(ctx, args[1:])
 	case "provision":
 		return provision(ctx, args[1:])
-	case "up", "supervise", "down", "reset":
+	case "up", "supervise", "keys", "down", "reset":
 	default:
-		return fmt.Errorf("no command %q: up, down, reset, secrets or provision", args[0])
+		return fmt.Errorf("no command %q: up, keys, down, reset, secrets or provision", args[0])
 	}
 	options, err := parse(args)
 	if err != nil {
@@ -54,6 +55,8 @@ func run(ctx context.Context, args []string) error {
 		return up(ctx, options, args[1:])
 	case "supervise":
 		return supervise(ctx, options)
+	case "keys":
+		return platform.Keys(ctx, options, os.Stdout)
 	case "down":
 		return platform.Down(options, os.Stdout)
 	default:

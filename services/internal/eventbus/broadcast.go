@@ -2,8 +2,10 @@ package eventbus
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,44 +21,78 @@ const lookBack = 2*pingInterval + 10*time.Second
 
 var errGap = errors.New("an event is missing between two that came")
 
-// Broadcast calls handler with every new event of the subjects (empty: all of the stream), in this process and in every
-// other that does the same, one after the other, until ctx ends; it returns nil then. It is a hint, not a queue: load the
-// snapshot and its version from PostgreSQL after it has begun, compare versions, and reload now and then, since an event
-// can come twice (after an interruption the last half minute is read again) and, when a server was rebuilt, not at all.
-func (b *Bus) Broadcast(ctx context.Context, stream string, subjects []string, handler func(context.Context, Delivery)) error {
-	if handler == nil || stream == "" {
-		return errs.E(errs.Invalid, "SUBSCRIPTION", "a broadcast needs a stream and a handler", nil)
+// Broadcast is what every replica of a service hears, each for itself: new events of Stream on Subjects (empty: all).
+type Broadcast struct {
+	Stream   string
+	Subjects []string
+	// Began is called when the broadcast begins to stand, at the start and after each interruption, before the first
+	// event: what is remembered from before may miss a change, so forget it, or load it again. Optional.
+	Began func(context.Context)
+	// Handler is called with one event after the other.
+	Handler func(context.Context, Delivery)
+}
+
+// Hear registers a broadcast and answers the loop that hears it, in this process and in every other that does the same,
+// until its context ends; the loop returns nil then. Ready fails until each registered broadcast has stood once: a
+// replica that is deaf to a revocation must not be given traffic. A broadcast is a hint, not a queue: compare versions,
+// and reload now and then, since an event can come twice (after an interruption the last half minute is read again) and,
+// when a server was rebuilt, not at all.
+func (b *Bus) Hear(bc Broadcast) (run func(context.Context) error) {
+	if bc.Handler == nil || bc.Stream == "" {
+		return func(context.Context) error {
+			return errs.E(errs.Invalid, "SUBSCRIPTION", "a broadcast needs a stream and a handler", nil)
+		}
 	}
-	cfg := jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, MaxDeliver: 1,
-		FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverNewPolicy, InactiveThreshold: time.Minute}
+	b.deaf.Add(1)
+	h := &hearing{Broadcast: bc, bus: b}
+	return h.run
+}
+
+// hearing is one broadcast and the consumer that is being made for it.
+type hearing struct {
+	Broadcast
+	bus  *Bus
+	once sync.Once // stands for the first time
+	cfg  jetstream.ConsumerConfig
+}
+
+func (h *hearing) run(ctx context.Context) error {
+	h.anew(jetstream.DeliverNewPolicy, nil)
 	for try := 0; ctx.Err() == nil; try++ {
-		began, err := b.broadcast(ctx, stream, cfg, handler)
+		began, err := h.session(ctx, try)
 		if began { // from now on nothing that is stored meanwhile is skipped
-			from := b.now().Add(-lookBack)
-			cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &from
+			from := h.bus.now().Add(-lookBack)
+			h.anew(jetstream.DeliverByStartTimePolicy, &from)
 			try = 0
 		}
-		b.log.Debug("broadcast is looked for", slog.String("stream", stream), slog.Any("error", err))
-		service.Pause(ctx, backoff(try, 100*time.Millisecond, 2*time.Second))
+		h.bus.log.Debug("broadcast is looked for", slog.String("stream", h.Stream), slog.Any("error", err))
+		service.Pause(ctx, backoff(try, 50*time.Millisecond, 500*time.Millisecond))
 	}
 	return nil
 }
 
-// broadcast runs one ephemeral consumer until it, its server or its order is lost; began tells whether it ever stood.
+// anew settles the next consumer. Its name is ours, so that a request whose answer was lost, or late, is simply made
+// again: it finds the consumer that stands, where one without a name would begin a second one.
+func (h *hearing) anew(policy jetstream.DeliverPolicy, from *time.Time) {
+	h.cfg = jetstream.ConsumerConfig{Name: rand.Text(), AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1,
+		MaxDeliver: 1, FilterSubjects: h.Subjects, DeliverPolicy: policy, OptStartTime: from, InactiveThreshold: time.Minute}
+}
+
+// session runs one ephemeral consumer until it, its server or its order is lost; began tells whether it ever stood.
 // nats.go's ordered consumer is not used: it resumes by sequence, and a rebuilt stream counts from one again.
-func (b *Bus) broadcast(ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
-	handler func(context.Context, Delivery)) (began bool, err error) {
-	consumer, err := b.js.CreateConsumer(ctx, stream, cfg)
+func (h *hearing) session(ctx context.Context, try int) (began bool, err error) {
+	consumer, err := h.make(ctx, try)
 	if err != nil {
 		return false, err
 	}
+	h.begin(ctx)
 	messages, err := consumer.Messages(jetstream.PullHeartbeat(pullHeartbeat), jetstream.PullExpiry(pullExpiry))
 	if err != nil {
-		return false, err
+		return true, err
 	}
 	defer messages.Stop()
 	defer context.AfterFunc(ctx, messages.Stop)()
-	defer b.onDisconnect(messages.Stop)()
+	defer h.bus.onDisconnect(messages.Stop)()
 	for last := uint64(0); ; last++ {
 		msg, err := messages.Next()
 		if err != nil {
@@ -66,9 +102,38 @@ func (b *Bus) broadcast(ctx context.Context, stream string, cfg jetstream.Consum
 			return true, errors.Join(errGap, err)
 		}
 		if d, _, ok := deliveryOf(msg); ok && inside(msg) {
-			b.tell(ctx, d, handler)
+			h.guarded(func() { h.Handler(ctx, d) })
 		}
 	}
+}
+
+// make asks for the consumer. No answer is waited for on a connection that is away, and at first not for long: a request
+// that is lost on the way, or stands behind those of a whole platform that starts, must not cost five seconds of deafness.
+func (h *hearing) make(ctx context.Context, try int) (jetstream.Consumer, error) {
+	if !h.bus.conn.IsConnected() {
+		return nil, nats.ErrDisconnected
+	}
+	ctx, cancel := context.WithTimeout(ctx, backoff(try, time.Second, requestTimeout))
+	defer cancel()
+	return h.bus.js.CreateConsumer(ctx, h.Stream, h.cfg)
+}
+
+// begin tells that the consumer stands: everything stored from now on is heard.
+func (h *hearing) begin(ctx context.Context) {
+	if h.Began != nil {
+		h.guarded(func() { h.Began(ctx) })
+	}
+	h.once.Do(func() { h.bus.deaf.Add(-1) })
+}
+
+// guarded calls a function of the broadcast; its panic must not end the broadcast.
+func (h *hearing) guarded(call func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			_ = panicked(h.bus.log, v)
+		}
+	}()
+	call()
 }
 
 // onDisconnect calls f when the connection is lost; the returned function ends the watch.
@@ -86,14 +151,4 @@ func (b *Bus) onDisconnect(f func()) (stop func()) {
 		close(done)
 		b.conn.RemoveStatusListener(status)
 	}
-}
-
-// tell calls a broadcast handler; its panic must not end the broadcast.
-func (b *Bus) tell(ctx context.Context, d Delivery, handler func(context.Context, Delivery)) {
-	defer func() {
-		if v := recover(); v != nil {
-			_ = panicked(b.log, v)
-		}
-	}()
-	handler(ctx, d)
 }

@@ -22,9 +22,10 @@ const (
 
 // Config says where NATS is. The tags are those of caarlos0/env.
 type Config struct {
-	URL         string `env:"NATS_URL"`                                  // nats://host:port, several with commas
+	URL         string `env:"NATS_URL"`                                  // tls://host:port, several with commas
+	CAFile      string `env:"NATS_CA_FILE"`                              // PEM: who may sign the server's certificate
 	CredsFile   string `env:"NATS_CREDS"`                                // user JWT and seed; empty: none
-	MonitorURL  string `env:"NATS_MONITOR_URL"`                          // http://host:port of the server's monitoring
+	MonitorURL  string `env:"NATS_MONITOR_URL"`                          // https://host:port of the server's monitoring
 	StreamBytes int64  `env:"NATS_STREAM_BYTES" envDefault:"1073741824"` // budget of the service's own streams together; 0: 1 GiB
 	Replicas    int    `env:"NATS_REPLICAS" envDefault:"1"`              // copies of each own stream: 1, 3 or 5; 0: 1
 }
@@ -39,6 +40,7 @@ type Bus struct {
 	now     func() time.Time
 
 	synced atomic.Bool   // the server's monitoring has shown sync_always
+	deaf   atomic.Int32  // broadcasts that have never stood yet
 	nudged chan struct{} // asks RunPurge to look at the own streams at once
 
 	mu    sync.Mutex
@@ -46,11 +48,20 @@ type Bus struct {
 }
 
 // Connect opens the service's connection. It does not fail when NATS is away: it connects, and reconnects, for ever.
-// An error means settings that can never work: a bad URL or unreadable credentials (errs.Invalid).
+// It trusts only a server that speaks TLS and whose certificate, for the host of its URL, is signed by an authority of
+// cfg.CAFile; it waits for one. An error means settings that can never work: a bad URL, one without TLS, unreadable
+// authorities or credentials (errs.Invalid).
 func Connect(ctx context.Context, cfg Config, service string) (*Bus, error) {
+	if err := cfg.checkTransport(); err != nil {
+		return nil, err
+	}
+	return connect(cfg, service, cfg.transport())
+}
+
+func connect(cfg Config, service string, transport []nats.Option) (*Bus, error) {
 	b := &Bus{cfg: cfg, service: service, now: time.Now, nudged: make(chan struct{}, 1),
 		log: slog.Default().With(slog.String("room", "eventbus"))}
-	conn, err := nats.Connect(cfg.URL, b.options()...)
+	conn, err := nats.Connect(cfg.URL, b.options(transport)...)
 	if err != nil {
 		return nil, errs.E(errs.Invalid, "NATS_SETTINGS", "NATS settings cannot be used", err)
 	}
@@ -64,8 +75,8 @@ func Connect(ctx context.Context, cfg Config, service string) (*Bus, error) {
 	return b, nil
 }
 
-func (b *Bus) options() []nats.Option {
-	options := []nats.Option{
+func (b *Bus) options(transport []nats.Option) []nats.Option {
+	options := append(transport,
 		nats.Name(b.service),
 		nats.CustomInboxPrefix(InboxPrefix(b.service)), // one prefix a service, so that grants can name it
 		nats.RetryOnFailedConnect(true),
@@ -87,9 +98,13 @@ func (b *Bus) options() []nats.Option {
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			b.log.Warn("NATS reported an error", slog.String("subject", subjectOf(sub)), slog.Any("error", err))
 		}),
+		// A server that shows no certificate we trust is looked at again and again; the log must say why.
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			b.log.Warn("NATS cannot be connected to", slog.Any("error", err))
+		}),
 		// A server that restarts with an older view of users may refuse once; reconnecting for ever means just that.
 		nats.IgnoreAuthErrorAbort(),
-	}
+	)
 	if b.cfg.CredsFile != "" {
 		options = append(options, nats.UserCredentials(b.cfg.CredsFile))
 	}
@@ -109,8 +124,19 @@ func subjectOf(sub *nats.Subscription) string {
 // Close ends the connection at once. Stop Publisher.Run and Consume first: they drain.
 func (b *Bus) Close() { b.conn.Close() }
 
-// Ready is nil while the connection stands and the server has been seen to sync always; else errs.Unavailable.
+// Ready is nil while events can be published and every broadcast has stood; else errs.Unavailable.
 func (b *Bus) Ready() error {
+	if err := b.durable(); err != nil {
+		return err
+	}
+	if b.deaf.Load() > 0 {
+		return errs.E(errs.Unavailable, "NATS_BROADCAST", "broadcasts of other replicas are not heard yet", nil)
+	}
+	return nil
+}
+
+// durable is nil while the connection stands and the server has been seen to sync always: publishing needs no more.
+func (b *Bus) durable() error {
 	switch {
 	case !b.conn.IsConnected():
 		return errs.E(errs.Unavailable, "NATS_AWAY", "NATS is not connected", nil)

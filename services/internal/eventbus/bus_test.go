@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -44,11 +45,7 @@ func bus(t testing.TB, cfg eventbus.Config, streams ...eventbus.Stream) *eventbu
 	t.Helper()
 	b := connect(t, cfg, "ingest")
 	if len(streams) == 0 {
-		durables := map[string][]string{}
-		for _, lane := range []string{"otp", "interactive", "bulk", "control"} {
-			durables[lane] = []string{"work"}
-		}
-		streams = eventbus.ServiceStreams("ingest", durables)
+		streams = workStreams()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -56,6 +53,14 @@ func bus(t testing.TB, cfg eventbus.Config, streams ...eventbus.Stream) *eventbu
 		t.Fatalf("Own: %v", err)
 	}
 	return b
+}
+
+func workStreams() []eventbus.Stream {
+	durables := map[string][]string{}
+	for _, lane := range []string{"otp", "interactive", "bulk", "control"} {
+		durables[lane] = []string{"work"}
+	}
+	return eventbus.ServiceStreams("ingest", durables)
 }
 
 func connect(t testing.TB, cfg eventbus.Config, service string) *eventbus.Bus {
@@ -191,9 +196,9 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 // admin is a client beside the bus, to look at and to break things.
-func admin(t testing.TB, url string) jetstream.JetStream {
+func admin(t testing.TB, cfg eventbus.Config) jetstream.JetStream {
 	t.Helper()
-	conn, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	conn, err := nats.Connect(cfg.URL, nats.RootCAs(cfg.CAFile), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +257,7 @@ func TestPublishAndConsume(t *testing.T) {
 		t.Errorf("an OTP event held %d parcels of 10 messages", largest)
 	}
 	eventually(t, "nothing is held", func() bool { n, _ := p.Lag(); return n == 0 })
-	js := admin(t, cfg.URL)
+	js := admin(t, cfg)
 	eventually(t, "all is acknowledged", func() bool {
 		info := durable(t, js, "INGEST_OTP", "work")
 		return info.NumAckPending == 0 && info.NumPending == 0
@@ -270,7 +275,7 @@ func TestRepublicationIsStoredOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := admin(t, cfg.URL).Stream(t.Context(), "INGEST_OTP")
+	s, err := admin(t, cfg).Stream(t.Context(), "INGEST_OTP")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +295,7 @@ func TestPublishRawBatch(t *testing.T) {
 	if err := b.PublishRawBatch(t.Context(), batch); err != nil {
 		t.Fatal(err)
 	}
-	s, err := admin(t, cfg.URL).Stream(t.Context(), "FEED")
+	s, err := admin(t, cfg).Stream(t.Context(), "FEED")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +343,7 @@ func TestNothingIsPublishedToAServerThatMayForget(t *testing.T) {
 	if err := b.Ready(); err == nil {
 		t.Error("Ready on a server that does not sync always")
 	}
-	js := admin(t, s.Config.URL)
+	js := admin(t, s.Config)
 	if _, err := js.Stream(t.Context(), "INGEST_OTP"); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("stream: %v, want none", err)
 	}
@@ -363,13 +368,27 @@ func TestOwnWithoutMonitor(t *testing.T) {
 }
 
 func TestConnectRefusesSettings(t *testing.T) {
-	cfg := eventbus.Config{URL: "nats://127.0.0.1:1", CredsFile: t.TempDir() + "/none"}
-	if _, err := eventbus.Connect(t.Context(), cfg, "ingest"); err != nil && errs.KindOf(err) != errs.Invalid {
-		t.Errorf("Connect = %v", err)
+	good := eventbustest.Run(t)
+	for name, change := range map[string]func(*eventbus.Config){
+		"plain bus":         func(c *eventbus.Config) { c.URL = strings.Replace(c.URL, "tls:", "nats:", 1) },
+		"one of two plain":  func(c *eventbus.Config) { c.URL += ",nats://127.0.0.1:1" },
+		"malformed":         func(c *eventbus.Config) { c.URL = "tls://%zz" },
+		"plain monitoring":  func(c *eventbus.Config) { c.MonitorURL = strings.Replace(c.MonitorURL, "https:", "http:", 1) },
+		"no authorities":    func(c *eventbus.Config) { c.CAFile = "" },
+		"empty authorities": func(c *eventbus.Config) { c.CAFile = os.DevNull },
+	} {
+		cfg := good
+		change(&cfg)
+		if _, err := eventbus.Connect(t.Context(), cfg, "ingest"); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%s: Connect = %v, want invalid", name, err)
+		}
 	}
-	cfg = eventbus.Config{URL: "nats://%zz"}
-	if _, err := eventbus.Connect(t.Context(), cfg, "ingest"); errs.KindOf(err) != errs.Invalid {
-		t.Errorf("Connect = %v, want invalid", err)
+	good.CredsFile = t.TempDir() + "/none"
+	if b, err := eventbus.Connect(t.Context(), good, "ingest"); err == nil {
+		defer b.Close()
+		if b.Ready() == nil {
+			t.Error("ready without credentials")
+		}
 	}
 }
 

@@ -59,7 +59,7 @@ func put(t *testing.T, b *eventbus.Bus, bodies ...string) {
 
 func settled(t *testing.T, cfg eventbus.Config) {
 	t.Helper()
-	js := admin(t, cfg.URL)
+	js := admin(t, cfg)
 	eventually(t, "all is settled", func() bool {
 		info := durable(t, js, "INGEST_OTP", "work")
 		return info.NumAckPending == 0 && info.NumPending == 0
@@ -114,7 +114,7 @@ func TestForeignSubjectIsADeadLetter(t *testing.T) {
 func TestEventWithoutTheMarkIsDropped(t *testing.T) {
 	cfg := eventbustest.Run(t)
 	b := bus(t, cfg)
-	if _, err := admin(t, cfg.URL).Publish(t.Context(), otpSubject, []byte("forged")); err != nil {
+	if _, err := admin(t, cfg).Publish(t.Context(), otpSubject, []byte("forged")); err != nil {
 		t.Fatal(err)
 	}
 	put(t, b, "real")
@@ -306,8 +306,8 @@ func TestConsumeRefusesHalfASubscription(t *testing.T) {
 	if err := b.Consume(t.Context(), eventbus.Subscription{Stream: "X", Durable: "y"}); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("Consume = %v, want invalid", err)
 	}
-	if err := b.Broadcast(t.Context(), "", nil, nil); errs.KindOf(err) != errs.Invalid {
-		t.Errorf("Broadcast = %v, want invalid", err)
+	if err := b.Hear(eventbus.Broadcast{})(t.Context()); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("Hear = %v, want invalid", err)
 	}
 }
 
@@ -327,17 +327,15 @@ func TestBroadcast(t *testing.T) {
 	var heard [2]bytes.Buffer
 	replica := func(i int) {
 		r := connect(t, s.Config, "dispatch")
-		run(t, func(ctx context.Context) error {
-			return r.Broadcast(ctx, "INGEST_CONTROL", []string{"onlinesms.ingest.v1.KeyRevoked.*.control"},
-				func(_ context.Context, d eventbus.Delivery) {
-					mu.Lock()
-					defer mu.Unlock()
-					heard[i].Write(d.Data)
-					if string(d.Data) == "panic" {
-						panic("x")
-					}
-				})
-		})
+		run(t, r.Hear(eventbus.Broadcast{Stream: "INGEST_CONTROL", Subjects: []string{"onlinesms.ingest.v1.KeyRevoked.*.control"},
+			Handler: func(_ context.Context, d eventbus.Delivery) {
+				mu.Lock()
+				defer mu.Unlock()
+				heard[i].Write(d.Data)
+				if string(d.Data) == "panic" {
+					panic("x")
+				}
+			}}))
 	}
 	replica(0)
 	replica(1)
@@ -374,4 +372,47 @@ func TestBroadcast(t *testing.T) {
 		return publishRaw(t.Context(), b, subject, uuid.NewString(), []byte("rebuilt")) == nil
 	})
 	hears("rebuilt")
+}
+
+// A replica is not ready before it hears, and what is said once it is ready is heard. Began comes each time the
+// broadcast begins to stand.
+func TestReadyOnlyOnceBroadcastsStand(t *testing.T) {
+	s := eventbustest.Start(t, nil)
+	replica := connect(t, s.Config, "dispatch")
+	heard, began := make(chan string, 10), make(chan struct{}, 10)
+	run(t, replica.Hear(eventbus.Broadcast{Stream: "INGEST_CONTROL",
+		Began:   func(context.Context) { began <- struct{}{}; panic("x") },
+		Handler: func(_ context.Context, d eventbus.Delivery) { heard <- string(d.Data) }}))
+	if err := replica.Own(t.Context(), nil); err != nil { // durability is known, the stream is not there
+		t.Fatal(err)
+	}
+	if err := replica.Ready(); errs.KindOf(err) != errs.Unavailable {
+		t.Fatalf("Ready = %v before the broadcast stands", err)
+	}
+	owner := bus(t, s.Config, workStreams()[:3]...) // all but INGEST_CONTROL
+	if err := publishRaw(t.Context(), replica, otpSubject, "0", []byte("x")); err != nil {
+		t.Errorf("a deaf replica cannot publish: %v", err)
+	}
+	if replica.Ready() == nil {
+		t.Fatal("ready before the broadcast stands")
+	}
+	if err := owner.Own(t.Context(), workStreams()[3:]); err != nil {
+		t.Fatal(err)
+	}
+	run(t, owner.RunPurge)
+	eventually(t, "the replica is ready", func() bool { return replica.Ready() == nil })
+	if len(began) == 0 {
+		t.Error("ready, but Began was not called")
+	}
+	if err := publishRaw(t.Context(), owner, "onlinesms.ingest.v1.KeyRevoked.live.control", "1", []byte("revoked")); err != nil {
+		t.Fatal(err)
+	}
+	if text := <-heard; text != "revoked" {
+		t.Errorf("heard %q", text)
+	}
+	s.Rebuild()
+	for len(began) > 0 {
+		<-began
+	}
+	eventually(t, "the broadcast stands on the new server", func() bool { return len(began) > 0 })
 }

@@ -8,6 +8,7 @@
 //   - A delivery is acknowledged only after its handler has returned nil, that is after its commit. Whatever happens
 //     in between, it comes again: effects happen once because handlers claim parcels in their inbox.
 //   - Poison is stored as a dead letter before it is terminated.
+//   - Everything goes by TLS to servers of a known authority; what each service may do there is package grants.
 //
 // What happens on a crash or a loss:
 //

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
@@ -15,7 +14,7 @@ import (
 // confirmSync asks the server's monitoring (/jsz, field config.sync_always) whether every write is flushed before it
 // is acknowledged. With the default of two minutes a power cut lost whole streams.
 func (b *Bus) confirmSync(ctx context.Context) error {
-	always, err := syncAlways(ctx, b.cfg.MonitorURL)
+	always, err := syncAlways(ctx, b.cfg)
 	if err != nil {
 		return errs.E(errs.Unavailable, "NATS_AWAY", "NATS monitoring does not answer", err)
 	}
@@ -26,14 +25,16 @@ func (b *Bus) confirmSync(ctx context.Context) error {
 	return nil
 }
 
-func syncAlways(ctx context.Context, monitor string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(monitor, "/")+"/jsz", nil)
+func syncAlways(ctx context.Context, cfg Config) (bool, error) {
+	client, err := cfg.monitoring()
 	if err != nil {
 		return false, err
 	}
-	res, err := http.DefaultClient.Do(req)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(cfg.MonitorURL, "/")+"/jsz", nil)
+	if err != nil {
+		return false, err
+	}
+	res, err := client.Do(req)
 	if err != nil {
 		return false, err
 	}

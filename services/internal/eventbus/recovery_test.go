@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -24,9 +25,17 @@ func serve(dir string) {
 	if _, err := fmt.Sscan(os.Getenv("EVENTBUS_TEST_PORTS"), &port, &monitor); err != nil {
 		panic(err)
 	}
-	server, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: port, HTTPHost: "127.0.0.1",
-		HTTPPort: monitor, JetStream: true, StoreDir: dir, SyncAlways: true, NoSigs: true, NoLog: true,
-		JetStreamMaxStore: 4 << 30, JetStreamMaxMemory: 64 << 20})
+	options := &natsserver.Options{Host: "127.0.0.1", Port: port, HTTPHost: "127.0.0.1",
+		JetStream: true, StoreDir: dir, SyncAlways: true, NoSigs: true, NoLog: true,
+		JetStreamMaxStore: 4 << 30, JetStreamMaxMemory: 64 << 20}
+	if certificates := os.Getenv("EVENTBUS_TEST_TLS"); certificates == "" {
+		options.HTTPPort = monitor
+	} else if err := eventbustest.Secure(certificates, options); err != nil {
+		panic(err)
+	} else {
+		options.HTTPSPort = monitor
+	}
+	server, err := natsserver.NewServer(options)
 	if err != nil {
 		panic(err)
 	}
@@ -42,12 +51,17 @@ func serve(dir string) {
 type process struct {
 	t             testing.TB
 	dir           string
+	certificates  string // directory; empty: a server without TLS
 	port, monitor int
 	cmd           *exec.Cmd
 }
 
 func startProcess(t testing.TB) *process {
-	p := &process{t: t, dir: t.TempDir(), port: -1, monitor: -1}
+	return startProcessWith(t, t.TempDir())
+}
+
+func startProcessWith(t testing.TB, certificates string) *process {
+	p := &process{t: t, dir: t.TempDir(), certificates: certificates, port: -1, monitor: -1}
 	p.start()
 	t.Cleanup(p.kill)
 	return p
@@ -56,7 +70,8 @@ func startProcess(t testing.TB) *process {
 func (p *process) start() {
 	p.t.Helper()
 	p.cmd = exec.Command(os.Args[0])
-	p.cmd.Env = append(os.Environ(), "EVENTBUS_TEST_SERVER="+p.dir, fmt.Sprintf("EVENTBUS_TEST_PORTS=%d %d", p.port, p.monitor))
+	p.cmd.Env = append(os.Environ(), "EVENTBUS_TEST_SERVER="+p.dir, fmt.Sprintf("EVENTBUS_TEST_PORTS=%d %d", p.port, p.monitor),
+		"EVENTBUS_TEST_TLS="+p.certificates)
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -81,8 +96,12 @@ func (p *process) kill() {
 }
 
 func (p *process) config() eventbus.Config {
-	return eventbus.Config{URL: fmt.Sprintf("nats://127.0.0.1:%d", p.port),
-		MonitorURL: fmt.Sprintf("http://127.0.0.1:%d", p.monitor), StreamBytes: 256 << 20}
+	if p.certificates == "" {
+		return eventbus.Config{URL: fmt.Sprintf("nats://127.0.0.1:%d", p.port),
+			MonitorURL: fmt.Sprintf("http://127.0.0.1:%d", p.monitor), StreamBytes: 256 << 20}
+	}
+	return eventbus.Config{URL: fmt.Sprintf("tls://127.0.0.1:%d", p.port), CAFile: filepath.Join(p.certificates, "ca.pem"),
+		MonitorURL: fmt.Sprintf("https://127.0.0.1:%d", p.monitor), StreamBytes: 256 << 20}
 }
 
 // flow publishes n parcels in small lots, republishes what was not confirmed as the outbox relay would, and calls
@@ -193,7 +212,7 @@ func TestServerIsRebuilt(t *testing.T) {
 func TestStreamAndDurableAreDeleted(t *testing.T) {
 	cfg := eventbustest.Run(t)
 	b := bus(t, cfg)
-	js := admin(t, cfg.URL)
+	js := admin(t, cfg)
 	published, consumed := newLedger(), newLedger()
 	p := b.NewPublisher("ingest", published.published)
 	run(t, p.Run)

@@ -90,7 +90,7 @@ func (b *Bus) publish(ctx context.Context, msg *nats.Msg, within time.Duration) 
 }
 
 func (b *Bus) publishOnce(ctx context.Context, msg *nats.Msg) error {
-	if err := b.Ready(); err != nil {
+	if err := b.durable(); err != nil {
 		return err
 	}
 	future, err := b.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))

@@ -34,7 +34,7 @@ func TestServiceStreams(t *testing.T) {
 func TestOwnMakesStreamsAsDesigned(t *testing.T) {
 	cfg := eventbustest.Run(t)
 	bus(t, cfg)
-	js := admin(t, cfg.URL)
+	js := admin(t, cfg)
 	s, err := js.Stream(t.Context(), "INGEST_OTP")
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestOwnAgain(t *testing.T) {
 	bus(t, cfg, stream)
 	stream.Durables[0].Filters = nil
 	bus(t, cfg, stream)
-	js := admin(t, cfg.URL)
+	js := admin(t, cfg)
 	s, err := js.Stream(t.Context(), "INGEST_OTP")
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestPurge(t *testing.T) {
 		Durables: []eventbus.Durable{{Name: "quick"}, {Name: "slow"},
 			{Name: "picky", Filters: []string{"onlinesms.ingest.v1.MessagesReturned.*.bulk"}}}})
 	run(t, b.RunPurge)
-	js := admin(t, cfg.URL)
+	js := admin(t, cfg)
 	for range 12 { // of 16 MiB
 		if err := publishRaw(t.Context(), b, bulkSubject, uuid.NewString(), make([]byte, 1<<20-1000)); err != nil {
 			t.Fatal(err)
@@ -162,7 +162,7 @@ func TestOutsidersHoldNobodyUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stream, err := admin(t, cfg.URL).Stream(t.Context(), "FEED")
+	stream, err := admin(t, cfg).Stream(t.Context(), "FEED")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,17 +44,20 @@ type migration struct {
 	sha256  string // of the file's bytes, hexadecimal
 }
 
-// Migrate brings the database of ownerURL (role <service>_owner) to the schema of sources, in their order, after this
+// Migrate brings the database of of.OwnerURL (role <service>_owner) to the schema of sources, in their order, after this
 // package's own. Each file is one transaction with its row in schema_migrations. A file that was applied and has
 // changed since is refused (errs.Invalid): a schema only goes forward.
-func Migrate(ctx context.Context, ownerURL string, sources ...Source) error {
+func Migrate(ctx context.Context, of Config, sources ...Source) error {
 	wanted, err := load(sources)
 	if err != nil {
 		return err
 	}
-	cfg, err := pgx.ParseConfig(ownerURL)
-	if err != nil || ownerURL == "" {
-		return errs.E(errs.Invalid, "CONFIG_INVALID", "POSTGRES_OWNER_URL is not a PostgreSQL address.", nil)
+	cfg, err := pgx.ParseConfig(of.OwnerURL)
+	if err != nil || of.OwnerURL == "" {
+		return errs.E(errs.Invalid, "CONFIG_INVALID", "POSTGRES_OWNER_URL is not a PostgreSQL address, or its sslrootcert cannot be read.", nil)
+	}
+	if err := of.checkTransport(&cfg.Config, "POSTGRES_OWNER_URL"); err != nil {
+		return err
 	}
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {

@@ -27,7 +27,7 @@ func TestMigrate(t *testing.T) {
 		t.Errorf("older schema: %v", err)
 	}
 	for range 2 { // the second time nothing is left to do
-		if err := postgres.Migrate(ctx, d.Config.OwnerURL, both); err != nil {
+		if err := postgres.Migrate(ctx, d.Config, both); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,7 +52,7 @@ func TestMigrateRefuses(t *testing.T) {
 		"bad name":  {map[string]string{"0001_one.sql": one, "2_x.sql": two}, "NNNN_name.sql"},
 		"no number": {map[string]string{"0001_one.sql": one, "x_y.sql": two}, "invalid syntax"},
 	} {
-		err := postgres.Migrate(t.Context(), d.Config.OwnerURL, source("s", test.files))
+		err := postgres.Migrate(t.Context(), d.Config, source("s", test.files))
 		if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
@@ -62,7 +62,7 @@ func TestMigrateRefuses(t *testing.T) {
 func TestMigrateLeavesNothingOfAFileThatFails(t *testing.T) {
 	ctx, d := t.Context(), postgrestest.New(t, "ingest")
 	bad := source("s", map[string]string{"0001_one.sql": one, "0002_two.sql": two + "; SELECT nonsense"})
-	if err := postgres.Migrate(ctx, d.Config.OwnerURL, bad); err == nil || !strings.Contains(err.Error(), "s/0002_two") {
+	if err := postgres.Migrate(ctx, d.Config, bad); err == nil || !strings.Contains(err.Error(), "s/0002_two") {
 		t.Errorf("got %v", err)
 	}
 	var has1, has2 bool
@@ -78,7 +78,7 @@ func TestMigrateByManyAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
-			if err := postgres.Migrate(ctx, d.Config.OwnerURL, s); err != nil {
+			if err := postgres.Migrate(ctx, d.Config, s); err != nil {
 				t.Error(err)
 			}
 		})

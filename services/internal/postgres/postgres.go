@@ -21,7 +21,8 @@ const (
 	defaultMaxConns = 16
 )
 
-// Config is how a service reaches its database; embedded in each service's app.Config.
+// Config is how a service reaches its database; embedded in each service's app.Config. Every address asks for
+// sslmode=verify-full, or the service does not start.
 type Config struct {
 	// URL connects as <service>_worker: work across tenants, under an explicit policy. Required to serve.
 	URL string `env:"POSTGRES_URL"`
@@ -29,6 +30,8 @@ type Config struct {
 	TenantURL string `env:"POSTGRES_TENANT_URL"`
 	// OwnerURL connects as <service>_owner; used by migrate only.
 	OwnerURL string `env:"POSTGRES_OWNER_URL"`
+	// TLS is verify-full (also when empty), or off: then a server on loopback may be reached in clear, for development.
+	TLS string `env:"POSTGRES_TLS" envDefault:"verify-full"`
 	// MaxConns bounds each of the two pools; 1 or more.
 	MaxConns int32 `env:"POSTGRES_MAX_CONNS" envDefault:"16"`
 }
@@ -40,13 +43,13 @@ type DB struct {
 }
 
 // Open makes both pools and waits up to 15 s until each has answered: errs.Unavailable after that, errs.Invalid when an
-// address is missing or malformed. Queries are traced with their SQL text; parameters are never logged or traced.
+// address is missing, malformed or without TLS. Queries are traced with their SQL text; parameters are never logged or traced.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
-	worker, err := newPool(ctx, cfg.URL, "POSTGRES_URL", cfg.MaxConns)
+	worker, err := newPool(ctx, cfg, cfg.URL, "POSTGRES_URL")
 	if err != nil {
 		return nil, err
 	}
-	tenant, err := newPool(ctx, cfg.TenantURL, "POSTGRES_TENANT_URL", cfg.MaxConns)
+	tenant, err := newPool(ctx, cfg, cfg.TenantURL, "POSTGRES_TENANT_URL")
 	if err != nil {
 		worker.Close()
 		return nil, err
@@ -83,16 +86,19 @@ func (db *DB) ping(ctx context.Context) error {
 	return nil
 }
 
-func newPool(ctx context.Context, url, variable string, maxConns int32) (*pgxpool.Pool, error) {
+func newPool(ctx context.Context, of Config, url, variable string) (*pgxpool.Pool, error) {
 	if url == "" {
 		return nil, errs.E(errs.Invalid, "CONFIG_INVALID", variable+" is not set.", nil)
 	}
 	cfg, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return nil, errs.E(errs.Invalid, "CONFIG_INVALID", variable+" is not a PostgreSQL address.", nil) // err quotes it
+	if err != nil { // err quotes it
+		return nil, errs.E(errs.Invalid, "CONFIG_INVALID", variable+" is not a PostgreSQL address, or its sslrootcert cannot be read.", nil)
 	}
-	cfg.MaxConns = maxConns
-	if maxConns < 1 {
+	if err := of.checkTransport(&cfg.ConnConfig.Config, variable); err != nil {
+		return nil, err
+	}
+	cfg.MaxConns = of.MaxConns
+	if of.MaxConns < 1 {
 		cfg.MaxConns = defaultMaxConns
 	}
 	cfg.ConnConfig.Tracer = tracer{}

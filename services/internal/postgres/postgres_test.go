@@ -151,13 +151,53 @@ func (f *fails) Errorf(format string, args ...any) {
 	f.reports = append(f.reports, fmt.Sprintf(format, args...))
 }
 
-func TestCheckTenancyFindsAnOpenTable(t *testing.T) {
-	open := source("open", map[string]string{"0001_open.sql": `CREATE TABLE open (tenant_id uuid);
-		GRANT SELECT, INSERT ON open TO ingest_tenant`})
+// What CheckTenancy must find: each schema is one mistake that a migration can make.
+func TestCheckTenancyFindsMistakes(t *testing.T) {
+	const good = "CREATE TABLE t (tenant_id uuid NOT NULL, kind text NOT NULL CHECK (kind <> 'x')); CALL onlinesms_secure_table('t');"
+	for sql, want := range map[string][]string{
+		good: nil,
+		"CREATE TABLE t (tenant_id uuid); GRANT SELECT, INSERT ON t TO ingest_tenant": {
+			"row-level security is not forced", "policies []", "more than SELECT", `tenant "" sees 1`, "INSERT INTO"},
+		good + "ALTER TABLE t NO FORCE ROW LEVEL SECURITY":                                  {"row-level security is not forced"},
+		good + "DROP POLICY tenant ON t; CREATE POLICY tenant ON t FOR SELECT USING (true)": {`tenant "" sees 1`},
+		good + "CREATE POLICY other ON t FOR SELECT TO ingest_tenant USING (kind = 'x')":    {"policies [other tenant worker]", "sees 1"},
+		good + "DROP POLICY worker ON t":                                                    {"policies [tenant]"},
+		good + "GRANT UPDATE, TRUNCATE ON t TO ingest_tenant": {
+			"more than SELECT", "UPDATE", "TRUNCATE"},
+		good + "GRANT CREATE ON SCHEMA public TO ingest_worker": {"ingest_worker may create in the schema"},
+		good + "CREATE FUNCTION loose() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'": {
+			"caller's search_path: [loose]"},
+	} {
+		f := &fails{TB: t}
+		postgrestest.CheckTenancy(f, postgrestest.New(t, "ingest", source("s", map[string]string{"0001_s.sql": sql})))
+		all := strings.Join(f.reports, "\n")
+		for _, one := range want {
+			if !strings.Contains(all, one) {
+				t.Errorf("%s: reports %q, want %q among them", sql, f.reports, one)
+			}
+		}
+		if len(want) == 0 && len(f.reports) > 0 {
+			t.Errorf("%s: reports %q, want none", sql, f.reports)
+		}
+	}
+}
+
+// A partition that somebody was given rights on is found, too.
+func TestCheckTenancyFindsAnOpenPartition(t *testing.T) {
+	d := postgrestest.New(t, "ingest", notes)
+	conn, err := pgx.Connect(t.Context(), d.AdminURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	partition := "notes_" + time.Now().UTC().Format("20060102")
+	if _, err := conn.Exec(t.Context(), "GRANT SELECT ON "+partition+" TO ingest_tenant"); err != nil {
+		t.Fatal(err)
+	}
 	f := &fails{TB: t}
-	postgrestest.CheckTenancy(f, postgrestest.New(t, "ingest", open))
-	if len(f.reports) != 3 {
-		t.Errorf("reports %q, want row-level security, policies and grants of table open", f.reports)
+	postgrestest.CheckTenancy(f, d)
+	if all := strings.Join(f.reports, "\n"); !strings.Contains(all, "partition "+partition+": 1 grants") || !strings.Contains(all, "SELECT FROM") {
+		t.Errorf("reports %q", f.reports)
 	}
 }
 
@@ -268,7 +308,7 @@ func TestInTxKeepsTheErrorOfItsFunction(t *testing.T) {
 func TestOpenSaysWhatIsWrongAndNoSecret(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	const away = "postgres://u:hunter2@127.0.0.1:1/x"
+	const away = "postgres://u:hunter2@127.0.0.1:1/x?sslmode=verify-full"
 	for name, test := range map[string]struct {
 		cfg  postgres.Config
 		kind errs.Kind

@@ -94,6 +94,7 @@ func (c *cluster) settings(port int) []string {
 	settings := []string{
 		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(port), "unix_socket_directories=",
 		"password_encryption=scram-sha-256",
+		"ssl=on", "ssl_cert_file=" + certFile, "ssl_key_file=" + keyFile, "ssl_min_protocol_version=TLSv1.3",
 		"max_connections=" + strconv.Itoa(c.cfg.maxConns()), "shared_buffers=" + c.cfg.sharedBuffers(),
 		"max_wal_size=8GB", "checkpoint_timeout=15min", "jit=off",
 		"timezone=GMT", "log_timezone=GMT", // GMT is built in: no zone files are needed

@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -103,7 +104,8 @@ func (c *cluster) attend(ctx context.Context, r Ready) error {
 }
 
 // connect tries until the server accepts: recovery after a crash may take long, and no answer is an answer only when
-// the server has ended, which the caller sees. A refusal of the password is final.
+// the server has ended, which the caller sees. A refusal of the password is final, and so is a certificate that the
+// authority does not vouch for.
 func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	for {
 		conn, err := pgx.Connect(ctx, url)
@@ -112,6 +114,9 @@ func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 		}
 		if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == "28P01" { // invalid_password
 			return nil, errors.New("the password in the password file is not the one the cluster was made with")
+		}
+		if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+			return nil, fmt.Errorf("clients would not trust the server's certificate: %w", untrusted)
 		}
 		if !service.Pause(ctx, 25*time.Millisecond) {
 			return nil, context.Cause(ctx)

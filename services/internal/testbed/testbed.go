@@ -24,6 +24,7 @@ type Config struct {
 	Port         int    // on 127.0.0.1; 0 takes a free one
 	User         string // superuser; default "postgres". Fixed when the cluster is made
 	PasswordFile string // its password in one line; written with a random one when missing. Fixed like User
+	TLS          TLSFiles
 	ReadyFile    string // where to write Ready as JSON when connections are accepted; removed at the end; optional
 	NoFsync      bool   // for tests only: a crash of the machine loses the cluster
 	MaxConns     int    // default 200
@@ -35,9 +36,13 @@ type Config struct {
 	Search   Search    // where to find the programs
 }
 
+// TLSFiles are the server's certificate for localhost and its key, and the authority clients are told to trust, PEM.
+// The server takes connections by TLS 1.3 only. The files are read at the start.
+type TLSFiles struct{ Cert, Key, CA string }
+
 // Ready is the content of the ready file.
 type Ready struct {
-	URL  string `json:"url"` // of the superuser, with password, database postgres
+	URL  string `json:"url"` // of the superuser, with password and the authority to trust, database postgres
 	Port int    `json:"port"`
 	PID  int    `json:"pid"` // of the postmaster
 }
@@ -73,6 +78,9 @@ func Serve(ctx context.Context, cfg Config) error {
 	if err := evict(ctx, data); err != nil {
 		return err
 	}
+	if err := c.secure(); err != nil {
+		return err
+	}
 	return c.serve(ctx)
 }
 
@@ -85,6 +93,9 @@ func newCluster(ctx context.Context, cfg Config) (*cluster, error) {
 	var err error
 	if c.cfg.Data, err = filepath.Abs(cfg.Data); err != nil {
 		return nil, err
+	}
+	if c.cfg.TLS.CA, err = filepath.Abs(cfg.TLS.CA); err != nil || cfg.TLS.CA == "" {
+		return nil, cmp.Or(err, errors.New("no authority is named that signs the server's certificate"))
 	}
 	if c.who, err = unprivileged(); err != nil {
 		return nil, err
@@ -114,9 +125,11 @@ func password(file string) (string, error) {
 	return text, err
 }
 
+// url names the host localhost: before version 15 libpq finds no address in a certificate.
 func (c *cluster) url(port int) string {
+	query := url.Values{"sslmode": {"verify-full"}, "sslrootcert": {c.cfg.TLS.CA}, "channel_binding": {"require"}}
 	u := url.URL{Scheme: "postgres", User: url.UserPassword(c.cfg.user(), c.password),
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Path: "/postgres", RawQuery: "sslmode=disable"}
+		Host: net.JoinHostPort("localhost", strconv.Itoa(port)), Path: "/postgres", RawQuery: query.Encode()}
 	return u.String()
 }
 

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
 )
 
 // TestMain lets the test binary be the process that serves, so that tests can kill it.
@@ -34,8 +36,15 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
+// config of a server in dir, with its certificate made.
 func config(dir string) Config {
+	certificates := filepath.Join(dir, "tls")
+	if err := errors.Join(devca.Create(certificates), devca.Issue(certificates, "postgres", nil, "")); err != nil {
+		panic(err)
+	}
 	return Config{Data: filepath.Join(dir, "data"), PasswordFile: filepath.Join(dir, "password"),
+		TLS: TLSFiles{Cert: filepath.Join(dir, "tls", "postgres.pem"), Key: filepath.Join(dir, "tls", "postgres-key.pem"),
+			CA: filepath.Join(dir, "tls", "ca.pem")},
 		ReadyFile: filepath.Join(dir, "ready"), Buffers: "16MB", MaxConns: 20, Log: os.Stderr}
 }
 
@@ -118,6 +127,22 @@ func query[T any](t *testing.T, url, sql string) (value T) {
 	return value
 }
 
+// refusesClearText: the rules of access know TLS only, and the certificate is of our authority.
+func refusesClearText(t *testing.T, ready Ready) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), strings.Replace(ready.URL, "sslmode=verify-full", "sslmode=disable", 1))
+	if err == nil || !strings.Contains(err.Error(), "no encryption") {
+		t.Errorf("in clear: %v, %v", conn, err)
+	}
+	if got := query[bool](t, ready.URL, "SELECT ssl AND version = 'TLSv1.3' FROM pg_stat_ssl WHERE pid = pg_backend_pid()"); !got {
+		t.Error("the connection is not TLS 1.3")
+	}
+	rules := query[string](t, ready.URL, "SELECT string_agg(type || ' ' || auth_method, ',') FROM pg_hba_file_rules")
+	if rules != "hostssl scram-sha-256" {
+		t.Errorf("rules of access: %s", rules)
+	}
+}
+
 func TestServe(t *testing.T) {
 	dir := workDir(t)
 	s := serveInChild(t, dir)
@@ -125,7 +150,7 @@ func TestServe(t *testing.T) {
 		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "data_checksums": "on", "jit": "off",
 		"max_wal_size": "8GB", "checkpoint_timeout": "15min", "log_parameter_max_length": "0",
 		"log_parameter_max_length_on_error": "0", "log_statement": "none", "logging_collector": "off",
-		"password_encryption": "scram-sha-256", "listen_addresses": "127.0.0.1", "max_connections": "20",
+		"password_encryption": "scram-sha-256", "ssl": "on", "ssl_min_protocol_version": "TLSv1.3", "listen_addresses": "127.0.0.1", "max_connections": "20",
 	} {
 		if got := query[string](t, s.ready.URL, "SHOW "+setting); got != want {
 			t.Errorf("%s = %s, want %s", setting, got, want)
@@ -134,6 +159,7 @@ func TestServe(t *testing.T) {
 	if _, err := pgx.Connect(t.Context(), strings.Replace(s.ready.URL, "postgres:", "postgres:x", 2)); err == nil {
 		t.Error("a wrong password is accepted")
 	}
+	refusesClearText(t, s.ready)
 	uid := processUID(t, s.ready.PID)
 	if uid == 0 {
 		t.Error("the server runs as root")
@@ -270,6 +296,11 @@ func TestServeRefuses(t *testing.T) {
 	}
 	if err := Serve(t.Context(), config(dir)); err == nil || !strings.Contains(err.Error(), "not the one the cluster was made with") {
 		t.Errorf("another password: %v", err)
+	}
+	strange := config(dir)
+	strange.TLS.CA = config(filepath.Join(dir, "another")).TLS.CA
+	if err := Serve(t.Context(), strange); err == nil || !strings.Contains(err.Error(), "clients would not trust") {
+		t.Errorf("a certificate of another authority: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "data", "PG_VERSION"), []byte("9\n"), 0o600); err != nil {
 		t.Fatal(err)

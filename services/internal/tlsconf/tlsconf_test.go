@@ -219,13 +219,24 @@ func TestCertificateIsReplacedWithoutRestart(t *testing.T) {
 	}
 }
 
-// renew makes a certificate anew although the old one is good.
+// renew makes a service's certificate anew although the old one is good.
 func renew(t *testing.T, dir, name string) {
+	t.Helper()
+	renewAs(t, dir, name, SPIFFEID(name))
+}
+
+// renewServer is renew for a certificate without an inner identity.
+func renewServer(t *testing.T, dir, name string) {
+	t.Helper()
+	renewAs(t, dir, name, "")
+}
+
+func renewAs(t *testing.T, dir, name, spiffe string) {
 	t.Helper()
 	if err := os.Remove(filepath.Join(dir, name+".pem")); err != nil {
 		t.Fatal(err)
 	}
-	issue(t, dir, name, SPIFFEID(name))
+	issue(t, dir, name, spiffe)
 }
 
 func TestAuthorityIsReplacedWithoutRestart(t *testing.T) {

@@ -7,8 +7,10 @@ import (
 
 // Config is what stands in nats.conf.
 type Config struct {
-	Host           string
-	Port           int
+	Host string
+	Port int
+	// Cert and Key are the server's, PEM: clients and the monitoring speak TLS only.
+	Cert, Key      string
 	MonitorPort    int
 	StoreDir       string
 	MaxFileStore   int64 // bytes
@@ -25,7 +27,16 @@ func (c Config) String() string {
 	line("server_name: onlinesms")
 	line("host: %q", c.Host)
 	line("port: %d", c.Port)
-	line("http: %q", fmt.Sprintf("%s:%d", c.Host, c.MonitorPort))
+	line("https: %q", fmt.Sprintf("%s:%d", c.Host, c.MonitorPort))
+	line("tls {")
+	line("  cert_file: %q", c.Cert)
+	line("  key_file: %q", c.Key)
+	line("  min_version: %q", "1.3")
+	line("  timeout: 10") // seconds for a handshake, on a machine under load
+	// Services begin with TLS, so that not even INFO is read in clear; a client of an outside consumer that waits for
+	// INFO gets it after 50 ms, and must go on with TLS.
+	line("  handshake_first: auto")
+	line("}")
 	line("max_payload: 1MB")
 	// A user's token with its grants stands in CONNECT, one line; the default of 4 KiB is too short for a service's.
 	line("max_control_line: 64KB")

@@ -72,11 +72,17 @@ func userOf(t *testing.T, file string) *jwt.UserClaims {
 	return claims
 }
 
-func TestConfigAsksForSyncedWrites(t *testing.T) {
-	text := Config{Host: "127.0.0.1", Port: 4222, MonitorPort: 8222, StoreDir: "/data", MaxFileStore: 5}.String()
-	for _, line := range []string{"sync_interval: always", "max_file_store: 5", "resolver: MEMORY", `http: "127.0.0.1:8222"`} {
+func TestConfigAsksForSyncedWritesAndTLS(t *testing.T) {
+	text := Config{Host: "127.0.0.1", Port: 4222, Cert: "/c.pem", Key: "/k.pem", MonitorPort: 8222, StoreDir: "/data", MaxFileStore: 5}.String()
+	for _, line := range []string{"sync_interval: always", "max_file_store: 5", "resolver: MEMORY", `https: "127.0.0.1:8222"`,
+		`cert_file: "/c.pem"`, `key_file: "/k.pem"`, `min_version: "1.3"`} {
 		if !strings.Contains(text, line) {
 			t.Errorf("nats.conf lacks %q", line)
+		}
+	}
+	for _, word := range []string{"no_auth_user", "http:", "websocket", "mqtt", "leafnodes", "verify: false"} {
+		if strings.Contains(text, word) {
+			t.Errorf("nats.conf has %s", word)
 		}
 	}
 }

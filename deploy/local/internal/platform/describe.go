@@ -39,6 +39,12 @@ The live and test keys work from 127.0.0.1. One more test key has the address ru
 refused (ADDRESS_NOT_ALLOWED), with --interface 127.0.0.2 it is taken:
 
   curl --cacert "$ONLINESMS_CA_FILE" -H "Authorization: Bearer $ONLINESMS_RESTRICTED_KEY" "$ONLINESMS_API_URL/v1/messages"
+
+WARNING: a key that is sent over plain http:// is REVOKED at once, on this machine as anywhere, and an alert is raised.
+To try that out, make a key for it; "make keys" replaces demo keys that no longer work:
+
+  curl --cacert "$ONLINESMS_CA_FILE" -H "Authorization: Bearer $ONLINESMS_TEST_KEY" "$ONLINESMS_API_URL/v1/api-keys" \
+    -H 'Content-Type: application/json' -d '{"name":"to be burnt","scopes":["messages:read"]}'
 `, env["ONLINESMS_API_URL"], env["ONLINESMS_GRPC_ADDR"], env["ONLINESMS_NATS_URL"], data,
 		env["ONLINESMS_SMSC_ADDR"], env["ONLINESMS_SMSC_STATS_URL"], dir.Path("logs"), dir.Path("env"), dir.Path("env"), example)
 	return err

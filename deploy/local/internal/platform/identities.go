@@ -46,11 +46,12 @@ func (p *Platform) makeIdentities(ctx context.Context) error {
 		return err
 	}
 	p.storeSize = size
-	if err := p.makeCertificates(ctx, nil); err != nil {
+	if err := p.makeCertificates(ctx, nil, "nats", "postgres"); err != nil {
 		return err
 	}
 	return p.makeNATS(ctx, natsauth.Config{
 		Host: "127.0.0.1", Port: p.at.nats, MonitorPort: p.at.monitor, StoreDir: p.dir.Path("nats"), MaxFileStore: size,
+		Cert: p.dir.Path("tls", "nats.pem"), Key: p.dir.Path("tls", "nats-key.pem"),
 	})
 }
 
@@ -60,11 +61,13 @@ const (
 	backupPin = "public-backup"
 )
 
-// makeCertificates makes the authority and the certificates; hosts are further names of the public door.
-func (p *Platform) makeCertificates(ctx context.Context, hosts []string) error {
+// makeCertificates makes the authority and the certificates; hosts are further names of the public door, nats and
+// postgres those of the stores.
+func (p *Platform) makeCertificates(ctx context.Context, hosts []string, nats, postgres string) error {
 	_, err := p.tool(ctx, nil, "devca", "-dir", p.dir.Path("tls"),
 		"-service", strings.Join(services, ","),
-		"-server", strings.Join(append([]string{"public"}, hosts...), "=")+","+nextPin+","+backupPin)
+		"-server", strings.Join([]string{strings.Join(append([]string{"public"}, hosts...), "="), nextPin, backupPin,
+			"nats=" + nats, "postgres=" + postgres}, ","))
 	return err
 }
 

@@ -22,7 +22,8 @@ type Options struct {
 	Replicas int
 	// Demo lists files of tenants and registries; default deploy/local/demo.yaml.
 	Demo []string
-	// PostgresURL is a server to use instead of a private one, as a superuser; empty for a private one.
+	// PostgresURL is a server to use instead of a private one, as a superuser, by sslmode=verify-full unless it is on
+	// loopback; empty for a private one.
 	PostgresURL string
 	// SMSC is host:port of an outside SMSC for the live route; empty for the simulator.
 	SMSC string

@@ -50,7 +50,7 @@ func Run(ctx context.Context, options Options, out io.Writer, ready func()) erro
 		return err
 	}
 	ready()
-	<-ctx.Done()
+	p.renewOnSignal(ctx)
 	return nil
 }
 

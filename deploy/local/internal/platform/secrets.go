@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -20,10 +21,12 @@ type SecretsOptions struct {
 	Out string
 	// Programs is the directory of devca, natsgrants and ingest.
 	Programs string
-	// Owner is the user id everything is given to; negative for nobody else.
-	Owner int
+	// Owner is the user id everything is given to, PostgresOwner that of PostgreSQL's folder; negative for nobody else.
+	Owner, PostgresOwner int
 	// StoreBytes is what NATS may store.
 	StoreBytes int64
+	// NATS is the host name of NATS as the services reach it.
+	NATS string
 	// Postgres is host:port as the services reach it.
 	Postgres string
 	// SMSC is host:port of the simulator.
@@ -45,11 +48,16 @@ func Secrets(ctx context.Context, o SecretsOptions) error {
 		return err
 	}
 	p := &Platform{dir: dir, programs: o.Programs, options: Options{Demo: []string{o.Demo}}, storeSize: o.StoreBytes}
-	if err := errors.Join(p.makeCertificates(ctx, o.Hosts), p.makeSecretFiles(ctx)); err != nil {
+	postgres, _, err := net.SplitHostPort(o.Postgres)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(p.makeCertificates(ctx, o.Hosts, o.NATS, postgres), p.makeSecretFiles(ctx)); err != nil {
 		return err
 	}
 	err = p.makeNATS(ctx, natsauth.Config{
 		Host: "0.0.0.0", Port: 4222, MonitorPort: 8222, StoreDir: "/data", MaxFileStore: o.StoreBytes,
+		Cert: "/secrets/nats/tls.pem", Key: "/secrets/nats/tls-key.pem",
 	})
 	if err != nil {
 		return err
@@ -60,7 +68,10 @@ func Secrets(ctx context.Context, o SecretsOptions) error {
 	if err := layOut(dir, o); err != nil {
 		return err
 	}
-	return give(o.Out, o.Owner)
+	if err := give(o.Out, o.Owner); err != nil {
+		return err
+	}
+	return give(filepath.Join(o.Out, "postgres"), o.PostgresOwner)
 }
 
 // copied is a file of the state directory and its place in a container's folder.
@@ -70,6 +81,10 @@ type copied struct{ from, to string }
 func layOut(dir rundir.Dir, o SecretsOptions) error {
 	files := []copied{
 		{dir.Path("nats.conf"), "nats/nats.conf"},
+		{dir.Path("tls", "nats.pem"), "nats/tls.pem"},
+		{dir.Path("tls", "nats-key.pem"), "nats/tls-key.pem"},
+		{dir.Path("tls", "postgres.pem"), "postgres/tls.pem"},
+		{dir.Path("tls", "postgres-key.pem"), "postgres/tls-key.pem"},
 		{dir.Path("keys", feedUser+".creds"), "feed/feed.creds"},
 		{dir.Path("tls", "ca.pem"), "feed/ca.pem"},
 		{dir.Path("tls", "public.pem"), "ingest/public.pem"},
@@ -104,9 +119,18 @@ func layOut(dir rundir.Dir, o SecretsOptions) error {
 	return layOutTexts(dir, o)
 }
 
+// accessRules is PostgreSQL's pg_hba.conf: by TCP with TLS only. The local line is for the image's first start, which
+// prepares a fresh directory by its socket.
+const accessRules = `local all all scram-sha-256
+hostssl all all all scram-sha-256
+`
+
 // layOutTexts writes what stands in no file of its own: database addresses and the simulator's password.
 func layOutTexts(dir rundir.Dir, o SecretsOptions) error {
 	if err := put(filepath.Join(o.Out, "dispatch", "smsc-password"), []byte(simulatorPassword+"\n")); err != nil {
+		return err
+	}
+	if err := put(filepath.Join(o.Out, "postgres", "pg_hba.conf"), []byte(accessRules)); err != nil {
 		return err
 	}
 	passwords, err := provision.OpenPasswords(dir.Path("keys", "postgres.json"), services)
@@ -117,7 +141,7 @@ func layOutTexts(dir rundir.Dir, o SecretsOptions) error {
 		for _, kind := range provision.Kinds {
 			role := service + "_" + kind
 			address := url.URL{Scheme: "postgres", User: url.UserPassword(role, passwords[role]), Host: o.Postgres,
-				Path: "/" + service, RawQuery: "sslmode=disable"}
+				Path: "/" + service, RawQuery: "sslmode=verify-full&channel_binding=require&sslrootcert=/secrets/" + service + "/ca.pem"}
 			if err := put(filepath.Join(o.Out, service, "postgres-"+kind+".url"), []byte(address.String()+"\n")); err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
@@ -25,7 +26,8 @@ func (p *Platform) environment(service string, index int) ([]string, error) {
 	vars := map[string]string{
 		"GRPC_ADDR":         loopback(doors.inner[service]),
 		"ADMIN_ADDR":        loopback(doors.admin[service]),
-		"NATS_URL":          "nats://" + loopback(p.at.nats),
+		"NATS_URL":          "tls://" + loopback(p.at.nats),
+		"NATS_CA_FILE":      p.dir.Path("tls", "ca.pem"),
 		"NATS_CREDS":        p.dir.Path("keys", service+".creds"),
 		"NATS_MONITOR_URL":  p.monitorURL(),
 		"NATS_STREAM_BYTES": strconv.FormatInt(p.streamBytes(service), 10),
@@ -35,6 +37,9 @@ func (p *Platform) environment(service string, index int) ([]string, error) {
 	}
 	if service != "audit" { // it may never open content
 		maps.Copy(vars, p.secretFiles())
+	}
+	if p.postgres.clear {
+		vars["POSTGRES_TLS"] = "off"
 	}
 	for kind, name := range map[string]string{"owner": "POSTGRES_OWNER_URL", "worker": "POSTGRES_URL", "tenant": "POSTGRES_TENANT_URL"} {
 		if vars[name], err = p.databaseURL(service, kind); err != nil {
@@ -48,7 +53,6 @@ func (p *Platform) environment(service string, index int) ([]string, error) {
 		vars["PUBLIC_HTTP_ADDR"], vars["PUBLIC_GRPC_ADDR"] = loopback(doors.https), loopback(doors.grpc)
 		vars["PUBLIC_CERT_FILE"], vars["PUBLIC_KEY_FILE"] = p.dir.Path("tls", "public.pem"), p.dir.Path("tls", "public-key.pem")
 		vars["PINS_KEY_FILE"] = p.dir.Path("keys", "pins")
-		vars["REVOKE_KEYS_IN_CLEAR"] = "false" // on loopback nobody listens in, and a trial must not cost the demo's keys
 		vars["PINS_NEXT_FILE"], vars["PINS_BACKUP_FILE"] = p.dir.Path("tls", nextPin+".pem"), p.dir.Path("tls", backupPin+".pem")
 	}
 	if service == "dispatch" {
@@ -103,7 +107,7 @@ func (p *Platform) startServices(ctx context.Context) error {
 			}
 			url := "http://" + loopback(p.at.replicas[index].admin[service]) + "/readyz"
 			waits = append(waits, func(ctx context.Context) error {
-				return until(ctx, service+suffix(index), child, answers(url))
+				return until(ctx, service+suffix(index), child, answers(http.DefaultClient, url))
 			})
 		}
 	}
@@ -133,7 +137,7 @@ func (p *Platform) writeEnv() error {
 		"ONLINESMS_CA_FILE":        p.dir.Path("tls", "ca.pem"),
 		"ONLINESMS_LIVE_KEY":       demo.Keys["live"],
 		"ONLINESMS_TEST_KEY":       demo.Keys["test"],
-		"ONLINESMS_NATS_URL":       "nats://" + loopback(p.at.nats),
+		"ONLINESMS_NATS_URL":       "tls://" + loopback(p.at.nats),
 		"ONLINESMS_NATS_CREDS":     p.dir.Path("keys", feedUser+".creds"),
 		"ONLINESMS_NATS_DATA":      p.dir.Path("nats"),
 		"ONLINESMS_POSTGRES_URL":   p.postgres.admin,

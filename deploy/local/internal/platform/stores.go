@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"strconv"
@@ -21,6 +22,7 @@ type database struct {
 	admin     string            // as superuser
 	data      string            // directory; empty for a server of somebody else
 	passwords map[string]string // by role
+	clear     bool              // somebody else's server on loopback, reached without TLS
 }
 
 // Connections: four services with two pools of 16, twice when there are two replicas, and people.
@@ -32,7 +34,11 @@ const dataPathFile = "postgres-data-path"
 // startPostgres starts the private server unless one was named, and makes databases and roles.
 func (p *Platform) startPostgres(ctx context.Context) error {
 	p.postgres = database{admin: p.options.PostgresURL}
-	if p.postgres.admin == "" {
+	if p.postgres.admin != "" {
+		if err := p.judgeServer(); err != nil {
+			return err
+		}
+	} else {
 		if err := p.report.Step("PostgreSQL accepts connections", func() error { return p.ownPostgres(ctx) }); err != nil {
 			return err
 		}
@@ -45,6 +51,26 @@ func (p *Platform) startPostgres(ctx context.Context) error {
 		return &Failure{Err: fmt.Errorf("databases and roles: %w", err),
 			Remedy: "POSTGRES_URL must name a superuser of a server that can be reached"}
 	}
+	return nil
+}
+
+// judgeServer decides how the services may reach the server of POSTGRES_URL. They refuse one whose certificate they
+// cannot check, but for development on this machine.
+func (p *Platform) judgeServer() error {
+	verified, near, err := provision.Transport(p.postgres.admin)
+	if err != nil {
+		return &Failure{Err: fmt.Errorf("POSTGRES_URL: %w", err), Remedy: "give it as postgres://user:password@host:port/postgres?sslmode=…"}
+	}
+	if verified {
+		return nil
+	}
+	if !near {
+		return &Failure{Err: errors.New("POSTGRES_URL leaves this machine without verified TLS"),
+			Remedy: "add sslmode=verify-full and sslrootcert=<file of the server's authority> to it"}
+	}
+	p.postgres.clear = true
+	p.report.Say("warning: the server of POSTGRES_URL is reached without verified TLS, which is taken on loopback only; " +
+		"the services run with POSTGRES_TLS=off")
 	return nil
 }
 
@@ -64,7 +90,8 @@ func (p *Platform) ownPostgres(ctx context.Context) error {
 	child, err := p.set.Start(supervise.Process{
 		Name: "postgres", Path: p.dir.Bin("testbed"), Env: baseEnv(), Stop: syscall.SIGTERM, Grace: 40 * time.Second,
 		Args: []string{"postgres", "-data", p.postgres.data, "-port", strconv.Itoa(p.at.postgres), "-ready-file", ready,
-			"-password-file", p.dir.Path("keys", "postgres-password"), "-max-connections", strconv.Itoa(maxConnections)},
+			"-password-file", p.dir.Path("keys", "postgres-password"), "-tls-cert", p.dir.Path("tls", "postgres.pem"),
+			"-tls-key", p.dir.Path("tls", "postgres-key.pem"), "-tls-ca", p.dir.Path("tls", "ca.pem"), "-max-connections", strconv.Itoa(maxConnections)},
 	})
 	if err != nil {
 		return err
@@ -105,11 +132,15 @@ func (p *Platform) startNATS(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return until(ctx, "nats-server", child, answers(p.monitorURL()+"/healthz"))
+		client, err := trusting(p.dir.Path("tls", "ca.pem"))
+		if err != nil {
+			return err
+		}
+		return until(ctx, "nats-server", child, answers(client, p.monitorURL()+"/healthz"))
 	})
 }
 
-func (p *Platform) monitorURL() string { return "http://" + loopback(p.at.monitor) }
+func (p *Platform) monitorURL() string { return "https://" + loopback(p.at.monitor) }
 
 // startSimulator starts the operator; it is there for the test route even when an outside SMSC takes the live one.
 func (p *Platform) startSimulator(ctx context.Context) error {
@@ -123,7 +154,7 @@ func (p *Platform) startSimulator(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return until(ctx, "smscsim", child, answers(p.simulatorURL()+"/healthz"))
+		return until(ctx, "smscsim", child, answers(http.DefaultClient, p.simulatorURL()+"/healthz"))
 	})
 }
 

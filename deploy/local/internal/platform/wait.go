@@ -46,7 +46,7 @@ func until(ctx context.Context, process string, child *supervise.Child, check fu
 }
 
 // answers reports whether an HTTP address answers 200.
-func answers(url string) func(context.Context) error {
+func answers(client *http.Client, url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
@@ -54,7 +54,7 @@ func answers(url string) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		response, err := http.DefaultClient.Do(request)
+		response, err := client.Do(request)
 		if err != nil {
 			return err
 		}

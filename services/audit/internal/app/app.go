@@ -29,7 +29,7 @@ func Migrate(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, cfg.OwnerURL, store.Sources...)
+	return postgres.Migrate(ctx, cfg, store.Sources...)
 }
 
 // Serve runs the service until ctx ends.

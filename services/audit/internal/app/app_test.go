@@ -21,6 +21,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
+	"github.com/onlinesms/onlinesms/services/internal/rpc/rpctest"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
@@ -126,6 +127,9 @@ func TestEventsBecomeEntriesThatTheDoorCanList(t *testing.T) {
 		t.Errorf("GetEvent: the leaf does not hash to its hash (%v)", err)
 	}
 	checkRefusals(t, a.server.Addr().String(), certificates, reader)
+	t.Run("Item7EveryCaller", func(t *testing.T) {
+		rpctest.CheckCallers(t, a.server.Addr().String(), "audit", filepath.Dir(certificates["audit"].CA), nil)
+	})
 	postgrestest.CheckTenancy(t, database)
 }
 

@@ -1,9 +1,10 @@
-// Package api is onlinesms.compliance.v1.ComplianceService: why a message was decided as it was, and what category a
-// template has.
+// Package api is onlinesms.compliance.v1.ComplianceService: why a message was decided as it was, what category a template
+// has, and the withdrawal of messages that are not cleared yet.
 package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -34,18 +35,22 @@ type Registry interface {
 type Server struct {
 	compliancev1.UnimplementedComplianceServiceServer
 
-	decisions Decisions
-	registry  Registry
+	decisions     Decisions
+	registry      Registry
+	cancellations Cancellations
+	now           func() time.Time
 }
 
 // NewServer makes it.
-func NewServer(d Decisions, r Registry) *Server { return &Server{decisions: d, registry: r} }
+func NewServer(d Decisions, r Registry, c Cancellations, now func() time.Time) *Server {
+	return &Server{decisions: d, registry: r, cancellations: c, now: now}
+}
 
 // GetDecision implements ComplianceService. A message of another tenant or environment is NOT_FOUND.
 func (s *Server) GetDecision(ctx context.Context, req *compliancev1.GetDecisionRequest) (*compliancev1.GetDecisionResponse, error) {
 	p, ok := principal.FromContext(ctx)
 	if !ok {
-		return nil, errs.E(errs.Unauthenticated, "KEY_MISSING", "This call needs an API key.", nil)
+		return nil, errNoPrincipal
 	}
 	if !p.Has(scopeRead) {
 		return nil, errs.E(errs.Denied, "SCOPE_MISSING", "The key lacks the scope "+scopeRead+".", nil)

@@ -61,7 +61,7 @@ func as(p principal.Principal) context.Context {
 }
 
 func TestGetDecision(t *testing.T) {
-	s := api.NewServer(decisions{}, templates{})
+	s := api.NewServer(decisions{}, templates{}, nil, time.Now)
 	reader := principal.Principal{TenantID: tenant, Env: "live", Scopes: []string{"decisions:read"}}
 	got, err := s.GetDecision(as(reader), &compliancev1.GetDecisionRequest{MessageId: message.String()})
 	if err != nil {
@@ -79,7 +79,7 @@ func TestGetDecision(t *testing.T) {
 }
 
 func TestGetDecisionRefuses(t *testing.T) {
-	s := api.NewServer(decisions{}, templates{})
+	s := api.NewServer(decisions{}, templates{}, nil, time.Now)
 	read := []string{"decisions:read"}
 	for name, c := range map[string]struct {
 		ctx  context.Context
@@ -104,7 +104,7 @@ func TestGetTemplateCategory(t *testing.T) {
 		resp, err := s.GetTemplateCategory(context.Background(), &compliancev1.GetTemplateCategoryRequest{TenantId: tenant, TemplateId: id})
 		return resp.GetCategory(), err
 	}
-	s := api.NewServer(decisions{}, templates{})
+	s := api.NewServer(decisions{}, templates{}, nil, time.Now)
 	if got, err := ask(s, tenant.String(), "1107160000000000011"); got != typev1.Category_TRANSACTIONAL || err != nil {
 		t.Error(got, err)
 	}
@@ -117,7 +117,7 @@ func TestGetTemplateCategory(t *testing.T) {
 	if _, err := ask(s, "x", ""); errs.KindOf(err) != errs.Invalid {
 		t.Error(err)
 	}
-	if _, err := ask(api.NewServer(decisions{}, templates{errors.New("loading")}), tenant.String(), ""); errs.KindOf(err) != errs.Unavailable {
+	if _, err := ask(api.NewServer(decisions{}, templates{errors.New("loading")}, nil, time.Now), tenant.String(), ""); errs.KindOf(err) != errs.Unavailable {
 		t.Error(err)
 	}
 }

@@ -36,7 +36,7 @@ func Migrate(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, cfg.OwnerURL, store.Sources...)
+	return postgres.Migrate(ctx, cfg, store.Sources...)
 }
 
 // Serve runs the service until ctx ends. The admin port answers from the start, also while the database is awaited.
@@ -136,8 +136,10 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 	callers := map[string][]string{
 		compliancev1.ComplianceService_GetDecision_FullMethodName:         door,
 		compliancev1.ComplianceService_GetTemplateCategory_FullMethodName: door,
+		compliancev1.ComplianceService_CancelMessage_FullMethodName:       door,
+		compliancev1.ComplianceService_CancelScheduled_FullMethodName:     door,
 	}
-	server := api.NewServer(c.records, c.registry)
+	server := api.NewServer(c.records, c.registry, c.records, c.now)
 	return rpc.NewServer(rpc.ServerConfig{Addr: cfg.GRPCAddr, TLS: tls, Log: c.log, Callers: callers},
 		func(r grpc.ServiceRegistrar) { compliancev1.RegisterComplianceServiceServer(r, server) })
 }

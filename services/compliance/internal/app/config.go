@@ -31,7 +31,7 @@ type Config struct {
 func (c Config) Validate() error {
 	required := map[string]string{
 		"POSTGRES_URL": c.Postgres.URL, "POSTGRES_TENANT_URL": c.Postgres.TenantURL, "NATS_URL": c.Bus.URL,
-		"NATS_MONITOR_URL": c.Bus.MonitorURL, "TLS_CERT_FILE": c.TLS.Cert, "TLS_KEY_FILE": c.TLS.Key, "TLS_CA_FILE": c.TLS.CA,
+		"NATS_CA_FILE": c.Bus.CAFile, "NATS_MONITOR_URL": c.Bus.MonitorURL, "TLS_CERT_FILE": c.TLS.Cert, "TLS_KEY_FILE": c.TLS.Key, "TLS_CA_FILE": c.TLS.CA,
 		"KEK_FILE": c.KEKFile, "KEYRING_FILE": c.KeyringFile, "INGEST_ADDR": c.IngestAddr,
 	}
 	var missing []string

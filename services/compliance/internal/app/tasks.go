@@ -46,7 +46,7 @@ func (c *compliance) tasks(cfg Config) ([]service.Task, error) {
 		{Name: "relay", Run: c.relay.Run},
 		{Name: "publisher", Run: c.publisher.Run},
 		{Name: "streams", Run: c.ownStreams},
-		{Name: "registry", Run: c.followRegistry},
+		{Name: "registry", Run: c.followRegistry()},
 		{Name: "registry poll", Run: c.pollRegistry},
 		{Name: "grpc", Run: server.Run},
 		{Name: "releaser", Run: func(ctx context.Context) error {
@@ -103,15 +103,16 @@ func (c *compliance) leftOut(ctx context.Context, wrong error) {
 	}
 }
 
-// followRegistry reloads a tenant when any replica or import announces a change.
-func (c *compliance) followRegistry(ctx context.Context) error {
+// followRegistry reloads a tenant when any replica or import announces a change, and all when it begins to hear.
+func (c *compliance) followRegistry() func(context.Context) error {
 	stream := eventbus.StreamName(name, eventbus.LaneControl)
 	subjects := []string{eventbus.Subject(store.EventRegistryChanged, "*", eventbus.LaneControl)}
-	return c.bus.Broadcast(ctx, stream, subjects, func(ctx context.Context, d eventbus.Delivery) {
-		if err := c.registryChanged(ctx, d.Data); err != nil {
-			c.log.WarnContext(ctx, "registry change not followed; the poll will", slog.String("error", err.Error()))
-		}
-	})
+	return c.bus.Hear(eventbus.Broadcast{Stream: stream, Subjects: subjects, Began: c.reloadRegistry,
+		Handler: func(ctx context.Context, d eventbus.Delivery) {
+			if err := c.registryChanged(ctx, d.Data); err != nil {
+				c.log.WarnContext(ctx, "registry change not followed; the poll will", slog.String("error", err.Error()))
+			}
+		}})
 }
 
 func (c *compliance) registryChanged(ctx context.Context, data []byte) error {
@@ -142,9 +143,13 @@ func (c *compliance) pollRegistry(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		wrong, err := c.registry.Load(ctx)
-		if c.leftOut(ctx, wrong); err != nil && ctx.Err() == nil {
-			c.log.WarnContext(ctx, "registry not polled", slog.String("error", err.Error()))
-		}
+		c.reloadRegistry(ctx)
+	}
+}
+
+func (c *compliance) reloadRegistry(ctx context.Context) {
+	wrong, err := c.registry.Load(ctx)
+	if c.leftOut(ctx, wrong); err != nil && ctx.Err() == nil {
+		c.log.WarnContext(ctx, "registry not polled", slog.String("error", err.Error()))
 	}
 }

@@ -16,9 +16,10 @@ import (
 
 // Events that carry the outcomes.
 const (
-	eventCleared = "onlinesms.compliance.v1.MessagesCleared"
-	eventRefused = "onlinesms.compliance.v1.MessagesRefused"
-	eventHeld    = "onlinesms.compliance.v1.MessagesHeld"
+	eventCleared   = "onlinesms.compliance.v1.MessagesCleared"
+	eventRefused   = "onlinesms.compliance.v1.MessagesRefused"
+	eventHeld      = "onlinesms.compliance.v1.MessagesHeld"
+	eventCancelled = "onlinesms.compliance.v1.MessagesCancelled"
 )
 
 func (s *Store) encodeAll(screened []screening.Screened) ([]record, error) {
@@ -38,16 +39,18 @@ func (s *Store) encodeAll(screened []screening.Screened) ([]record, error) {
 
 // encode makes the rows and parcels of one screened parcel.
 func (s *Store) encode(p *screening.Screened) (record, error) {
-	r := record{source: p.ID, decision: decisionRow{
+	r := record{source: p.ID, screened: p, decision: decisionRow{
 		parcel: screening.Accepted(p.Messages[0].ID), id: s.newID(), tenant: p.Tenant, env: p.Env, pack: p.Pack, at: p.At,
 		entries: appendEntries(nil, p)}}
 	for i := range p.Verdicts {
 		r.outcomes[p.Verdicts[i].Outcome]++
 	}
 	if n := r.outcomes[policy.Cleared]; n > 0 {
-		if err := r.add(s.cleared(p, n)); err != nil {
+		out, err := s.cleared(p, n)
+		if err := r.add(out, err); err != nil {
 			return r, err
 		}
+		r.decision.cleared = &out.ID
 	}
 	if n := r.outcomes[policy.Refused]; n > 0 {
 		if err := r.add(s.refused(p, n)); err != nil {
@@ -152,9 +155,22 @@ func (s *Store) holds(p *screening.Screened, parcel uuid.UUID) ([]holdRow, error
 			return nil, err
 		}
 		rows = append(rows, holdRow{id: s.newID(), tenant: p.Tenant, parcel: parcel, correlation: p.Correlation, env: p.Env,
-			lane: p.Lane, trace: p.Trace, due: k.due, round: int32(k.round), messages: int32(len(groups[k].Messages)), payload: payload})
+			accepted: screening.Accepted(p.Messages[0].ID), scheduled: scheduled(groups[k].Messages, p.At), lane: p.Lane,
+			trace: p.Trace, due: k.due, round: int32(k.round), messages: int32(len(groups[k].Messages)), payload: payload})
 	}
 	return rows, nil
+}
+
+// scheduled is the earliest schedule after now among held messages; nil when none waits for one.
+func scheduled(messages []*ingestv1.AcceptedMessage, now time.Time) *time.Time {
+	var first *time.Time
+	for _, m := range messages {
+		at := time.UnixMicro(m.GetScheduleTimeUs())
+		if m.GetScheduleTimeUs() != 0 && at.After(now) && (first == nil || at.Before(*first)) {
+			first = &at
+		}
+	}
+	return first
 }
 
 func encodeReasons(reasons []policy.Reason) []*typev1.Reason {
@@ -170,6 +186,11 @@ func decodeHold(payload []byte, round uint32) ([]screening.Message, error) {
 	if err := proto.Unmarshal(payload, &p); err != nil {
 		return nil, err
 	}
+	return messagesOf(&p, round)
+}
+
+// messagesOf are the messages of a held parcel.
+func messagesOf(p *ingestv1.AcceptedParcel, round uint32) ([]screening.Message, error) {
 	messages := make([]screening.Message, len(p.GetMessages()))
 	for i, m := range p.GetMessages() {
 		id, err := uuid.FromBytes(m.GetMessageId())

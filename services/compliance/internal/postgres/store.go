@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
@@ -62,6 +63,9 @@ func (s *Store) Record(ctx context.Context, screened []screening.Screened) error
 			return err
 		}
 		committed = slices.DeleteFunc(slices.Clone(records), func(r record) bool { return !fresh[r.source] })
+		if committed, err = s.withdraw(ctx, tx, committed); err != nil {
+			return err
+		}
 		return write(ctx, tx, committed)
 	})
 	if err != nil {
@@ -89,6 +93,9 @@ func (s *Store) Release(ctx context.Context, lane string, now time.Time, message
 			return err
 		}
 		if committed, err = s.encodeAll(screened); err != nil {
+			return err
+		}
+		if committed, err = s.withdraw(ctx, tx, committed); err != nil {
 			return err
 		}
 		done := make([]uuid.UUID, len(screened))
@@ -162,32 +169,41 @@ func (s *Store) Cleared(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]scr
 
 // Decisions answers every decision on a message of a tenant, the latest first; errs.NotFound when there is none for
 // this tenant and environment.
-func (s *Store) Decisions(ctx context.Context, tenant uuid.UUID, env string, message uuid.UUID) ([]screening.Decided, error) {
-	accepted := screening.Accepted(message)
-	var found []screening.Decided
-	err := s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT decide_time, rule_pack, entries FROM decisions
-			WHERE tenant_id = $1 AND day = $2 AND parcel_id = $3 AND env = $4 ORDER BY decision_id DESC`,
-			tenant, postgres.Day(accepted), accepted, env)
-		if err != nil {
-			return err
-		}
-		var at time.Time
-		var pack string
-		var entries []byte
-		_, err = pgx.ForEachRow(rows, []any{&at, &pack, &entries}, func() error {
-			d, ok, err := findEntry(entries, screening.Index(message))
-			if ok {
-				d.At, d.Pack = at, pack
-				found = append(found, d)
-			}
-			return err
-		})
+func (s *Store) Decisions(ctx context.Context, tenant uuid.UUID, env string, message uuid.UUID) (found []screening.Decided, err error) {
+	err = s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
+		found, err = decisions(ctx, tx, tenant, env, message)
 		return err
 	})
 	if err == nil && len(found) == 0 {
 		err = errs.E(errs.NotFound, "MESSAGE_NOT_FOUND", "No decision is recorded for this message id.", nil)
 	}
+	return found, err
+}
+
+// decisions reads every decision on a message, the latest first.
+func decisions(ctx context.Context, tx pgx.Tx, tenant uuid.UUID, env string, message uuid.UUID) (found []screening.Decided, err error) {
+	accepted := screening.Accepted(message)
+	rows, err := tx.Query(ctx, `SELECT decide_time, rule_pack, entries, cleared_id FROM decisions
+		WHERE tenant_id = $1 AND day = $2 AND parcel_id = $3 AND env = $4 ORDER BY decision_id DESC`,
+		tenant, postgres.Day(accepted), accepted, env)
+	if err != nil {
+		return nil, err
+	}
+	var at time.Time
+	var pack string
+	var entries []byte
+	var cleared *uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&at, &pack, &entries, &cleared}, func() error {
+		d, ok, err := findEntry(entries, screening.Index(message))
+		if ok {
+			d.At, d.Pack = at, pack
+			if d.Outcome == policy.Cleared && cleared != nil {
+				d.Parcel = *cleared
+			}
+			found = append(found, d)
+		}
+		return err
+	})
 	slices.SortStableFunc(found, func(a, b screening.Decided) int { return int(b.Round) - int(a.Round) })
 	return found, err
 }

@@ -69,7 +69,7 @@ func TestStore(t *testing.T) {
 					t.Fatal(err)
 				}
 				for i := range found {
-					found[i].At = found[i].At.UTC()
+					found[i].At, found[i].Parcel = found[i].At.UTC(), uuid.Nil // its id is the store's choice
 				}
 				return found
 			}}

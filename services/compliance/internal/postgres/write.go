@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/outbox"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
@@ -16,7 +17,8 @@ import (
 // record is one screened parcel as rows.
 type record struct {
 	source   uuid.UUID // the parcel it came from
-	decision decisionRow
+	screened *screening.Screened
+	decision decisionRow // without an id when no message is left to decide
 	holds    []holdRow
 	outgoing []eventbus.Parcel
 	outcomes [3]int // messages by policy.Outcome
@@ -25,16 +27,18 @@ type record struct {
 type decisionRow struct {
 	parcel, id, tenant uuid.UUID
 	env, pack          string
+	cleared            *uuid.UUID // the outgoing parcel
 	at                 time.Time
 	entries            []byte
 }
 
 type holdRow struct {
-	id, tenant, parcel, correlation uuid.UUID
-	env, lane, trace                string
-	due                             time.Time
-	round, messages                 int32
-	payload                         []byte
+	id, tenant, parcel, correlation, accepted uuid.UUID
+	env, lane, trace                          string
+	due                                       time.Time
+	scheduled                                 *time.Time
+	round, messages                           int32
+	payload                                   []byte
 }
 
 // write inserts everything that records say.
@@ -43,20 +47,26 @@ func write(ctx context.Context, tx pgx.Tx, records []record) error {
 	var holds []holdRow
 	var outgoing []eventbus.Parcel
 	for _, r := range records {
-		decisions = append(decisions, r.decision)
+		if r.decision.id != uuid.Nil {
+			decisions = append(decisions, r.decision)
+		}
 		holds = append(holds, r.holds...)
 		outgoing = append(outgoing, r.outgoing...)
 	}
-	if len(decisions) == 0 {
-		return nil
-	}
 	var batch pgx.Batch
-	queueDecisions(&batch, decisions)
+	if len(decisions) > 0 {
+		queueDecisions(&batch, decisions)
+	}
 	if len(holds) > 0 {
 		queueHolds(&batch, holds)
 	}
-	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
-		return err
+	if batch.Len() > 0 {
+		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+			return err
+		}
+	}
+	if len(outgoing) == 0 {
+		return nil
 	}
 	return outbox.Append(ctx, tx, outgoing...)
 }
@@ -66,14 +76,14 @@ func queueDecisions(batch *pgx.Batch, rows []decisionRow) {
 	n := len(rows)
 	days, times := make([]time.Time, n), make([]time.Time, n)
 	tenants, parcels, ids := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
-	envs, packs, entries := make([]string, n), make([]string, n), make([][]byte, n)
+	envs, packs, entries, cleared := make([]string, n), make([]string, n), make([][]byte, n), make([]*uuid.UUID, n)
 	for i, r := range rows {
 		days[i], tenants[i], parcels[i], ids[i] = postgres.Day(r.parcel), r.tenant, r.parcel, r.id
-		envs[i], times[i], packs[i], entries[i] = r.env, r.at, r.pack, r.entries
+		envs[i], times[i], packs[i], entries[i], cleared[i] = r.env, r.at, r.pack, r.entries, r.cleared
 	}
-	batch.Queue(`INSERT INTO decisions (day, tenant_id, parcel_id, decision_id, env, decide_time, rule_pack, entries)
-		SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::timestamptz[], $7::text[], $8::bytea[])`,
-		days, tenants, parcels, ids, envs, times, packs, entries)
+	batch.Queue(`INSERT INTO decisions (day, tenant_id, parcel_id, decision_id, env, decide_time, rule_pack, entries, cleared_id)
+		SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::timestamptz[], $7::text[], $8::bytea[],
+			$9::uuid[])`, days, tenants, parcels, ids, envs, times, packs, entries, cleared)
 }
 
 func queueHolds(batch *pgx.Batch, rows []holdRow) {
@@ -82,13 +92,16 @@ func queueHolds(batch *pgx.Batch, rows []holdRow) {
 	ids, tenants, parcels, correlations := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
 	envs, lanes, traces := make([]string, n), make([]string, n), make([]string, n)
 	due, rounds, messages, payloads := make([]time.Time, n), make([]int32, n), make([]int32, n), make([][]byte, n)
+	accepted, scheduled := make([]uuid.UUID, n), make([]*time.Time, n)
 	for i, r := range rows {
 		ids[i], tenants[i], parcels[i], correlations[i] = r.id, r.tenant, r.parcel, r.correlation
 		envs[i], lanes[i], traces[i] = r.env, r.lane, r.trace
 		due[i], rounds[i], messages[i], payloads[i] = r.due, r.round, r.messages, r.payload
+		accepted[i], scheduled[i] = r.accepted, r.scheduled
 	}
-	batch.Queue(`INSERT INTO holds (hold_id, tenant_id, env, lane, due_time, round, messages, parcel_id, correlation_id, trace, payload)
+	batch.Queue(`INSERT INTO holds (hold_id, tenant_id, env, lane, due_time, round, messages, parcel_id, correlation_id, trace, payload,
+			accepted_id, schedule_time)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::int[], $7::int[],
-			$8::uuid[], $9::uuid[], $10::text[], $11::bytea[])`,
-		ids, tenants, envs, lanes, due, rounds, messages, parcels, correlations, traces, payloads)
+			$8::uuid[], $9::uuid[], $10::text[], $11::bytea[], $12::uuid[], $13::timestamptz[])`,
+		ids, tenants, envs, lanes, due, rounds, messages, parcels, correlations, traces, payloads, accepted, scheduled)
 }

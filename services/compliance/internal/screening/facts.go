@@ -1,9 +1,6 @@
 package screening
 
 import (
-	"fmt"
-	"strconv"
-
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
@@ -63,34 +60,7 @@ func (d *decider) compare(t *registry.Template, rules template.Rules) (changed b
 	return changed || normalised
 }
 
-// reason puts a finding into words. Neither text nor values are quoted, only the template.
+// reason is a finding in the policy's vocabulary. Neither text nor values are quoted, only the template.
 func reason(f template.Finding) policy.Reason {
-	r := policy.Reason{Code: f.Code, Metadata: map[string]string{}}
-	if f.Position > 0 {
-		r.Metadata["position"] = strconv.Itoa(f.Position)
-	}
-	if f.Variable > 0 {
-		r.Metadata["variable"] = strconv.Itoa(f.Variable)
-	}
-	switch f.Code {
-	case template.NotMatched:
-		r.Metadata["expected"] = f.Expected
-		r.Detail = fmt.Sprintf("The text differs from its template at character %d; the template has there: %s", f.Position, f.Expected)
-		if f.Position == 0 {
-			r.Detail = "The text cannot be compared with its template; expected is " + f.Expected + "."
-		}
-	case template.VariableTooLong:
-		r.Metadata["length"], r.Metadata["max"] = strconv.Itoa(f.Length), strconv.Itoa(f.Max)
-		r.Detail = fmt.Sprintf("Variable %d has %d characters (UTF-16 units); at most %d are allowed.", f.Variable, f.Length, f.Max)
-	case template.VariableCount:
-		r.Metadata["given"], r.Metadata["expected"] = strconv.Itoa(f.Length), strconv.Itoa(f.Max)
-		r.Detail = fmt.Sprintf("The template has %d variables and %d values were given; give each one once, all by name or all in order.", f.Max, f.Length)
-	case template.InvisibleChar:
-		r.Detail = fmt.Sprintf("Character %d is invisible or a control character; remove it.", f.Position)
-	case template.CTANotWhitelisted:
-		r.Detail = fmt.Sprintf("The link, number or address in variable %d is not whitelisted for the entity; register it on DLT.", f.Variable)
-	case template.CTAInUntypedVar:
-		r.Detail = fmt.Sprintf("Variable %d is untyped and holds a link, number or address; register the template with a typed variable for it.", f.Variable)
-	}
-	return r
+	return policy.Reason{Code: f.Code, Detail: f.Detail(), Metadata: f.Metadata()}
 }

@@ -85,6 +85,21 @@ type Decided struct {
 	Category policy.Category
 	Pack     string
 	At       time.Time
+	Parcel   uuid.UUID // the one it went out in; only when cleared
+}
+
+// Withdrawal says how far a message had come when its sender withdrew it.
+type Withdrawal struct {
+	Cancelled bool    // it will not be sent
+	Latest    Decided // else: CLEARED, and dispatch must be asked, or REFUSED
+}
+
+// Scheduled narrows down which scheduled messages of a tenant are withdrawn; empty fields match all.
+type Scheduled struct {
+	Tenant             uuid.UUID
+	Env                string
+	Header, TemplateID string
+	Start, End         time.Time // of the schedule: at or after, before
 }
 
 // PutOff is how long a hold waits that could not be decided at its release.

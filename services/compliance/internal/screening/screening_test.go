@@ -157,8 +157,10 @@ func TestMismatchIsExplained(t *testing.T) {
 	p := h.parcel(otp, "ABCBNK", screening.Content{Text: "482913 is your OTP for ABC login. Do not share it - ABCBNK"})
 	h.screen(p)
 	r := h.store.Decisions(p.Messages[0].ID)[0].Reasons[0]
-	want := policy.Reason{Code: template.NotMatched, Metadata: map[string]string{"position": "50", "expected": ". - ABCBNK"},
-		Detail: "The text differs from its template at character 50; the template has there: . - ABCBNK"}
+	want := policy.Reason{Code: template.NotMatched, Metadata: map[string]string{"position": "50", "offset": "49",
+		"expected": ". - ABCBNK", "found": "a space", "fix": "full_stop_missing", "lenient": "true"},
+		Detail: "The text differs from its template at character 50: the template has there: . - ABCBNK; the text has a space. " +
+			"Put the full stop where the template has it. Some operators ignore this difference, others refuse the message."}
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Error(diff)
 	}

@@ -1,216 +1,110 @@
 package template
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
-// CTAKind is how a call to action is registered (DLT rules 2.4).
-type CTAKind string
-
-// The kinds of calls to action, as they stand in registry files.
-const (
-	StaticURL  CTAKind = "static"  // a link without a query, matched whole
-	DynamicURL CTAKind = "dynamic" // a link that ends with ?; anything may follow the ?
-	ShortURL   CTAKind = "short"   // scheme://host/HEADER/token; any token may follow the header
-	AppLink    CTAKind = "ott"     // an app, APK or social link, matched whole
-	Number     CTAKind = "number"  // a mobile, landline or toll-free number
-	Address    CTAKind = "email"   // an e-mail address
-)
-
-// CTA is one registered call to action.
-type CTA struct {
-	Kind  CTAKind
-	Value string
-}
-
-// Whitelist holds an entity's calls to action. It is immutable; a nil one is empty.
-type Whitelist struct {
-	links   map[string][]registered // by host, lower case
-	numbers map[string]bool         // national significant digits
-	mails   map[string]bool         // lower case
-}
-
-type registered struct {
-	kind CTAKind
-	link link
-}
-
-// NewWhitelist builds a whitelist. It fails on the first value that is not of its kind's form; the error names its place
-// from 1, since a value may be a number or an address, which no log may hold.
-func NewWhitelist(ctas []CTA) (*Whitelist, error) {
-	w := &Whitelist{links: map[string][]registered{}, numbers: map[string]bool{}, mails: map[string]bool{}}
-	for i, c := range ctas {
-		if err := w.add(c); err != nil {
-			return nil, fmt.Errorf("call to action %d, %s: %w", i+1, c.Kind, err)
+// checkCTAs examines a text that matched: values of links, numbers and addresses against the whitelist, and whatever a
+// reader would take for a call to action that lies in a variable or reaches into one. Of the latter, one that begins in
+// an untyped variable is refused, every other one must be whitelisted as it stands in the text.
+func (m *Matcher) checkCTAs(t *Template, text string, rules *Rules, wrong []Finding) []Finding {
+	for variable, e := range t.variables() {
+		span := m.spans[variable-1]
+		if e.kind().checked() && !rules.Whitelist.allows(e.kind(), text[span.Start:span.End]) {
+			wrong = append(wrong, Finding{Code: CTANotWhitelisted, Variable: variable}.place(text, span.Start))
 		}
 	}
-	return w, nil
+	if !m.suspicious(t) {
+		return wrong
+	}
+	m.calls = scan(text, m.calls[:0])
+	m.steps += len(text)
+	for _, call := range m.calls {
+		if f, bad := m.judge(t, &call, rules); bad {
+			wrong = append(wrong, f.place(text, max(call.start, m.spans[f.Variable-1].Start)))
+		}
+	}
+	return wrong
 }
 
-func (w *Whitelist) add(c CTA) error {
-	switch c.Kind {
+// suspicious tells whether values can hold a call to action, or part of one that began in fixed text. Most hold neither a
+// point nor an at sign, nor what :// is made of, nor eight digits close together.
+func (m *Matcher) suspicious(t *Template) bool {
+	const scheme = 1<<slash | 1<<graphic
+	return m.seen&(1<<dot|1<<at) != 0 || m.seen&scheme == scheme || m.loose >= leastCall || t.code[0]&flagExposed != 0
+}
+
+// judge decides on a call to action in a text that matched.
+func (m *Matcher) judge(t *Template, call *found, rules *Rules) (Finding, bool) {
+	for variable, e := range t.variables() {
+		span := m.spans[variable-1]
+		if span.Start >= call.end || span.End <= call.start {
+			continue
+		}
+		inside := call.start >= span.Start
+		switch kind := e.kind(); {
+		case kind.checked() && inside && call.end <= span.End: // the value was looked at whole
+			return Finding{}, false
+		case kind == Untyped && rules.UntypedMax > 0:
+			return Finding{}, false
+		case kind == Untyped && inside:
+			return Finding{Code: CTAInUntypedVar, Variable: variable}, true
+		case call.glued && kind != Untyped:
+			return Finding{}, false
+		}
+		return Finding{Code: CTANotWhitelisted, Variable: variable}, !rules.Whitelist.lists(call)
+	}
+	return Finding{}, false
+}
+
+// lists tells whether what was seen in free text is whitelisted.
+func (w *Whitelist) lists(call *found) bool {
+	switch call.kind {
 	case Number:
-		digits := national(c.Value)
-		if len(digits) < 8 || strings.Trim(digits, "0123456789") != "" {
-			return fmt.Errorf("not a number of 8 or more digits")
-		}
-		w.numbers[digits] = true
+		return w.Number(call.value)
 	case Address:
-		if strings.Count(c.Value, "@") != 1 {
-			return fmt.Errorf("not an e-mail address")
-		}
-		w.mails[strings.ToLower(c.Value)] = true
-	case StaticURL, DynamicURL, ShortURL, AppLink:
-		return w.addLink(c)
+		return w.Email(call.value)
+	case bareDomain:
+		return w.bare(call.value)
 	default:
-		return fmt.Errorf("unknown kind")
+		return w.URL(call.value) || w.OTT(call.value)
 	}
-	return nil
 }
 
-func (w *Whitelist) addLink(c CTA) error {
-	l, ok := parseLink(c.Value)
-	switch {
-	case !ok:
-		return fmt.Errorf("not a link that starts with http://, https:// or www")
-	case c.Kind == DynamicURL && (!l.asks || l.query != ""):
-		return fmt.Errorf("a dynamic link ends with ?")
-	case c.Kind != DynamicURL && l.asks:
-		return fmt.Errorf("only a dynamic link holds ?")
-	case c.Kind == ShortURL:
-		header, _, ok := strings.Cut(strings.TrimPrefix(l.path, "/"), "/")
-		if !ok || header == "" {
-			return fmt.Errorf("a short link is scheme://host/HEADER/token")
-		}
-		l.path = "/" + header + "/"
-	}
-	host := strings.ToLower(l.host)
-	w.links[host] = append(w.links[host], registered{c.Kind, l})
-	return nil
-}
-
-// URL tells whether value is a registered static, dynamic or short link. It compares parsed parts, so that neither
-// `https://abc.in.evil.co/` nor `https://abc.in@evil.co/` passes for abc.in (T20).
-func (w *Whitelist) URL(value string) bool {
-	return w.link(value, func(k CTAKind) bool { return k != AppLink })
-}
-
-// OTT tells whether value is a registered app or social link.
-func (w *Whitelist) OTT(value string) bool {
-	return w.link(value, func(k CTAKind) bool { return k == AppLink })
-}
-
-func (w *Whitelist) link(value string, kind func(CTAKind) bool) bool {
-	l, ok := parseLink(value)
-	if !ok || w == nil {
-		return false
-	}
-	for _, r := range w.links[strings.ToLower(l.host)] {
-		if kind(r.kind) && r.link.scheme == l.scheme && r.allows(l) {
-			return true
-		}
-	}
-	return false
-}
-
-// allows compares path and query by the rules of the kind; the host is known to be equal.
-func (r *registered) allows(l link) bool {
-	switch r.kind {
-	case DynamicURL:
-		return l.path == r.link.path && l.asks && l.query != ""
-	case ShortURL:
-		token, ok := strings.CutPrefix(l.path, r.link.path)
-		return ok && !l.asks && token != "" && !strings.Contains(token, "/")
+// allows checks the value of a typed variable.
+func (w *Whitelist) allows(kind Kind, value string) bool {
+	switch kind {
+	case URL:
+		return w.URL(value)
+	case OTT:
+		return w.OTT(value)
+	case Callback:
+		return w.Number(value)
+	case Email:
+		return w.Email(value)
 	default:
-		return l.path == r.link.path && !l.asks
+		return true
 	}
 }
 
-// bare tells whether a link written without its scheme is registered with one.
-func (w *Whitelist) bare(value string) bool {
-	for _, scheme := range []string{"https://", "http://"} {
-		if w.URL(scheme+value) || w.OTT(scheme+value) {
-			return true
+// Unlisted finds the first call to action in the fixed text that is not whitelisted; a letter stands for each variable.
+// The text was registered, but the whitelist may have shrunk since. ok is true when there is none.
+func (t *Template) Unlisted(w *Whitelist) (value string, ok bool) {
+	for _, call := range scan(t.skeleton(), nil) {
+		if !w.lists(&call) {
+			return call.value, false
 		}
 	}
-	return false
+	return "", true
 }
 
-// Number tells whether value is a registered number, with or without +91, 91 or 0 before it.
-func (w *Whitelist) Number(value string) bool { return w != nil && w.numbers[national(value)] }
-
-// Email tells whether value is a registered address.
-func (w *Whitelist) Email(value string) bool { return w != nil && w.mails[strings.ToLower(value)] }
-
-// national strips the country code or trunk prefix; what is left is digits when value was a number.
-func national(value string) string {
-	digits := strings.TrimPrefix(value, "+")
-	switch {
-	case len(digits) == 12 && strings.HasPrefix(digits, "91"):
-		return digits[2:]
-	case len(digits) == 11 && strings.HasPrefix(digits, "0"):
-		return digits[1:]
-	default:
-		return digits
-	}
-}
-
-// link is a URL in the one form that is accepted: printable ASCII, no user part, no fragment.
-type link struct {
-	scheme, host, path, query string
-	asks                      bool // there is a ?, even with nothing after it
-}
-
-// parseLink takes a link apart; scheme is empty for one that starts with www. ok is false for anything a browser
-// might read differently from us: other characters, @ or \ anywhere before the path, a fragment.
-func parseLink(s string) (l link, ok bool) {
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || c == '\\' || c == '#' || c == '"' || c == '<' || c == '>' {
-			return link{}, false
+// skeleton is the fixed text with a letter for each variable.
+func (t *Template) skeleton() string {
+	var b strings.Builder
+	for _, code := range t.code[1:] {
+		if e := element(code); e.fixed() {
+			b.WriteString(e.of(t.body))
+		} else {
+			b.WriteByte('x')
 		}
 	}
-	rest := s
-	switch {
-	case fold(s, "https://"):
-		l.scheme, rest = "https", s[len("https://"):]
-	case fold(s, "http://"):
-		l.scheme, rest = "http", s[len("http://"):]
-	case !fold(s, "www."):
-		return link{}, false
-	}
-	rest, l.query, l.asks = strings.Cut(rest, "?")
-	l.host = rest
-	if i := strings.IndexByte(rest, '/'); i >= 0 {
-		l.host, l.path = rest[:i], rest[i:]
-	}
-	return l, hostname(l.host)
-}
-
-// hostname accepts dotted labels of letters, digits and hyphens, with a port or without.
-func hostname(s string) bool {
-	host, port, hasPort := strings.Cut(s, ":")
-	if hasPort && (port == "" || strings.Trim(port, "0123456789") != "") {
-		return false
-	}
-	label, dots := 0, 0
-	for i := range len(host) {
-		switch c := host[i]; {
-		case c == '.':
-			if label == 0 {
-				return false
-			}
-			label, dots = 0, dots+1
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-':
-			label++
-		default:
-			return false
-		}
-	}
-	return label > 0 && dots > 0
-}
-
-// fold tells whether s begins with an ASCII prefix, in any case.
-func fold(s, prefix string) bool {
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+	return b.String()
 }

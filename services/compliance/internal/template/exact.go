@@ -1,90 +1,135 @@
 package template
 
 import (
-	"math"
 	"math/bits"
-	"strings"
 	"unicode/utf8"
 )
 
-// exact decides whether any split of the text matches, and finds the spans of the one promised in the package comment.
-// Row e holds the positions from which elements e, e+1, … can match the rest of the text.
-func (m *Matcher) exact(t *Template, text string, rules Rules) bool {
-	m.spans = m.spans[:0]
-	n := len(t.elements)
-	m.clear(n+1, len(text))
-	m.set(n, len(text))
-	for e := n - 1; e >= 0; e-- {
-		if t.elements[e].kind == Literal {
-			m.literalBack(t.elements[e].literal, text, e)
-		} else {
-			m.variableBack(&t.elements[e], text, e, &rules)
-		}
+// grow makes room for a row at every offset of a text.
+func grow(rows []uint64, size int) []uint64 {
+	if cap(rows) <= size {
+		return make([]uint64, size+1, 2*size+1)
 	}
-	if !m.has(0, 0) {
+	return rows[:size+1]
+}
+
+// exact decides whether any split of the text matches, and finds the values of the one promised in the package comment.
+func (m *Matcher) exact(t *Template, text string, rules *Rules) bool {
+	m.load(t, rules, strict)
+	return m.solve(t, text)
+}
+
+// solve runs the program that is loaded.
+func (m *Matcher) solve(t *Template, text string) bool {
+	m.forget()
+	if !m.back(text) {
 		return false
 	}
-	m.walk(t, text, rules)
+	m.walk(t, text)
 	return true
 }
 
-func (m *Matcher) literalBack(literal, text string, e int) {
-	for q := range m.positions(e + 1) {
-		if p := q - len(literal); p >= 0 && strings.HasPrefix(text[p:], literal) {
-			m.set(e, p)
+// back goes from the end of the text to its beginning. Row p gets the elements e for which elements e, e+1, … can match
+// the rest from p.
+func (m *Matcher) back(text string) bool {
+	p := &m.program
+	n := len(text)
+	rows := grow(m.backward, n)
+	m.backward = rows
+	rows[n] = 0
+	ends := uint64(1) << (p.elements - 1) // elements that may end here: the last one at the end
+	for q := n; q > 0; {
+		r, size := rune(text[q-1]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeLastRuneInString(text[:q])
 		}
+		g, at := groupOf(r), q-size
+		starts := ends & p.variables
+		if g == space {
+			starts &^= p.trims
+		}
+		if starts != 0 {
+			p.start(starts)
+		}
+		row := uint64(0)
+		if p.live != 0 {
+			p.read(g, units(r))
+			row = p.live
+		}
+		if g == space {
+			row &^= p.trims
+		}
+		if c := p.first[text[at]]; c != 0 {
+			row |= c & p.bytes & ends
+			row |= m.fixedAt(text, at, c&^p.bytes, rows)
+		}
+		rows[at] = row
+		q, ends = at, row>>1
+		m.steps++
 	}
+	return rows[0]&1 != 0
 }
 
-// variableBack marks every start from which the variable can reach a marked end. Of all ends the nearest is the best
-// one, for length and for class alike, so one number is enough to remember.
-func (m *Matcher) variableBack(v *element, text string, e int, rules *Rules) {
-	const none = math.MaxInt
-	nearest, seen, limit := none, 0, v.limit(rules)
-	anything := rules.UntypedMax > 0
-	for p := len(text); p > 0; m.steps++ {
-		r, size := utf8.DecodeLastRuneInString(text[:p])
-		edge := v.kind.bounds(r)
-		if edge && m.has(e+1, p) {
-			nearest = seen
+// fixedAt answers which of some fixed parts stand at an offset with the rest after them matched.
+func (m *Matcher) fixedAt(text string, at int, parts uint64, rows []uint64) (found uint64) {
+	for ; parts != 0; parts &= parts - 1 {
+		e := bits.TrailingZeros64(parts)
+		literal := m.text[e]
+		end := at + len(literal)
+		m.steps++
+		if end > len(text) || !m.follows(rows, e+1, end) {
+			continue
 		}
-		p -= size
-		seen += units(r)
-		switch {
-		case !v.kind.accepts(r, anything):
-			nearest = none
-		case edge && nearest != none && seen-nearest <= limit:
-			m.set(e, p)
+		m.steps += len(literal) / 16
+		if text[at:end] == literal {
+			found |= 1 << e
 		}
 	}
+	return found
+}
+
+// follows tells whether elements e, e+1, … can match the rest from an offset.
+func (m *Matcher) follows(rows []uint64, e, at int) bool {
+	if e == m.elements {
+		return at == len(rows)-1
+	}
+	return rows[at]>>e&1 != 0
 }
 
 // walk goes forward over the rows and takes, for each variable, the shortest end from which the rest matches; the
 // longest when another variable follows.
-func (m *Matcher) walk(t *Template, text string, rules Rules) {
+func (m *Matcher) walk(t *Template, text string) {
 	pos := 0
-	for e := range t.elements {
-		v := &t.elements[e]
-		if v.kind == Literal {
-			pos += len(v.literal)
+	for e := range m.elements {
+		if m.literals>>e&1 != 0 {
+			pos += len(m.text[e])
 			continue
 		}
-		longest := e+1 < len(t.elements) && t.elements[e+1].kind != Literal
-		end := m.end(v, text, pos, e+1, longest, &rules)
+		longest := e+1 < m.elements && m.literals>>(e+1)&1 == 0
+		end := m.end(text, pos, e, longest)
 		m.spans = append(m.spans, Span{pos, end})
+		if !t.element(e).kind().checked() {
+			seen, _ := survey(text[pos:end])
+			m.note(seen, text, Span{pos, end})
+		}
 		pos = end
 	}
 }
 
-func (m *Matcher) end(v *element, text string, pos, row int, longest bool, rules *Rules) int {
-	best, n, limit := pos, 0, v.limit(rules)
-	for q, r := range text[pos:] {
-		n += units(r)
-		if n > limit || !v.kind.accepts(r, rules.UntypedMax > 0) {
+// end finds the end of variable e that begins at pos.
+func (m *Matcher) end(text string, pos, e int, longest bool) int {
+	best, bit := pos, uint64(1)<<e
+	m.live = 0
+	m.start(bit)
+	for q := pos; q < len(text); {
+		r, size := utf8.DecodeRuneInString(text[q:])
+		g := groupOf(r)
+		m.read(g, units(r))
+		m.steps++
+		if m.live&bit == 0 {
 			break
 		}
-		m.steps++
-		if q += pos + utf8.RuneLen(r); v.kind.bounds(r) && m.has(row, q) {
+		if q += size; (g != space || m.trims&bit == 0) && m.follows(m.backward, e+1, q) {
 			best = q
 			if !longest {
 				break
@@ -92,34 +137,4 @@ func (m *Matcher) end(v *element, text string, pos, row int, longest bool, rules
 		}
 	}
 	return best
-}
-
-// clear makes room for rows of the positions 0..size, all unmarked.
-func (m *Matcher) clear(rows, size int) {
-	m.words = size/64 + 1
-	need := rows * m.words
-	if cap(m.rows) < need {
-		m.rows = make([]uint64, need)
-		return
-	}
-	m.rows = m.rows[:need]
-	clear(m.rows)
-}
-
-func (m *Matcher) set(row, pos int) { m.rows[row*m.words+pos/64] |= 1 << (pos % 64) }
-
-func (m *Matcher) has(row, pos int) bool { return m.rows[row*m.words+pos/64]>>(pos%64)&1 != 0 }
-
-// positions yields the marked positions of a row in order.
-func (m *Matcher) positions(row int) func(func(int) bool) {
-	return func(yield func(int) bool) {
-		for w, word := range m.rows[row*m.words : (row+1)*m.words] {
-			for ; word != 0; word &= word - 1 {
-				m.steps++
-				if !yield(w*64 + bits.TrailingZeros64(word)) {
-					return
-				}
-			}
-		}
-	}
 }

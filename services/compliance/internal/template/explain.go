@@ -1,7 +1,7 @@
 package template
 
 import (
-	"math"
+	"math/bits"
 	"strings"
 	"unicode/utf8"
 )
@@ -11,134 +11,205 @@ const excerpt = 12
 
 // explain says why a text does not match: a variable beyond its limit when lifting the limits makes it match, else
 // the first difference.
-func (m *Matcher) explain(t *Template, text string, rules Rules) Finding {
-	if f, ok := m.tooLong(t, text, rules); ok {
-		return f
+func (m *Matcher) explain(t *Template, text string, rules *Rules) Finding {
+	f, long := m.tooLong(t, text, rules)
+	if !long {
+		f = m.firstDifference(t, text, rules)
 	}
-	m.forward(t, text, rules)
-	e := len(t.elements)
-	for e > 0 && !m.any(e) {
-		e--
-	}
-	offset, expected := m.difference(t, text, e)
-	return Finding{Code: NotMatched, Position: character(text, offset), Expected: expected}
+	f.Lenient = m.tolerated(t, text, rules)
+	m.spans = m.spans[:0]
+	return f
 }
 
 // tooLong matches once more without limits and names the first variable that exceeds its own.
-func (m *Matcher) tooLong(t *Template, text string, rules Rules) (Finding, bool) {
-	lifted := *t
-	lifted.elements = make([]element, len(t.elements))
-	for i, e := range t.elements {
-		e.max = math.MaxInt
-		lifted.elements[i] = e
-	}
-	unlimited := rules
-	if rules.UntypedMax > 0 {
-		unlimited.UntypedMax = math.MaxInt
-	}
-	ok := m.exact(&lifted, text, unlimited)
-	spans := m.spans
-	m.spans = m.spans[:0]
-	if !ok {
+func (m *Matcher) tooLong(t *Template, text string, rules *Rules) (Finding, bool) {
+	m.load(t, rules, lifted)
+	if text == "" || !m.solve(t, text) {
 		return Finding{}, false
 	}
-	variable := 0
-	for i := range t.elements {
-		e := &t.elements[i]
-		if e.kind == Literal {
-			continue
+	for variable, e := range t.variables() {
+		span, limit := m.spans[variable-1], e.max()
+		if e.kind() == Untyped && rules.UntypedMax > 0 {
+			limit = rules.UntypedMax
 		}
-		value := text[spans[variable].Start:spans[variable].End]
-		variable++
-		limit := e.limit(&rules)
-		if n := length(value); n > limit {
-			return Finding{Code: VariableTooLong, Position: character(text, spans[variable-1].Start),
-				Variable: variable, Length: n, Max: limit}, true
+		if n := length(text[span.Start:span.End]); n > limit {
+			return Finding{Code: VariableTooLong, Variable: variable, Length: n, Max: limit, Fix: FixVariableTooLong}.
+				place(text, span.Start), true
 		}
 	}
 	return Finding{}, false
 }
 
-// forward marks in row e the positions up to which elements 0..e-1 can match.
-func (m *Matcher) forward(t *Template, text string, rules Rules) {
-	m.clear(len(t.elements)+1, len(text))
-	m.set(0, 0)
-	for e := range t.elements {
-		v := &t.elements[e]
-		if v.kind != Literal {
-			m.variableForward(v, text, e, &rules)
+// firstDifference names the place where the first element that cannot be passed fails.
+func (m *Matcher) firstDifference(t *Template, text string, rules *Rules) Finding {
+	m.load(t, rules, strict)
+	reached, last := m.onward(text)
+	e := bits.Len64(reached) - 1
+	if last >= 0 {
+		e = m.elements
+	}
+	offset, expected, rest := m.difference(t, text, e, last)
+	f := Finding{Code: NotMatched, Expected: expected, Found: foundAt(text, offset)}.place(text, offset)
+	d := mismatch{text: text, at: offset, rest: rest}
+	if e < m.elements {
+		m.aboutVariable(t, &f, &d, e)
+	}
+	if f.Fix == "" {
+		f.Fix = d.likely()
+	}
+	return f
+}
+
+// onward goes from the beginning of the text to its end. Row p gets the elements e that can begin at p. It answers the
+// elements that can begin anywhere, and the furthest place where the last one can end, -1 for none.
+func (m *Matcher) onward(text string) (reached uint64, last int) {
+	p := &m.program
+	rows := grow(m.forward, len(text))
+	m.forward, last = rows, -1
+	clear(rows)
+	rows[0] = 1
+	final := uint64(1) << (p.elements - 1)
+	for at := 0; at < len(text); m.steps++ {
+		row := rows[at]
+		reached |= row
+		r, size := utf8.DecodeRuneInString(text[at:])
+		g, q := groupOf(r), at+size
+		starts := row & p.variables
+		if g == space {
+			starts &^= p.trims
+		}
+		p.start(starts)
+		p.read(g, units(r))
+		ends := p.live
+		if g == space {
+			ends &^= p.trims
+		}
+		parts := row & p.first[text[at]]
+		ends |= parts & p.bytes
+		rows[q] |= ends << 1
+		if ends&final != 0 {
+			last = max(last, q)
+		}
+		last = max(last, m.pass(text, at, parts&^p.bytes))
+		at = q
+	}
+	return reached | rows[len(text)], last
+}
+
+// pass marks what can begin behind those of some fixed parts that stand at an offset. It answers where the last element
+// ends, -1 when it is not among them.
+func (m *Matcher) pass(text string, at int, parts uint64) (last int) {
+	last = -1
+	for ; parts != 0; parts &= parts - 1 {
+		e := bits.TrailingZeros64(parts)
+		m.steps += 1 + len(m.text[e])/16
+		if !strings.HasPrefix(text[at:], m.text[e]) {
 			continue
 		}
-		for p := range m.positions(e) {
-			if strings.HasPrefix(text[p:], v.literal) {
-				m.set(e+1, p+len(v.literal))
-			}
+		end := at + len(m.text[e])
+		if e == m.elements-1 {
+			last = end
+		} else {
+			m.forward[end] |= 2 << e
 		}
 	}
-}
-
-// variableForward is variableBack the other way round.
-func (m *Matcher) variableForward(v *element, text string, e int, rules *Rules) {
-	const none = math.MaxInt
-	nearest, seen, limit := none, 0, v.limit(rules)
-	for p, r := range text {
-		m.steps++
-		edge := v.kind.bounds(r)
-		if edge && m.has(e, p) {
-			nearest = seen
-		}
-		seen += units(r)
-		switch {
-		case !v.kind.accepts(r, rules.UntypedMax > 0):
-			nearest = none
-		case edge && nearest != none && seen-nearest <= limit:
-			m.set(e+1, p+utf8.RuneLen(r))
-		}
-	}
-}
-
-func (m *Matcher) any(row int) bool {
-	for range m.positions(row) {
-		return true
-	}
-	return false
+	return last
 }
 
 // difference names the place where element e, the first that cannot be passed, fails. Among several beginnings of a
-// fixed part the one with the longest agreement is meant; without any agreement the furthest.
-func (m *Matcher) difference(t *Template, text string, e int) (offset int, expected string) {
-	agreed := -1
-	literal := ""
-	if e < len(t.elements) {
-		literal = t.elements[e].literal
+// fixed part the one with the longest agreement is meant; without any agreement the furthest. rest is what the fixed
+// part has from there.
+func (m *Matcher) difference(t *Template, text string, e, last int) (offset int, expected, rest string) {
+	if e == m.elements {
+		return last, "the end of the text", ""
 	}
-	for p := range m.positions(e) {
+	agreed, literal := -1, m.text[e]
+	for p, row := range m.forward[:len(text)+1] {
+		if row>>e&1 == 0 {
+			continue
+		}
+		if m.steps++; agreed > 0 && (p+agreed >= len(text) || text[p+agreed] != literal[agreed]) {
+			continue // no longer than the longest
+		}
 		n := agreement(text[p:], literal)
-		m.steps += n
+		m.steps += n / 16
 		if n > agreed || n == 0 && agreed == 0 {
 			offset, agreed = p+n, n
 		}
 	}
+	if literal == "" {
+		return offset, t.element(e).kind().expected(), ""
+	}
+	return offset, head(literal[agreed:]), literal[agreed:]
+}
+
+// aboutVariable finds out whether the difference is a variable's fault: element e that cannot begin, or the one before
+// fixed text that it did not reach.
+func (m *Matcher) aboutVariable(t *Template, f *Finding, d *mismatch, e int) {
+	variable := e
+	if m.literals>>e&1 != 0 {
+		variable--
+	}
+	if variable < 0 || m.literals>>variable&1 != 0 {
+		return
+	}
+	f.Variable = bits.OnesCount64(m.variables & (2<<variable - 1))
+	following := ""
+	if variable+1 < m.elements {
+		following = m.text[variable+1]
+	}
+	empty := m.emptyAt(d.text, variable, following)
 	switch {
-	case e == len(t.elements):
-		return offset, "the end of the text"
-	case literal == "":
-		return offset, t.elements[e].kind.expected()
-	default:
-		return offset, head(literal[agreed:])
+	case empty >= 0:
+		*f = f.place(d.text, empty)
+		f.Fix, f.Expected, f.Found = FixVariableEmpty, t.element(variable).kind().expected(), "nothing"
+	case variable == e:
+		f.Fix = m.wrongType(t, d, variable)
+	case len(d.rest) == len(following):
+		if d.at < len(d.text) && strings.Contains(d.text[d.at:], following) && d.likely() == "" {
+			f.Fix = FixVariableType
+		}
+	}
+	if f.Fix == "" {
+		f.Variable = 0
 	}
 }
 
-// agreement is the length of the common beginning of a and b, in bytes of whole characters.
-func agreement(a, b string) int {
-	n := 0
-	for n < len(a) && n < len(b) && a[n] == b[n] {
-		n++
+// emptyAt finds a place where a variable begins and the fixed text after it stands already.
+func (m *Matcher) emptyAt(text string, variable int, following string) int {
+	if following == "" {
+		return -1
 	}
-	for n > 0 && (n < len(a) && !utf8.RuneStart(a[n]) || n < len(b) && !utf8.RuneStart(b[n])) {
-		n--
+	for p, row := range m.forward[:len(text)+1] {
+		if row>>variable&1 != 0 && strings.HasPrefix(text[p:], following) {
+			return p
+		}
 	}
-	return n
+	return -1
+}
+
+// wrongType tells a value of another type from a space too many or the end of the text.
+func (m *Matcher) wrongType(t *Template, d *mismatch, variable int) Fix {
+	if d.at == len(d.text) {
+		return FixTextMissing
+	}
+	r, _ := utf8.DecodeRuneInString(d.text[d.at:])
+	if r != ' ' || t.element(variable).takes()&(1<<space) != 0 && !t.element(variable).takes().trims() {
+		return FixVariableType
+	}
+	if d.at == 0 {
+		return FixLeadingSpace
+	}
+	return FixDoubleSpace
+}
+
+// foundAt is the class of what stands at an offset.
+func foundAt(text string, at int) string {
+	if at == len(text) {
+		return "nothing more"
+	}
+	r, _ := utf8.DecodeRuneInString(text[at:])
+	return groupNames[groupOf(r)]
 }
 
 // head is the beginning of a fixed part, short enough for a sentence.

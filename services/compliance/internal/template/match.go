@@ -2,7 +2,7 @@ package template
 
 import "strings"
 
-// Canonical reasons a text is refused for (DLT rules 9 and 10.1).
+// Canonical reasons a text is refused for.
 const (
 	NotMatched        = "TEMPLATE_NOT_MATCHED"
 	VariableTooLong   = "TEMPLATE_VARIABLE_TOO_LONG"
@@ -11,16 +11,6 @@ const (
 	CTANotWhitelisted = "CTA_NOT_WHITELISTED"
 	CTAInUntypedVar   = "CTA_IN_UNTYPED_VAR"
 )
-
-// Finding is one thing wrong with a text. It never holds a piece of the text, only of the template.
-type Finding struct {
-	Code     string
-	Position int    // 1-based character of the normalised text; 0 when none can be named
-	Expected string // what the template has there; empty when it does not apply
-	Variable int    // 1-based ordinal of the variable; 0 when it does not apply
-	Length   int    // UTF-16 units found, or variables given
-	Max      int    // UTF-16 units allowed, or variables the template has
-}
 
 // Rules are what a match depends on beside template and text.
 type Rules struct {
@@ -34,83 +24,205 @@ type Span struct{ Start, End int }
 // Matcher is the memory of matches, for one goroutine at a time. The zero value is ready.
 type Matcher struct {
 	spans []Span
-	rows  []uint64 // rows of bits of reachable positions, one a boundary between elements
-	words int      // words a row
-	steps int      // characters and set positions visited by the last match
+	seen  class // of the characters in values that are not compared with the whitelist whole
+	loose int   // the most digits in such values that stand close together
+	chain int   // digits in those that do, so far
+	noted int   // where the last of them ends
+	steps int   // characters and fixed parts visited
+	program
+	backward []uint64 // by byte offset: elements that can match the rest from there
+	forward  []uint64 // by byte offset: elements that can begin there
+	closed   []uint64 // as backward, after ignored characters
+	thin     thinned
+	calls    []found
+	keep     []Hit
 }
 
 // Match compares a normalised text with a template and answers everything found wrong, nil when it matches. After a
 // match Spans holds the values' places.
 func (m *Matcher) Match(t *Template, text string, rules Rules) []Finding {
 	m.steps, m.spans = 0, m.spans[:0]
-	if len(text) > MaxBytes {
-		return []Finding{{Code: NotMatched, Length: len(text), Max: MaxBytes, Expected: "a text that fits an SMS"}}
+	if f, long := tooLarge(text); long {
+		return []Finding{f}
 	}
-	var found []Finding
+	var wrong []Finding
 	if rules.UntypedMax == 0 {
 		if at := invisible(text); at >= 0 {
-			found = append(found, Finding{Code: InvisibleChar, Position: character(text, at)})
+			wrong = append(wrong, unseen(text, at))
 		}
 	}
-	if !m.greedy(t, text, rules) && !m.exact(t, text, rules) {
-		return append(found, m.explain(t, text, rules))
+	if !m.shape(t, text, &rules) {
+		return append(wrong, m.explain(t, text, &rules))
 	}
-	return m.checkCTAs(t, text, rules, found)
+	return m.checkCTAs(t, text, &rules, wrong)
+}
+
+// tooLarge tells whether a text is beyond what is compared at all.
+func tooLarge(text string) (Finding, bool) {
+	if len(text) <= MaxUnits || len(text) <= MaxBytes && length(text) <= MaxUnits {
+		return Finding{}, false
+	}
+	return Finding{Code: NotMatched, Length: length(text), Max: MaxUnits, Expected: "a text that fits an SMS"}, true
 }
 
 // Spans are the places of the values in the last text that matched, in order. They are valid until the next Match.
 func (m *Matcher) Spans() []Span { return m.spans }
 
-// limit is the length an element may have, in UTF-16 units.
-func (e *element) limit(rules *Rules) int {
-	if e.kind == Untyped && rules.UntypedMax > 0 {
-		return rules.UntypedMax
-	}
-	return e.max
-}
+// Steps are the characters and fixed parts the last call visited, the unit of budgets: about a nanosecond each.
+func (m *Matcher) Steps() int { return m.steps }
 
-// greedy gives each variable the text up to the next occurrence of the fixed part after it, the last one up to the
-// fixed end. What it accepts is a match; what it does not may still be one.
-func (m *Matcher) greedy(t *Template, text string, rules Rules) bool {
-	if t.adjacent || len(text) < t.fixed {
+// shape tells whether the text is one of the template, calls to action aside, and finds the values.
+func (m *Matcher) shape(t *Template, text string, rules *Rules) bool {
+	if !t.frames(text) {
 		return false
 	}
-	pos, last := 0, len(t.elements)-1
-	for i := range t.elements {
-		e := &t.elements[i]
-		if e.kind == Literal {
-			if !strings.HasPrefix(text[pos:], e.literal) {
-				return false
-			}
-			pos += len(e.literal)
+	switch m.greedy(t, text, rules) {
+	case yes:
+		return true
+	case no:
+		return false
+	default:
+		return m.exact(t, text, rules)
+	}
+}
+
+// frames tells whether the text is long enough and begins and ends with the template's fixed text.
+func (t *Template) frames(text string) bool {
+	if len(text) < t.header().shortest() {
+		return false
+	}
+	if first := element(t.code[1]); first.fixed() && !strings.HasPrefix(text, first.of(t.body)) {
+		return false
+	}
+	last := element(t.code[len(t.code)-1])
+	return !last.fixed() || strings.HasSuffix(text, last.of(t.body))
+}
+
+// verdict is what the greedy pass can tell.
+type verdict uint8
+
+const (
+	no verdict = iota
+	yes
+	maybe
+)
+
+// greedy expects that the text frames. It gives each variable the text up to the next occurrence of the fixed part after
+// it, the last one up to the fixed end. What it accepts is a match, by the promised split. Fixed text that does not occur
+// where it is searched, the first place it can be, occurs nowhere; any other failure leaves the question open.
+func (m *Matcher) greedy(t *Template, text string, rules *Rules) verdict {
+	pos, answer := 0, yes
+	code := t.code[1:]
+	if t.code[0]&flagAdjacent != 0 {
+		answer = maybe
+	}
+	m.forget()
+	for i := range code {
+		e := element(code[i])
+		if e.fixed() { // it was looked for, or frames the text
+			pos += e.size()
 			continue
 		}
-		end := len(text)
-		if i == last-1 {
-			end -= len(t.elements[last].literal)
-		} else if i < last {
-			end = pos + 1 + strings.Index(text[min(pos+1, len(text)):], t.elements[i+1].literal)
+		end := t.nearest(text, pos, code[i+1:])
+		if end <= pos {
+			return no
 		}
-		if end <= pos || !m.holds(e, text[pos:end], &rules) {
-			return false
+		if answer == yes && !m.holds(e, text, Span{pos, end}, rules) {
+			answer = maybe
 		}
 		m.spans = append(m.spans, Span{pos, end})
 		pos = end
 	}
-	return pos == len(text)
+	if pos != len(text) {
+		return no
+	}
+	return answer
 }
 
-// holds tells whether value is of the element's class and length.
-func (m *Matcher) holds(e *element, value string, rules *Rules) bool {
-	n, anything := 0, rules.UntypedMax > 0
-	first, r := true, rune(0)
-	for _, r = range value {
-		if !e.kind.accepts(r, anything) || first && !e.kind.bounds(r) {
-			return false
-		}
-		first = false
-		n += units(r)
+// nearest finds the first end that a variable at pos can have before the elements that follow; 0 when it can have none.
+func (t *Template) nearest(text string, pos int, following []uint64) int {
+	if len(following) == 0 {
+		return len(text)
+	}
+	next := element(following[0])
+	switch {
+	case pos >= len(text):
+		return 0
+	case !next.fixed(): // adjacent variables: the first takes the one byte it needs
+		return pos + 1
+	case len(following) == 1:
+		return len(text) - next.size()
+	}
+	if at := strings.Index(text[pos+1:], next.of(t.body)); at >= 0 {
+		return pos + 1 + at
+	}
+	return 0
+}
+
+// holds tells whether value is of the element's class and length, and notes what may make it a call to action.
+func (m *Matcher) holds(e element, text string, at Span, rules *Rules) bool {
+	value := text[at.Start:at.End]
+	takes, limit := e.takes(), e.max()
+	if e.kind() == Untyped && rules.UntypedMax > 0 {
+		takes, limit = anything, rules.UntypedMax
 	}
 	m.steps += len(value)
-	return n <= e.limit(rules) && e.kind.bounds(r)
+	seen, n := survey(value)
+	if !e.kind().checked() {
+		m.note(seen, text, at)
+	}
+	if takes.trims() && (value[0] == ' ' || value[len(value)-1] == ' ') {
+		return false
+	}
+	return seen&^takes == 0 && n <= limit
+}
+
+// farthest is how far apart two runs of digits may stand and still be read as one number.
+const farthest = 2
+
+// note remembers what a value holds.
+func (m *Matcher) note(seen class, text string, at Span) {
+	m.seen |= seen
+	if seen&(1<<digits|1<<wide) == 0 {
+		return
+	}
+	if at.Start-m.noted > farthest {
+		m.chain = 0
+	}
+	m.noted = at.End
+	if seen == 1<<digits {
+		m.chain += at.End - at.Start
+	} else {
+		for i := at.Start; i < at.End; i++ {
+			if c := text[i]; digit(c) || c >= 0x80 {
+				m.chain++
+			}
+		}
+	}
+	m.loose = max(m.loose, m.chain)
+}
+
+// forget begins a match anew.
+func (m *Matcher) forget() {
+	m.spans, m.seen, m.loose, m.chain, m.noted = m.spans[:0], 0, 0, 0, 0
+}
+
+// survey answers the classes of a value's characters and its length in UTF-16 units.
+func survey(value string) (seen class, units int) {
+	for i := range len(value) {
+		c := value[i]
+		if c >= 0x80 {
+			return surveyWide(value)
+		}
+		seen |= 1 << ascii[c]
+	}
+	return seen, len(value)
+}
+
+func surveyWide(value string) (seen class, n int) {
+	for _, r := range value {
+		seen |= groupOf(r).class()
+		n += units(r)
+	}
+	return seen, n
 }

@@ -1,6 +1,9 @@
 package template
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Value is one value for a variable.
 type Value struct {
@@ -12,15 +15,16 @@ type Value struct {
 // a text sent whole: it must match, so that both modes give the same verdict. ok is false when a value is missing, too
 // many, unknown or given twice; found then says how many there should be.
 func (t *Template) Render(values []Value) (text string, found Finding, ok bool) {
-	ordered := make([]string, t.variables)
-	if len(values) != t.variables || !t.order(values, ordered) {
-		return "", Finding{Code: VariableCount, Length: len(values), Max: t.variables}, false
+	n := t.header().variables()
+	ordered := make([]string, n)
+	if len(values) != n || !t.order(values, ordered) {
+		return "", Finding{Code: VariableCount, Length: len(values), Max: n}, false
 	}
 	var b strings.Builder
 	next := 0
-	for i := range t.elements {
-		if t.elements[i].kind == Literal {
-			b.WriteString(t.elements[i].literal)
+	for _, code := range t.code[1:] {
+		if e := element(code); e.fixed() {
+			b.WriteString(e.of(t.body))
 			continue
 		}
 		b.WriteString(ordered[next])
@@ -40,22 +44,13 @@ func (t *Template) order(values []Value, ordered []string) bool {
 		}
 		return true
 	}
-	given := make([]bool, t.variables)
+	names, given := t.Names(), make([]bool, len(ordered))
 	for _, v := range values {
-		i := t.index(v.Name)
+		i := slices.Index(names, v.Name)
 		if i < 0 || given[i] {
 			return false
 		}
 		given[i], ordered[i] = true, v.Text
 	}
 	return true
-}
-
-func (t *Template) index(name string) int {
-	for i, n := range t.names {
-		if n == name {
-			return i
-		}
-	}
-	return -1
 }

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Normalise gives text in NFC with CRLF and CR as LF, the form in which templates and texts are compared and sent
-// (DLT rules 7.3). Nothing is trimmed; bytes that are not UTF-8 become U+FFFD. changed tells whether the text was in another form.
+// Normalise gives text in NFC with CRLF and CR as LF, the form in which templates and texts are compared and sent.
+// Nothing is trimmed; bytes that are not UTF-8 become U+FFFD. changed tells whether the text was in another form.
 func Normalise(text string) (normal string, changed bool) {
 	plain := true
 	for i := range len(text) {
@@ -34,16 +34,28 @@ func Normalise(text string) (normal string, changed bool) {
 }
 
 // invisible finds the first character that a reader cannot see or that turns the text around: C0 and C1 controls but
-// LF, bidi controls, zero-width characters, tags (DLT rules 7.3, T43). The joiners U+200C and U+200D are allowed between
-// Indic letters, whose conjuncts need them. It answers the byte offset, -1 when there is none.
+// LF, bidi controls, zero-width characters, tags. The joiners U+200C and U+200D are allowed inside words of Indic
+// scripts, between letters and after a virama, whose conjuncts and final forms need them. It answers the byte offset, -1
+// when there is none.
 func invisible(text string) int {
+	for i := range len(text) {
+		if c := text[i]; c >= 0x7f || c < ' ' && c != '\n' {
+			return invisibleFrom(text, i)
+		}
+	}
+	return -1
+}
+
+// invisibleFrom is invisible from an offset before which all is ASCII.
+func invisibleFrom(text string, start int) int {
 	before := rune(0)
-	for i, r := range text {
+	for i, r := range text[start:] {
+		i += start
 		switch {
 		case r >= 0x20 && r < 0x7f, r == '\n':
 		case r == '\u200c' || r == '\u200d':
 			after, _ := utf8.DecodeRuneInString(text[i+utf8.RuneLen(r):])
-			if !indic(before) || !indic(after) {
+			if !indic(before) || !indic(after) && !virama(before) {
 				return i
 			}
 		case hidden(r):
@@ -52,6 +64,11 @@ func invisible(text string) int {
 		before = r
 	}
 	return -1
+}
+
+// virama tells whether r is the sign of an Indic script that takes a consonant's vowel away.
+func virama(r rune) bool {
+	return r >= 0x0900 && r <= 0x0d7f && r&0x7f == 0x4d || r == 0x0dca
 }
 
 // hidden holds the ranges that are refused anywhere.
@@ -74,7 +91,7 @@ func indic(r rune) bool {
 	return r >= 0x0900 && r <= 0x0dff && (unicode.IsLetter(r) || unicode.IsMark(r))
 }
 
-// units counts the UTF-16 code units of a rune: the unit of all limits, stricter than runes for emoji (DLT rules 2.2).
+// units counts the UTF-16 code units of a rune: the unit of all limits, stricter than runes for emoji.
 func units(r rune) int {
 	if r >= 0x10000 {
 		return 2
@@ -91,5 +108,37 @@ func length(text string) int {
 	return n
 }
 
-// character turns a byte offset into a 1-based character position.
-func character(text string, offset int) int { return utf8.RuneCountInString(text[:offset]) + 1 }
+// ignored tells whether a lenient operator passes over r in fixed text: white space, punctuation, symbols.
+func ignored(r rune) bool {
+	if r < utf8.RuneSelf {
+		g := ascii[r]
+		return g > letters && g != control || r >= '\t' && r <= '\r'
+	}
+	return unicode.IsSpace(r) || unicode.IsPunct(r) || unicode.IsSymbol(r)
+}
+
+// agreement is the length of the common beginning of a and b, in bytes of whole characters.
+func agreement(a, b string) int {
+	const chunk = 16
+	n, most := 0, min(len(a), len(b))
+	for n+chunk <= most && a[n:n+chunk] == b[n:n+chunk] {
+		n += chunk
+	}
+	for n < most && a[n] == b[n] {
+		n++
+	}
+	for n > 0 && (n < len(a) && !utf8.RuneStart(a[n]) || n < len(b) && !utf8.RuneStart(b[n])) {
+		n--
+	}
+	return n
+}
+
+// distinct is text without white space, punctuation and symbols: what a lenient operator compares.
+func distinct(text string) string {
+	return strings.Map(func(r rune) rune {
+		if ignored(r) {
+			return -1
+		}
+		return r
+	}, text)
+}

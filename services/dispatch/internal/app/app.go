@@ -10,7 +10,9 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
 
+	dispatchv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/api"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/consumer"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/delivery"
 	store "github.com/onlinesms/onlinesms/services/dispatch/internal/postgres"
@@ -45,7 +47,7 @@ func Migrate(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, cfg.OwnerURL, sources...)
+	return postgres.Migrate(ctx, cfg, sources...)
 }
 
 // Serve runs the service until ctx ends.
@@ -82,6 +84,7 @@ type dispatch struct {
 	letters   *outbox.DeadLetters
 	engine    *delivery.Engine
 	feed      *webhook.Feed
+	inner     *rpc.Server
 }
 
 func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err error) {
@@ -109,15 +112,30 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	d.relay = outbox.NewRelay(d.db.Worker, d.publisher, time.Now)
 	d.letters = outbox.NewDeadLetters(d.db.Worker)
 	d.feed = webhook.NewFeed(d.bus)
-	return d, d.makeEngine(routes, content, log)
+	s := store.New(d.db.Worker, d.publisher.Publish, newID, time.Now)
+	if err = d.listen(s, log); err != nil {
+		return d, err
+	}
+	return d, d.makeEngine(routes, s, content, log)
 }
 
-func (d *dispatch) makeEngine(routes *route.Routes, content consumer.Content, log *slog.Logger) error {
+// listen opens the inner gRPC server: only the door may ask.
+func (d *dispatch) listen(s *store.Store, log *slog.Logger) error {
+	identity, err := tlsconf.Server(d.cfg.TLS)
+	if err != nil {
+		return err
+	}
+	callers := map[string][]string{dispatchv1.DispatchService_CancelMessage_FullMethodName: {"ingest"}}
+	d.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: d.cfg.GRPCAddr, TLS: identity, Log: log, Callers: callers},
+		func(r grpc.ServiceRegistrar) { dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s)) })
+	return err
+}
+
+func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, content consumer.Content, log *slog.Logger) error {
 	encrypted, err := routeTLS(routes)
 	if err != nil {
 		return err
 	}
-	s := store.New(d.db.Worker, d.publisher.Publish, newID, time.Now)
 	d.engine = delivery.New(delivery.Config{
 		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Opener: consumer.NewOpener(content),
 		Log: log, Now: time.Now, NewID: newID, LeaseTTL: d.cfg.LeaseTTL, DrainTimeout: drainTimeout,
@@ -171,6 +189,7 @@ func (d *dispatch) tasks() []service.Task {
 		{Name: "relay", Run: d.relay.Run},
 		{Name: "publisher", Run: d.publisher.Run},
 		{Name: "engine", Run: d.engine.Run},
+		{Name: "inner gRPC", Run: d.inner.Run},
 	}
 	for _, s := range d.subscriptions() {
 		tasks = append(tasks, service.Task{

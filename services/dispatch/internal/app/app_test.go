@@ -258,7 +258,7 @@ func (h *house) listen() *heard {
 
 // subscribe reads FEED as the tenant's own consumer does: outside of our bus.
 func (h *house) subscribe(x *heard) {
-	conn, err := nats.Connect(h.cfg.Bus.URL)
+	conn, err := nats.Connect(h.cfg.Bus.URL, nats.RootCAs(h.cfg.Bus.CAFile))
 	h.must(err)
 	h.t.Cleanup(conn.Close)
 	js, err := jetstream.New(conn)

@@ -17,6 +17,8 @@ type Config struct {
 	TLS      tlsconf.Files
 	// AdminAddr is where /healthz, /readyz and /metrics are served, host:port; for the machine or the pod only.
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0"`
+	// GRPCAddr is where the inner gRPC server listens (DispatchService, mTLS), host:port.
+	GRPCAddr string `env:"GRPC_ADDR" envDefault:"127.0.0.1:0"`
 	// IngestAddr is ingest's inner gRPC server, host:port, for wrapped content keys.
 	IngestAddr string `env:"INGEST_ADDR"`
 	// KEKFile holds the key-encryption key; see seal.NewFileKEK.
@@ -35,7 +37,7 @@ func (c Config) Validate() error {
 	var problems []error
 	for _, setting := range []struct{ name, value string }{
 		{"POSTGRES_URL", c.Postgres.URL}, {"POSTGRES_TENANT_URL", c.Postgres.TenantURL}, {"NATS_URL", c.Bus.URL},
-		{"NATS_MONITOR_URL", c.Bus.MonitorURL}, {"TLS_CERT_FILE", c.TLS.Cert}, {"TLS_KEY_FILE", c.TLS.Key},
+		{"NATS_CA_FILE", c.Bus.CAFile}, {"NATS_MONITOR_URL", c.Bus.MonitorURL}, {"TLS_CERT_FILE", c.TLS.Cert}, {"TLS_KEY_FILE", c.TLS.Key},
 		{"TLS_CA_FILE", c.TLS.CA}, {"INGEST_ADDR", c.IngestAddr}, {"KEK_FILE", c.KEKFile}, {"KEYRING_FILE", c.KeyringFile},
 		{"ROUTES_FILE", c.RoutesFile},
 	} {

@@ -87,7 +87,7 @@ func (m *mortal) Stray(ctx context.Context, r uuid.UUID, age time.Duration, know
 	return m.Queue.Stray(ctx, r, age, known)
 }
 
-func (m *mortal) Intend(ctx context.Context, r uuid.UUID, intents []delivery.Intent) ([]bool, error) {
+func (m *mortal) Intend(ctx context.Context, r uuid.UUID, intents []delivery.Intent) ([]delivery.Answer, error) {
 	if err := m.live(); err != nil {
 		return nil, err
 	}
@@ -295,6 +295,6 @@ func TestStopsWhileTheDatabaseIsAway(t *testing.T) {
 // refuseAll is a database that is away for intents.
 type refuseAll struct{}
 
-func (refuseAll) Intend(context.Context, uuid.UUID, []delivery.Intent) ([]bool, error) {
+func (refuseAll) Intend(context.Context, uuid.UUID, []delivery.Intent) ([]delivery.Answer, error) {
 	return nil, errDead
 }

@@ -406,7 +406,8 @@ func TestOutcomesByOperatorCode(t *testing.T) {
 
 func TestVettedAtSubmit(t *testing.T) {
 	w := newWorld(t, nil)
-	night := time.Date(2026, 11, 22, 22, 0, 0, 0, route.IST)
+	y, m, d := time.Now().In(route.IST).AddDate(0, 0, -1).Date() // yesterday: rows go to partitions around today
+	night := time.Date(y, m, d, 22, 0, 0, 0, route.IST)
 	r := w.start(w.oneRoute(), func(c *delivery.Config) { c.Now = func() time.Time { return night } })
 	promo := w.clearedAs(delivery.Bulk, "", typev1.Category_PROMOTIONAL, night.Add(24*time.Hour), texts(2)...)
 	old := w.clearedAs(delivery.Bulk, "", typev1.Category_SERVICE, night.Add(-time.Second), texts(2)...)

@@ -16,10 +16,10 @@ const committers = 2
 // maxIntents bounds the intents of one commit.
 const maxIntents = 64
 
-// wish is an intent on its way to its commit. then is told whether it was committed; it must not block.
+// wish is an intent on its way to its commit. then is told what became of it; it must not block.
 type wish struct {
 	intent Intent
-	then   func(allowed bool)
+	then   func(Answer)
 }
 
 // intender commits intents of all binds: those that come while commits are under way share the next one.
@@ -94,10 +94,10 @@ func (n *intender) commit(ctx context.Context, batch []wish) {
 		intents[i] = batch[i].intent
 	}
 	for try := 0; ; try++ {
-		allowed, err := n.store.Intend(ctx, n.replica, intents)
+		answers, err := n.store.Intend(ctx, n.replica, intents)
 		if err == nil {
 			for i := range batch {
-				batch[i].then(allowed[i])
+				batch[i].then(answers[i])
 			}
 			return
 		}
@@ -118,6 +118,6 @@ func (n *intender) commit(ctx context.Context, batch []wish) {
 
 func refuse(batch []wish) {
 	for _, w := range batch {
-		w.then(false)
+		w.then(Answer{})
 	}
 }

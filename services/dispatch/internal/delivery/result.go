@@ -19,7 +19,8 @@ const (
 	Released    Kind = 6
 	Delivered   Kind = 7
 	Undelivered Kind = 8
-	Retried     Kind = 9 // as Released, and it counts as an attempt
+	Retried     Kind = 9  // as Released, and it counts as an attempt
+	Cancelled   Kind = 10 // withdrawn by its sender, who was told when it was
 )
 
 // Reason codes of this room; the operator's own come from the route's table.

@@ -35,9 +35,25 @@ type Claimed struct {
 
 // Intents commits intents under the fence.
 type Intents interface {
-	// Intend commits the intents whose bind this replica still holds in the same epoch, and answers for each whether it
-	// did. ErrFenced when the replica was taken over: then none is.
-	Intend(ctx context.Context, replica uuid.UUID, intents []Intent) (allowed []bool, err error)
+	// Intend commits the intents whose bind this replica still holds in the same epoch, without the messages that were
+	// withdrawn, and answers each. ErrFenced when the replica was taken over: then none is.
+	Intend(ctx context.Context, replica uuid.UUID, intents []Intent) ([]Answer, error)
+}
+
+// Answer says what became of an intent.
+type Answer struct {
+	Allowed   bool       // it stands; else the bind is not held any more
+	Cancelled []*Message // its messages that were withdrawn: it does not name them
+}
+
+// Cancellation withdraws a cleared message.
+type Cancellation struct {
+	Message, Parcel uuid.UUID // Parcel: the cleared one it went out in
+	Tenant          uuid.UUID
+	Correlation     uuid.UUID
+	Env             string
+	Lane            Lane
+	Round           uint32
 }
 
 // Records keeps what became of messages.

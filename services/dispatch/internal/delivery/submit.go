@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/route"
@@ -19,8 +20,9 @@ func (b *bind) intend(s *smpp.Session, messages []*Message, slots int, now time.
 	b.mu.Unlock()
 	b.t.intend.add(wish{
 		intent: Intent{ID: b.t.e.cfg.NewID(), Bind: b.lease, Messages: messages},
-		then: func(allowed bool) {
-			b.launch(s, flights, slots, allowed, now)
+		then: func(answer Answer) {
+			left, held := b.without(s, flights, slots, answer.Cancelled)
+			b.launch(s, left, held, answer.Allowed, now)
 			b.mu.Lock()
 			b.commits--
 			b.settled.Broadcast()
@@ -30,10 +32,30 @@ func (b *bind) intend(s *smpp.Session, messages []*Message, slots int, now time.
 	})
 }
 
+// without takes withdrawn messages out of an intent: their slots and tokens are given back and they are done with.
+func (b *bind) without(s *smpp.Session, flights []*flight, slots int, cancelled []*Message) ([]*flight, int) {
+	if len(cancelled) == 0 {
+		return flights, slots
+	}
+	now, free := b.t.e.cfg.Now(), 0
+	left := slices.DeleteFunc(flights, func(f *flight) bool {
+		gone := slices.Contains(cancelled, f.message)
+		if gone {
+			free += len(f.segments)
+			b.t.note(Result{Message: f.message, Kind: Cancelled, At: now})
+		}
+		return gone
+	})
+	s.Release(free)
+	b.pacer.Return(free)
+	return left, slots - free
+}
+
 // launch submits what is intended, all segments of a message in a row on this bind.
 func (b *bind) launch(s *smpp.Session, flights []*flight, slots int, allowed bool, since time.Time) {
 	now := b.t.e.cfg.Now()
 	switch {
+	case len(flights) == 0: // all were withdrawn
 	case !allowed: // the lease is gone, or we are stopping: the messages stay in their lane, or go with the replica
 		b.leave()
 		b.retreat(s, flights, slots, false, now)

@@ -14,51 +14,89 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 )
 
-// Intend implements delivery.Intents. Fence, leases and intents go in one round trip; only when a lease turns out lost
-// is it done again without that lease's intents.
-func (s *Store) Intend(ctx context.Context, replica uuid.UUID, intents []delivery.Intent) ([]bool, error) {
-	allowed := make([]bool, len(intents))
-	for i := range allowed {
-		allowed[i] = true
+// Intend implements delivery.Intents. Fence, leases, withdrawals and intents go in one round trip; only when a lease
+// turns out lost or a message withdrawn is it done again without them.
+func (s *Store) Intend(ctx context.Context, replica uuid.UUID, intents []delivery.Intent) ([]delivery.Answer, error) {
+	answers := make([]delivery.Answer, len(intents))
+	for i := range answers {
+		answers[i].Allowed = true
 	}
+	intents = slices.Clone(intents)
 	for {
-		err := s.inTx(ctx, func(tx pgx.Tx) error { return intend(ctx, tx, replica, intents, allowed) })
-		if !errors.Is(err, errLeaseLost) {
-			return allowed, err
+		err := s.inTx(ctx, func(tx pgx.Tx) error { return intend(ctx, tx, replica, intents, answers) })
+		if !errors.Is(err, errIntendAgain) {
+			return answers, err
 		}
 	}
 }
 
-// errLeaseLost rolls back; allowed has been corrected.
-var errLeaseLost = errors.New("a lease is not held any more")
+// errIntendAgain rolls back; answers and intents have been corrected.
+var errIntendAgain = errors.New("a lease is not held any more, or a message was withdrawn")
 
-func intend(ctx context.Context, tx pgx.Tx, replica uuid.UUID, intents []delivery.Intent, allowed []bool) error {
-	rows := intentRows(intents, allowed)
+func intend(ctx context.Context, tx pgx.Tx, replica uuid.UUID, intents []delivery.Intent, answers []delivery.Answer) error {
+	rows := intentRows(intents, answers)
 	var b pgx.Batch
 	b.Queue(lockReplica, replica)
 	b.Queue(`SELECT route, bind_no, epoch FROM bind_leases WHERE holder = $1 ORDER BY route, bind_no FOR SHARE`, replica)
+	b.Queue(`SELECT pg_advisory_xact_lock_shared($1)`, int64(cancelLock))
+	b.Queue(`SELECT message_id FROM cancellations WHERE parcel_id = ANY ($1)`, rows.parcels)
 	b.Queue(`INSERT INTO intents (day, parcel_id, intent_id, tenant_id, route, bind_no, epoch, indexes)
 		SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::int[], $7::bigint[], $8::bytea[])
 		ON CONFLICT DO NOTHING`,
 		rows.days, rows.parcels, rows.ids, rows.tenants, rows.routes, rows.binds, rows.epochs, rows.indexes)
 	results := tx.SendBatch(ctx, &b)
 	held, err := readFence(results)
+	var withdrawn []uuid.UUID
+	if err == nil {
+		withdrawn, err = readWithdrawn(results)
+	}
 	if err == nil {
 		_, err = results.Exec()
 	}
 	if err := errors.Join(err, results.Close()); err != nil {
 		return err
 	}
-	lost := false
+	again := false
 	for i := range intents {
-		if allowed[i] && !slices.Contains(held, intents[i].Bind) {
-			allowed[i], lost = false, true
+		if answers[i].Allowed && !slices.Contains(held, intents[i].Bind) {
+			answers[i].Allowed, again = false, true
 		}
+		again = leaveOut(&intents[i], &answers[i], withdrawn) || again
 	}
-	if lost {
-		return errLeaseLost
+	if again {
+		return errIntendAgain
 	}
 	return nil
+}
+
+// readWithdrawn reads the answers that follow the fence: which messages of the parcels were withdrawn.
+func readWithdrawn(results pgx.BatchResults) ([]uuid.UUID, error) {
+	if _, err := results.Exec(); err != nil {
+		return nil, err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+}
+
+// leaveOut takes withdrawn messages out of an intent and into its answer; false when it names none.
+func leaveOut(intent *delivery.Intent, answer *delivery.Answer, withdrawn []uuid.UUID) bool {
+	if len(withdrawn) == 0 {
+		return false
+	}
+	kept := make([]*delivery.Message, 0, len(intent.Messages))
+	for _, m := range intent.Messages {
+		if slices.Contains(withdrawn, m.ID) {
+			answer.Cancelled = append(answer.Cancelled, m)
+		} else {
+			kept = append(kept, m)
+		}
+	}
+	found := len(kept) < len(intent.Messages)
+	intent.Messages = kept
+	return found
 }
 
 // readFence reads the first two answers of intend's batch: delivery.ErrFenced, or the binds held.
@@ -92,10 +130,10 @@ type intentRow struct {
 	indexes []uint16
 }
 
-func intentRows(intents []delivery.Intent, allowed []bool) intentColumns {
+func intentRows(intents []delivery.Intent, answers []delivery.Answer) intentColumns {
 	var rows []intentRow
 	for i := range intents {
-		if allowed[i] {
+		if answers[i].Allowed {
 			rows = appendParcels(rows, &intents[i])
 		}
 	}

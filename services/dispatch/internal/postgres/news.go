@@ -27,6 +27,7 @@ var eventOf = map[delivery.Kind]string{
 	delivery.Expired:     "onlinesms.dispatch.v1.MessagesExpired",
 	delivery.Delivered:   "onlinesms.dispatch.v1.MessagesDelivered",
 	delivery.Undelivered: "onlinesms.dispatch.v1.MessagesUndelivered",
+	delivery.Cancelled:   "onlinesms.dispatch.v1.MessagesCancelled",
 }
 
 // news gathers what a transaction has to tell, by tenant and event: single sends of one tenant share a parcel.
@@ -71,7 +72,7 @@ func (n *news) add(g group, o *dispatchv1.Outcome, causation, correlation uuid.U
 
 // result tells what became of a message at submit.
 func (n *news) result(r *delivery.Result) {
-	if eventOf[r.Kind] == "" {
+	if eventOf[r.Kind] == "" || r.Kind == delivery.Cancelled { // told by Cancel
 		return
 	}
 	m := r.Message

@@ -30,6 +30,9 @@ func (s *Store) Record(ctx context.Context, replica uuid.UUID, report delivery.R
 		if err != nil {
 			return nil, err
 		}
+		if results, err = withdrawn(ctx, tx, results); err != nil {
+			return nil, err
+		}
 		counted := report
 		counted.Results = results
 		receipts, err := s.writeResults(ctx, tx, replica, counted, subs)

@@ -371,7 +371,7 @@ func TestIntentsAreFenced(t *testing.T) {
 	f.enqueue(p, q)
 	good := delivery.Intent{ID: newID(), Bind: binds[0], Messages: append([]*delivery.Message{q.Messages[0]}, p.Messages[:2]...)}
 	allowed, err := f.Intend(ctx, f.me, []delivery.Intent{good})
-	if err != nil || !allowed[0] || f.rows("intents") != 2 {
+	if err != nil || !allowed[0].Allowed || f.rows("intents") != 2 {
 		t.Fatalf("%v %v, %d rows", allowed, err, f.rows("intents"))
 	}
 	if _, err = f.Intend(ctx, f.me, []delivery.Intent{good}); err != nil || f.rows("intents") != 2 {
@@ -382,7 +382,7 @@ func TestIntentsAreFenced(t *testing.T) {
 	held := delivery.Intent{ID: newID(), Bind: binds[0], Messages: p.Messages[3:4]}
 	stale := delivery.Intent{ID: newID(), Bind: delivery.Bind{Route: "sim", No: 0, Epoch: 7}, Messages: p.Messages[4:5]}
 	allowed, err = f.Intend(ctx, f.me, []delivery.Intent{lost, held, stale})
-	if diff := cmp.Diff([]bool{false, true, false}, allowed); err != nil || diff != "" || f.rows("intents") != 3 {
+	if diff := cmp.Diff([]delivery.Answer{{}, {Allowed: true}, {}}, allowed); err != nil || diff != "" || f.rows("intents") != 3 {
 		t.Fatalf("%v %s, %d rows", err, diff, f.rows("intents"))
 	}
 }

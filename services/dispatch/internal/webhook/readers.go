@@ -41,6 +41,8 @@ var shapes = map[string]shape{
 	"onlinesms.dispatch.v1.MessagesDelivered":   outcome(typev1.MessageState_DELIVERED),
 	"onlinesms.dispatch.v1.MessagesUndelivered": outcome(typev1.MessageState_UNDELIVERED),
 	"onlinesms.dispatch.v1.MessagesExpired":     outcome(typev1.MessageState_EXPIRED),
+	"onlinesms.dispatch.v1.MessagesCancelled":   outcome(typev1.MessageState_CANCELLED),
+	"onlinesms.compliance.v1.MessagesCancelled": {state: typev1.MessageState_CANCELLED, parcelTime: 6},
 }
 
 // outcome is the shape of dispatch's own events.

@@ -118,11 +118,16 @@ func (l *Limits) spend(ctx context.Context, req any) (s spent, headers metadata.
 	if err != nil {
 		return s, nil, err
 	}
-	headers = metadata.MD{}
 	if days, soon := tenant.DaysLeft(r.Expire, l.Now()); soon {
-		headers.Set("key-expires-in", strconv.Itoa(days))
+		headers = metadata.Pairs("key-expires-in", strconv.Itoa(days))
 	}
 	c := l.costs(&r, kid)
+	if c.free() { // nothing is limited, and nothing is made for it
+		return s, headers, nil
+	}
+	if headers == nil {
+		headers = metadata.MD{}
+	}
 	sent, err := c.messages(req)
 	if err != nil {
 		return s, headers, err
@@ -165,6 +170,12 @@ func (l *Limits) costs(r *tenant.Record, kid string) costs {
 		set.MessagesPerSecond, set.MessageBurst = otherwise.MessagesPerSecond, max(set.MessageBurst, otherwise.MessageBurst)
 	}
 	return costs{key: limit.Key{Tenant: r.Tenant, Env: r.Env}, kid: kid, limits: set, perKey: l.PerKey}
+}
+
+// free tells whether nothing is limited.
+func (c *costs) free() bool {
+	return c.perKey <= 0 && c.limits.RequestsPerSecond <= 0 && c.limits.MessagesPerSecond <= 0 && c.limits.RecipientPerHour <= 0 &&
+		c.limits.TemplatePerSecond <= 0
 }
 
 func (c *costs) want(name, subject string, rate limit.Rate, cost int) limit.Want {

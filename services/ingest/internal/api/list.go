@@ -52,7 +52,7 @@ func queryOf(req *ingestv1.ListMessagesRequest, p principal.Principal, now time.
 		}
 	}
 	if len(found) > 0 {
-		return q, &errs.Error{Kind: errs.Invalid, Reason: "REQUEST_INVALID", Message: "the request is malformed; see the violations", Violations: found}
+		return q, malformed(found...)
 	}
 	return q, nil
 }

@@ -50,16 +50,17 @@ type Opener interface {
 // MessageServer is onlinesms.ingest.v1.MessageService.
 type MessageServer struct {
 	ingestv1.UnimplementedMessageServiceServer
-	accepter Accepter
-	messages Messages
-	opener   Opener
-	now      func() time.Time
-	metrics  metrics
+	accepter  Accepter
+	messages  Messages
+	opener    Opener
+	canceller Canceller
+	now       func() time.Time
+	metrics   metrics
 }
 
 // NewMessageServer joins the service to its rooms.
-func NewMessageServer(accepter Accepter, messages Messages, opener Opener, now func() time.Time) *MessageServer {
-	return &MessageServer{accepter: accepter, messages: messages, opener: opener, now: now, metrics: newMetrics()}
+func NewMessageServer(accepter Accepter, messages Messages, opener Opener, canceller Canceller, now func() time.Time) *MessageServer {
+	return &MessageServer{accepter: accepter, messages: messages, opener: opener, canceller: canceller, now: now, metrics: newMetrics()}
 }
 
 // SendMessage accepts one message.
@@ -153,9 +154,9 @@ func (s *MessageServer) GetMessage(ctx context.Context, req *ingestv1.GetMessage
 	if !ok {
 		return nil, errNoPrincipal
 	}
-	id, err := uuid.Parse(req.GetMessageId())
-	if err != nil || len(req.GetMessageId()) != 36 {
-		return nil, invalid("message_id", "FORMAT", "must be a UUID as a send answers it")
+	id, err := parseID(req.GetMessageId())
+	if err != nil {
+		return nil, err
 	}
 	d, err := s.messages.Get(ctx, p.TenantID, p.Env, id)
 	if err != nil {
@@ -178,6 +179,14 @@ func (s *MessageServer) GetMessage(ctx context.Context, req *ingestv1.GetMessage
 		return nil, err
 	}
 	return resp, nil
+}
+
+func parseID(text string) (uuid.UUID, error) {
+	id, err := uuid.Parse(text)
+	if err != nil || len(text) != 36 {
+		return id, invalid("message_id", "FORMAT", "must be a UUID as a send answers it")
+	}
+	return id, nil
 }
 
 // ListMessages answers a page of messages, newest first.
@@ -205,8 +214,9 @@ func (s *MessageServer) ListMessages(ctx context.Context, req *ingestv1.ListMess
 }
 
 func invalid(field, reason, detail string) error {
-	return &errs.Error{
-		Kind: errs.Invalid, Reason: "REQUEST_INVALID", Message: "the request is malformed; see the violations",
-		Violations: []errs.Violation{{Field: field, Reason: reason, Detail: detail}},
-	}
+	return malformed(errs.Violation{Field: field, Reason: reason, Detail: detail})
+}
+
+func malformed(found ...errs.Violation) error {
+	return &errs.Error{Kind: errs.Invalid, Reason: "REQUEST_INVALID", Message: "the request is malformed; see the violations", Violations: found}
 }

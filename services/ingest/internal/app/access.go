@@ -18,7 +18,6 @@ import (
 	"github.com/onlinesms/onlinesms/services/ingest/internal/api"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/content"
-	"github.com/onlinesms/onlinesms/services/ingest/internal/door"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/limit"
 	store "github.com/onlinesms/onlinesms/services/ingest/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/tenant"
@@ -35,9 +34,6 @@ type AccessConfig struct {
 	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES"`
 	// TrustedHops is how many proxies of ours append to X-Forwarded-For; 0: the header is not read.
 	TrustedHops int `env:"TRUSTED_HOPS" envDefault:"0"`
-	// RevokeInClear ends a key that was sent in clear text. Only a platform that nothing outside of the machine can reach
-	// may do without: there it is counted and logged.
-	RevokeInClear bool `env:"REVOKE_KEYS_IN_CLEAR" envDefault:"true"`
 	// KeyPerSecond bounds the requests of one key; 0: no limit.
 	KeyPerSecond float64 `env:"LIMIT_KEY_PER_SECOND" envDefault:"0"`
 	// TenantPerSecond and MessagesPerSecond bound the requests and messages of a tenant in one environment that has set
@@ -113,8 +109,7 @@ func (a *access) Verify(ctx context.Context, key string) (principal.Principal, e
 
 // RevokeExposed withdraws a key that was seen in clear; see door.Revoker.
 func (a *access) RevokeExposed(ctx context.Context, p principal.Principal) error {
-	_, err := a.keys.Revoke(ctx, p, strings.TrimPrefix(p.Actor, "key/"), "seen in clear")
-	return err
+	return a.keys.Expose(ctx, p, strings.TrimPrefix(p.Actor, "key/"))
 }
 
 const (
@@ -125,7 +120,7 @@ const (
 // accessTasks keep memory and database in step.
 func (i *ingest) accessTasks() []service.Task {
 	return []service.Task{
-		{Name: "hear access changes", Run: i.hearAccess},
+		{Name: "hear access changes", Run: i.hearAccess()},
 		{Name: "flush key uses", Run: i.flushUses},
 		{Name: "remind of expiring keys", Run: func(ctx context.Context) error {
 			return every(ctx, remindEvery, func() {
@@ -144,29 +139,37 @@ func (i *ingest) accessTasks() []service.Task {
 	}
 }
 
-// hearAccess forgets what another replica changed. What is not heard is found within half a minute by the verifier.
-func (i *ingest) hearAccess(ctx context.Context) error {
+// hearAccess forgets what another replica changed, and everything when it begins to hear: a change may have been missed
+// before. What is not heard is found within half a minute by the verifier.
+func (i *ingest) hearAccess() func(context.Context) error {
 	subjects := []string{
 		eventbus.Subject(store.EventAccessChanged, principal.Live, eventbus.LaneControl),
 		eventbus.Subject(store.EventAccessChanged, principal.Test, eventbus.LaneControl),
 	}
-	return i.bus.Broadcast(ctx, eventbus.StreamName(name, eventbus.LaneControl), subjects, func(_ context.Context, d eventbus.Delivery) {
-		var event ingestv1.AccessChanged
-		if err := proto.Unmarshal(d.Data, &event); err != nil {
-			return
-		}
-		for _, p := range event.GetParcels() {
-			owner, err := uuid.FromBytes(p.GetTenantId())
-			if err != nil {
-				continue
-			}
-			for _, change := range p.GetChanges() {
-				if change.GetUserId() == "" {
-					i.access.verifier.Forget(owner, change.GetKeyId())
-				}
-			}
-		}
+	return i.bus.Hear(eventbus.Broadcast{
+		Stream: eventbus.StreamName(name, eventbus.LaneControl), Subjects: subjects,
+		Began:   func(context.Context) { i.access.verifier.ForgetAll() },
+		Handler: func(_ context.Context, d eventbus.Delivery) { i.access.changed(d.Data) },
 	})
+}
+
+// changed takes an AccessChanged event.
+func (a *access) changed(data []byte) {
+	var event ingestv1.AccessChanged
+	if err := proto.Unmarshal(data, &event); err != nil {
+		return
+	}
+	for _, p := range event.GetParcels() {
+		owner, err := uuid.FromBytes(p.GetTenantId())
+		if err != nil {
+			continue
+		}
+		for _, change := range p.GetChanges() {
+			if change.GetUserId() == "" {
+				a.verifier.Forget(owner, change.GetKeyId())
+			}
+		}
+	}
 }
 
 // flushUses writes once a minute, and at the end.
@@ -181,12 +184,4 @@ func (i *ingest) flushUses(ctx context.Context) error {
 	defer cancel()
 	flush(last)
 	return err
-}
-
-// revoker ends keys seen in clear; nil where the settings say that it must not.
-func (a *access) revoker(cfg AccessConfig) door.Revoker {
-	if !cfg.RevokeInClear {
-		return nil
-	}
-	return a
 }

@@ -43,7 +43,7 @@ func Migrate(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, cfg.OwnerURL, sources...)
+	return postgres.Migrate(ctx, cfg, sources...)
 }
 
 // Serve runs the service until ctx ends. The admin port answers from the start, also while the database is awaited.
@@ -155,6 +155,10 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 	if err != nil {
 		return err
 	}
+	dispatch, err := i.dial(cfg, "dispatch", cfg.DispatchAddr)
+	if err != nil {
+		return err
+	}
 	audit, err := i.dial(cfg, "audit", cfg.AuditAddr)
 	if err != nil {
 		return err
@@ -169,11 +173,11 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 	}
 	i.access = i.newAccess(cfg.Access, vault, peppers)
 	i.records = record.NewWriter(i.db.Worker, i.publisher, i.log, i.now)
-	server := api.NewMessageServer(accepter, i.store, vault, i.now)
+	server := api.NewMessageServer(accepter, i.store, vault, canceller{compliance, dispatch}, i.now)
 	i.door, err = door.New(door.Config{
 		HTTPAddr: cfg.PublicHTTPAddr, GRPCAddr: cfg.PublicGRPCAddr, TLS: public,
 		Trust: caller.Trust{Hops: cfg.Access.TrustedHops}, Proxies: cfg.Access.TrustedProxies,
-		Verifier: i.access, Revoker: i.access.revoker(cfg.Access),
+		Verifier: i.access, Revoker: i.access,
 		Unary: []grpc.UnaryServerInterceptor{i.access.limits.Unary}, Stream: []grpc.StreamServerInterceptor{i.access.limits.Stream},
 		Register: func(r grpc.ServiceRegistrar) {
 			ingestv1.RegisterMessageServiceServer(r, server)

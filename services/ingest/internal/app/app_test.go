@@ -24,7 +24,7 @@ import (
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/message"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
-	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
+	"github.com/onlinesms/onlinesms/services/internal/rpc/rpctest"
 )
 
 func (w *world) count(t testing.TB, table string) (n int) {
@@ -284,7 +284,7 @@ func TestListPages(t *testing.T) {
 
 // Without the bus messages are accepted all the same, and published when it is there. The relay is not needed for that.
 func TestAcceptsWithoutNATS(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Bus.URL, c.Bus.MonitorURL = "nats://127.0.0.1:1", "http://127.0.0.1:1" })
+	w := newWorld(t, func(c *Config) { c.Bus.URL, c.Bus.MonitorURL = "tls://127.0.0.1:1", "https://127.0.0.1:1" })
 	if w.ready() == nil {
 		t.Error("ready before the bus was ever seen")
 	}
@@ -338,10 +338,10 @@ func TestPublishedEvent(t *testing.T) {
 	}
 }
 
-func TestEveryTableIsTheTenants(t *testing.T) {
+// Item 7: the inner port, as every service and as nobody.
+func TestItem7EveryCallerOfEveryMethod(t *testing.T) {
 	w := newWorld(t)
-	if _, err := w.client().SendMessage(as(t, w.live, "idempotency-key", "k"), send()); err != nil {
-		t.Fatal(err)
-	}
-	postgrestest.CheckTenancy(t, w.db)
+	rpctest.CheckCallers(t, w.inner.Addr().String(), "ingest", w.dir, map[string][]string{
+		ingestv1.ContentKeyService_GetContentKey_FullMethodName: {"compliance", "dispatch"},
+	})
 }

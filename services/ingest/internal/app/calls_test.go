@@ -161,6 +161,14 @@ func TestItem1KeySentInClear(t *testing.T) {
 	if _, err := w.client().ListMessages(as(t, w.live), &ingestv1.ListMessagesRequest{}); err != nil {
 		t.Errorf("the other key: %v", err)
 	}
+	var alert []byte
+	if err := w.db.DB.Worker.QueryRow(t.Context(), "SELECT payload FROM parcels WHERE subject = 'onlinesms.ingest.v1.KeysExposed.test.control'").Scan(&alert); err != nil {
+		t.Fatalf("the alert: %v", err)
+	}
+	var keys ingestv1.ExposedParcel
+	if err := proto.Unmarshal(alert, &keys); err != nil || len(keys.GetKeys()) != 1 || keys.GetKeys()[0].GetKeyId() != kidOf(t, w.test) {
+		t.Errorf("the alert names %v, %v", keys.GetKeys(), err)
+	}
 	w.stopped()
 	exposed := 0
 	for _, r := range w.callRecords(t) {

@@ -33,6 +33,8 @@ type Config struct {
 	// ComplianceAddr is compliance's inner gRPC server, host:port. Without it decisions cannot be asked for and
 	// transactional templates do not get the otp lane.
 	ComplianceAddr string `env:"COMPLIANCE_ADDR"`
+	// DispatchAddr is dispatch's inner gRPC server, host:port. Without it messages cannot be cancelled.
+	DispatchAddr string `env:"DISPATCH_ADDR"`
 	// AuditAddr is audit's inner gRPC server, host:port. Without it audit events cannot be asked for.
 	AuditAddr string `env:"AUDIT_ADDR"`
 	// TraceEndpoint is the collector telemetry exports to. Without it the door makes no spans.
@@ -53,7 +55,7 @@ type SecretFiles struct {
 func (c Config) Validate() error {
 	return errors.Join(c.Verification.Validate(), c.Access.Validate(), missing(map[string]string{
 		"POSTGRES_URL": c.Postgres.URL, "POSTGRES_TENANT_URL": c.Postgres.TenantURL, "NATS_URL": c.Bus.URL,
-		"NATS_MONITOR_URL": c.Bus.MonitorURL, "TLS_CERT_FILE": c.TLS.Cert, "TLS_KEY_FILE": c.TLS.Key, "TLS_CA_FILE": c.TLS.CA,
+		"NATS_CA_FILE": c.Bus.CAFile, "NATS_MONITOR_URL": c.Bus.MonitorURL, "TLS_CERT_FILE": c.TLS.Cert, "TLS_KEY_FILE": c.TLS.Key, "TLS_CA_FILE": c.TLS.CA,
 		"KEK_FILE": c.Secrets.KEK, "KEYRING_FILE": c.Secrets.Keyring, "PEPPER_FILE": c.Secrets.Pepper,
 		"PUBLIC_CERT_FILE": c.PublicCertFile, "PUBLIC_KEY_FILE": c.PublicKeyFile,
 	}))

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ var demoTenant = uuid.MustParse("01930000-0000-7000-8000-000000000001")
 type world struct {
 	*ingest
 	db      *postgrestest.Database
+	nats    *eventbustest.Server
 	bus     eventbus.Config
 	dir     string // certificates and secrets
 	live    string // keys of the demo tenant
@@ -54,18 +56,22 @@ type world struct {
 	https   *http.Client
 	grpc    *grpc.ClientConn
 	logs    *lockedBuffer
-	stopped func() // stops the service and waits
+	ahead   atomic.Int64 // of the machine's clock, nanoseconds
+	stopped func()       // stops the service and waits
 }
+
+// now is the service's clock.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
 	t.Helper()
-	w := &world{db: postgrestest.New(t, "ingest", sources...), bus: eventbustest.Run(t), dir: t.TempDir(), logs: &lockedBuffer{}}
+	w := &world{db: postgrestest.New(t, "ingest", sources...), nats: eventbustest.Start(t, nil), dir: t.TempDir(), logs: &lockedBuffer{}}
+	w.bus = w.nats.Config
 	w.certify(t)
 	cfg := Config{
 		Postgres: w.db.Config, Bus: w.bus, TLS: w.identity("ingest"), Secrets: w.secrets(),
 		GRPCAddr: "127.0.0.1:0", PublicHTTPAddr: "127.0.0.1:0", PublicGRPCAddr: "127.0.0.1:0",
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
-		Access: AccessConfig{RevokeInClear: true},
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -76,7 +82,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	w.bootstrap(t, cfg)
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	if w.ingest, err = open(t.Context(), cfg, log, time.Now); err != nil {
+	if w.ingest, err = open(t.Context(), cfg, log, w.now); err != nil {
 		t.Fatal(err)
 	}
 	w.start(t, log)
@@ -314,7 +320,6 @@ func (w *world) replica(t testing.TB) *grpc.ClientConn {
 		Postgres: w.db.Config, Bus: w.bus, TLS: w.identity("ingest"), Secrets: w.secrets(),
 		GRPCAddr: "127.0.0.1:0", PublicHTTPAddr: "127.0.0.1:0", PublicGRPCAddr: "127.0.0.1:0",
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
-		Access: AccessConfig{RevokeInClear: true},
 	}
 	log := slog.New(slog.DiscardHandler)
 	i, err := open(t.Context(), cfg, log, time.Now)

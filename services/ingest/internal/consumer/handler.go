@@ -53,6 +53,7 @@ var readers = map[string]func(*eventbus.Delivery) ([]message.Chunk, error){
 	name(&compliancev1.MessagesCleared{}):   cleared,
 	name(&compliancev1.MessagesRefused{}):   refused,
 	name(&compliancev1.MessagesHeld{}):      held,
+	name(&compliancev1.MessagesCancelled{}): cancelled,
 	name(&dispatchv1.MessagesSubmitted{}):   outcomes(message.KindSubmitted),
 	name(&dispatchv1.MessagesFailed{}):      outcomes(message.KindFailed),
 	name(&dispatchv1.MessagesUnknown{}):     outcomes(message.KindUnknown),
@@ -60,6 +61,7 @@ var readers = map[string]func(*eventbus.Delivery) ([]message.Chunk, error){
 	name(&dispatchv1.MessagesDelivered{}):   outcomes(message.KindDelivered),
 	name(&dispatchv1.MessagesUndelivered{}): outcomes(message.KindUndelivered),
 	name(&dispatchv1.MessagesExpired{}):     outcomes(message.KindExpired),
+	name(&dispatchv1.MessagesCancelled{}):   outcomes(message.KindCancelled),
 }
 
 func name(m proto.Message) string { return string(m.ProtoReflect().Descriptor().FullName()) }
@@ -120,6 +122,24 @@ func held(d *eventbus.Delivery) ([]message.Chunk, error) {
 			chunks.add(m.GetMessageId(), &message.Event{
 				Kind: message.KindHeld, Round: m.GetRound(), Time: at, Due: fromMicros(m.GetDueTimeUs()), Reasons: reasons(m.GetReason()),
 			})
+		}
+	}
+	return chunks.all, chunks.err
+}
+
+func cancelled(d *eventbus.Delivery) ([]message.Chunk, error) {
+	var event compliancev1.MessagesCancelled
+	if err := proto.Unmarshal(d.Data, &event); err != nil {
+		return nil, err
+	}
+	var chunks chunks
+	for _, p := range event.GetParcels() {
+		if err := chunks.begin(d.Env, p.GetParcelId(), p.GetTenantId()); err != nil {
+			return nil, err
+		}
+		at := fromMicros(p.GetCancelTimeUs())
+		for _, m := range p.GetMessages() {
+			chunks.add(m.GetMessageId(), &message.Event{Kind: message.KindCancelled, Round: m.GetRound(), Time: at})
 		}
 	}
 	return chunks.all, chunks.err

@@ -24,8 +24,8 @@ const callLimit = 30 * time.Second
 // Verifier tells whose an API key is.
 type Verifier interface {
 	// Verify answers the key's principal, when it may be used from where ctx's call comes from. Errors are
-	// Unauthenticated with KEY_INVALID, KEY_EXPIRED or KEY_REVOKED, Denied with ADDRESS_NOT_ALLOWED or
-	// KEY_WRONG_ENVIRONMENT, or Unavailable when it cannot be told now; beside an error the principal is set where the
+	// Unauthenticated with KEY_MALFORMED, KEY_CHECKSUM, KEY_INVALID, KEY_EXPIRED or KEY_REVOKED, Denied with
+	// ADDRESS_NOT_ALLOWED or KEY_WRONG_ENVIRONMENT, or Unavailable when it cannot be told now; beside an error the principal is set where the
 	// secret was right.
 	Verify(ctx context.Context, key string) (principal.Principal, error)
 }
@@ -93,8 +93,12 @@ func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(withPrincipal(ctx, p), callLimit)
-	defer cancel()
+	ctx = withPrincipal(ctx, p)
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > callLimit { // a nearer one needs no second timer
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callLimit)
+		defer cancel()
+	}
 	return handle(ctx, req)
 }
 

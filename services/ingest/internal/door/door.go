@@ -41,7 +41,7 @@ type Config struct {
 	Stream []grpc.StreamServerInterceptor
 
 	Verifier Verifier
-	Revoker  Revoker // of keys seen in clear; nil: they are counted only
+	Revoker  Revoker // of keys seen in clear
 	Records  Recorder
 	Register func(grpc.ServiceRegistrar) // ingest's own services
 	Forward  []Forward
@@ -107,7 +107,7 @@ func (d *Door) prepare(cfg Config, g *guard) (err error) {
 
 func newGRPCServer(cfg Config, g *guard, plain func(*sniffed)) *grpc.Server {
 	tlsConfig := publicTLS(cfg.TLS, "h2")
-	unary := append([]grpc.UnaryServerInterceptor{g.metrics.unary, g.identifyUnary, g.recordUnary}, rpc.Interceptors(cfg.Log)...)
+	unary := append([]grpc.UnaryServerInterceptor{g.enter}, rpc.Interceptors(cfg.Log)...)
 	stream := append([]grpc.StreamServerInterceptor{g.identifyStream, g.recordStream}, rpc.StreamInterceptors(cfg.Log)...)
 	options := []grpc.ServerOption{
 		grpc.Creds(serverCredentials{credentials.NewTLS(tlsConfig), plain}),

@@ -38,12 +38,16 @@ func TestItem4HSTSOnEveryAnswer(t *testing.T) {
 		{403, "POST", "/v1/messages", body, "none", nil},
 		{404, "GET", "/v1/nothing", "", "all", nil},
 		{405, "DELETE", "/v1/messages", "", "all", nil},
+		{409, "POST", "/v1/messages", with("EXISTS"), "all", nil},
 		{413, "POST", "/v1/messages", `{"text": "` + strings.Repeat("x", maxBodyBytes) + `"}`, "all", nil},
 		{415, "POST", "/v1/messages", body, "all", []string{"Content-Type", "text/plain"}},
 		{429, "POST", "/v1/messages", with("LIMITED"), "all", nil},
+		{431, "GET", "/v1/messages", "", "all", []string{"X-Filler", strings.Repeat("x", 20<<10)}},
 		{500, "POST", "/v1/messages", with("INTERNAL"), "all", nil},
 		{500, "POST", "/v1/messages", with("PANIC"), "all", nil},
+		{501, "GET", "/v1/messages", "", "all", nil},
 		{503, "POST", "/v1/messages", with("AWAY"), "all", nil},
+		{504, "POST", "/v1/messages", with("LATE"), "all", nil},
 	} {
 		for _, h2 := range []bool{false, true} {
 			headers := c.headers

@@ -8,16 +8,14 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // metrics counts what did not get in and times what did.
 type metrics struct {
-	refused, plaintext, forwarded metric.Int64Counter
-	duration                      metric.Float64Histogram
-	outcomes                      *sync.Map // outcome -> []metric.RecordOption: making one costs more than the rest
+	refused, plaintext, forwarded, exposed metric.Int64Counter
+	duration                               metric.Float64Histogram
+	outcomes                               *sync.Map // outcome -> []metric.RecordOption: making one costs more than the rest
 }
 
 // outcome of a call.
@@ -45,6 +43,7 @@ func newMetrics() metrics {
 		duration: duration, outcomes: &sync.Map{},
 		refused:   counter("onlinesms.ingest.refused_calls", "Calls refused at the door, by reason"),
 		plaintext: counter("onlinesms.ingest.plaintext_attempts", "Plain HTTP sent to the HTTPS port"),
+		exposed:   counter("onlinesms.ingest.exposed_keys", "API keys revoked because they were sent in clear"),
 		forwarded: counter("onlinesms.ingest.ignored_forwarded_headers", "Calls with a forwarded address that is not believed"),
 	}
 }
@@ -53,12 +52,9 @@ func (m metrics) refuse(ctx context.Context, reason string) {
 	m.refused.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", reason)))
 }
 
-// unary is the outermost interceptor.
-func (m metrics) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	start := time.Now()
-	resp, err := handle(ctx, req)
-	m.duration.Record(ctx, time.Since(start).Seconds(), m.of(outcome{info.FullMethod, status.Code(err)})...)
-	return resp, err
+// took notes the end of a unary call.
+func (m metrics) took(ctx context.Context, method string, code codes.Code, time time.Duration) {
+	m.duration.Record(ctx, time.Seconds(), m.of(outcome{method, code})...)
 }
 
 func (m metrics) of(o outcome) []metric.RecordOption {

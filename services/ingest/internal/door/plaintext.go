@@ -64,7 +64,7 @@ func sniff(conn net.Conn, deadline time.Time) (*sniffed, bool) {
 // plaintext deals with those who speak HTTP on a TLS port.
 type plaintext struct {
 	guard   *guard
-	revoker Revoker // nil: keys are not withdrawn
+	revoker Revoker
 	slots   chan struct{}
 }
 
@@ -118,9 +118,6 @@ func keysIn(head []byte) (keys []string) {
 
 // withdraw revokes a key when it is one, puts that on record and raises an alert. The key itself is never logged.
 func (p *plaintext) withdraw(key string, from caller.Caller) {
-	if p.revoker == nil {
-		return
-	}
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
@@ -144,6 +141,7 @@ func (p *plaintext) withdraw(key string, from caller.Caller) {
 	if unrecorded := g.records.Write(ctx, call); unrecorded != nil {
 		g.records.Later(ctx, call)
 	}
+	g.metrics.exposed.Add(ctx, 1)
 	g.log.ErrorContext(ctx, "an API key was sent in clear and is withdrawn", slog.String("caller", who.Actor),
 		slog.Bool("withdrawn", err == nil), slog.String("request_id", from.RequestID))
 }

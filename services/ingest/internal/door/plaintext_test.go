@@ -9,6 +9,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
 // clearKey is a key the verifier of these tests knows, in the form keys have.
@@ -17,6 +21,10 @@ const clearKey = "osms_live_abcdefghijkl_0123456789"
 // Items 1 and 3 of the acceptance list: plain HTTP on a TLS port gets a bare 400 and no redirect, and a key that
 // came with it is withdrawn; what nobody knows as a key is not.
 func TestItem1And3PlainHTTP(t *testing.T) {
+	reader := metric.NewManualReader()
+	before := otel.GetMeterProvider()
+	otel.SetMeterProvider(metric.NewMeterProvider(metric.WithReader(reader)))
+	t.Cleanup(func() { otel.SetMeterProvider(before) })
 	w := newWorld(t)
 	for name, raw := range map[string]string{
 		"no key":      "GET /v1/messages HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -44,12 +52,36 @@ func TestItem1And3PlainHTTP(t *testing.T) {
 	if strings.Contains(strings.ReplaceAll(w.logs.String(), `"caller":"key/`+clearKey, ""), "0123456789") {
 		t.Error("the log holds the key")
 	}
+	for name, want := range map[string]int64{"onlinesms.ingest.plaintext_attempts": 10, "onlinesms.ingest.exposed_keys": 6} {
+		if got := counted(t, reader, name); got != want {
+			t.Errorf("%s counts %d, want %d", name, got, want)
+		}
+	}
 	written, _ := w.records.take()
 	if n := len(written); n != 6 || slices.ContainsFunc(written, func(c recordCall) bool {
 		return c.Action != exposedAction || c.Actor != "anonymous" || c.Tenant.String() != "01930000-0000-7000-8000-00000000000a" || !c.Caller.Address.IsLoopback()
 	}) {
 		t.Errorf("%d records: %+v", n, written)
 	}
+}
+
+// counted is the sum of a counter.
+func counted(t *testing.T, reader *metric.ManualReader, name string) (sum int64) {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if data, ok := m.Data.(metricdata.Sum[int64]); ok && m.Name == name {
+				for _, point := range data.DataPoints {
+					sum += point.Value
+				}
+			}
+		}
+	}
+	return sum
 }
 
 // A client that says nothing, or never ends its head, does not keep a connection.

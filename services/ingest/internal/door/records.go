@@ -36,32 +36,52 @@ type Recorder interface {
 	Later(ctx context.Context, c *record.Call)
 }
 
-// recordUnary is the interceptor that puts every unary call on record, whatever becomes of it. It sees the errors
-// that the caller sees.
-func (g *guard) recordUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+// enter is the outermost interceptor of unary calls: it tells where a call comes from, puts it on record, whatever
+// becomes of it, names both in the answer's header, and times it. It sees the errors that the caller sees.
+func (g *guard) enter(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	start := time.Now()
+	from := g.identify(ctx)
 	access := g.offer.rules[info.FullMethod]
-	call := g.begin(ctx, access)
-	resp, err := handle(record.NewContext(ctx, call), req)
+	call := g.begin(access, from)
+	resp, err := handle(record.NewContext(caller.NewContext(ctx, from), call), req)
+	entry, err := g.conclude(ctx, access, call, resp, err)
+	// One header, and after the call: each SetHeader copies all there is. It fails only after the answer.
+	names := [2]string{from.RequestID, entry}
+	header := metadata.MD{requestIDKey: names[0:1:1]}
+	if entry != "" {
+		header[auditEventKey] = names[1:2:2]
+	}
+	_ = grpc.SetHeader(ctx, header)
+	g.metrics.took(ctx, info.FullMethod, status.Code(err), time.Since(start))
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// conclude puts a unary call on record and answers the entry that its answer names, if any, and the error that its
+// caller gets.
+func (g *guard) conclude(ctx context.Context, access *typev1.Access, call *record.Call, resp any, err error) (entry string, told error) {
 	if err == nil {
 		if parcel, ok := acceptedParcel(resp); ok {
-			return resp, grpc.SetHeader(ctx, metadata.Pairs(auditEventKey, parcel.String()))
+			return parcel.String(), nil
 		}
 	}
 	unrecorded := g.settle(ctx, access, call, err)
 	if access.GetChanges() {
-		_ = grpc.SetHeader(ctx, metadata.Pairs(auditEventKey, call.ID.String())) // fails only after the answer
+		entry = call.ID.String()
 	}
-	if err == nil && unrecorded != nil {
-		return nil, unrecorded
+	if err == nil {
+		err = unrecorded
 	}
-	return resp, err
+	return entry, err
 }
 
 // recordStream is the same for streams; the entry is named in the trailer.
 func (g *guard) recordStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	ctx := stream.Context()
 	access := g.offer.rules[info.FullMethod]
-	call := g.begin(ctx, access)
+	call := g.begin(access, caller.From(ctx))
 	err := handle(srv, streamOf{stream, record.NewContext(ctx, call)})
 	unrecorded := g.settle(ctx, access, call, err)
 	if access.GetChanges() {
@@ -73,12 +93,12 @@ func (g *guard) recordStream(srv any, stream grpc.ServerStream, info *grpc.Strea
 	return err
 }
 
-func (g *guard) begin(ctx context.Context, access *typev1.Access) *record.Call {
+func (g *guard) begin(access *typev1.Access, from caller.Caller) *record.Call {
 	action := unknownAction
 	if access != nil {
 		action = access.GetAudit()
 	}
-	return g.records.Begin(action, caller.From(ctx))
+	return g.records.Begin(action, from)
 }
 
 // settle completes a call's record and hands it over: before the answer for changes, successful or refused; within a
@@ -184,7 +204,7 @@ func (v *visit) refused(w http.ResponseWriter, r *http.Request, p *problem) {
 		return
 	}
 	v.entered = true
-	call := v.guard.begin(r.Context(), v.access)
+	call := v.guard.begin(v.access, caller.From(r.Context()))
 	if v.caller.Actor != "" {
 		call.Known(v.caller)
 	}

@@ -1,6 +1,8 @@
 package door
 
 import (
+	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -8,8 +10,11 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	_ "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
 	_ "github.com/onlinesms/onlinesms/proto/gen/onlinesms/event/v1"
@@ -99,6 +104,38 @@ func TestItem16EveryRouteWantsItsScope(t *testing.T) {
 		if resp, answer := w.do(t, true, r.method, path, content, "Authorization", "Bearer all"); resp.StatusCode == 403 || resp.StatusCode == 401 {
 			t.Errorf("%s: %d %s", r, resp.StatusCode, answer)
 		}
+	}
+}
+
+// The same by gRPC, for every RPC that is offered, those without a JSON form too.
+func TestItem16EveryRPCWantsItsScope(t *testing.T) {
+	w := newWorld(t)
+	conn := w.grpcConn(t)
+	walked := 0
+	for full, access := range w.offer.rules {
+		if access.GetScope() == "" {
+			continue
+		}
+		walked++
+		call := func(key string) error {
+			stream, err := conn.NewStream(withKey(t, key), &grpc.StreamDesc{ServerStreams: true}, full)
+			if err != nil {
+				return err
+			}
+			if err := stream.SendMsg(&emptypb.Empty{}); err != nil && !errors.Is(err, io.EOF) { // EOF: RecvMsg has the reason
+				return err
+			}
+			return errors.Join(stream.CloseSend(), stream.RecvMsg(&emptypb.Empty{}))
+		}
+		if err := call("without-" + access.GetScope()); status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), access.GetScope()) {
+			t.Errorf("%s without %s: %v", full, access.GetScope(), err)
+		}
+		if err := call("all"); status.Code(err) == codes.PermissionDenied || status.Code(err) == codes.Unauthenticated {
+			t.Errorf("%s: %v", full, err)
+		}
+	}
+	if walked < 15 {
+		t.Errorf("%d RPCs only", walked)
 	}
 }
 

@@ -98,7 +98,7 @@ func (w *world) revocations() []string {
 }
 
 // pinsKey makes a signing key for the pin set, the same in every test.
-func (w *world) pinsKey(t *testing.T) string {
+func (w *world) pinsKey(t testing.TB) string {
 	t.Helper()
 	encoded, err := x509.MarshalPKCS8PrivateKey(pinsTestKey)
 	if err != nil {

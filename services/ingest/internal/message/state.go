@@ -44,6 +44,7 @@ const (
 	KindExpired
 	KindUndelivered
 	KindDelivered
+	KindCancelled
 	kindEnd
 )
 
@@ -61,6 +62,7 @@ var kinds = [kindEnd]struct {
 	KindExpired:     {"EXPIRED", StateExpired},
 	KindUndelivered: {"UNDELIVERED", StateUndelivered},
 	KindDelivered:   {"DELIVERED", StateDelivered},
+	KindCancelled:   {"CANCELLED", StateCancelled},
 }
 
 // Word is the kind as the timeline shows it.

@@ -40,6 +40,12 @@ type Query struct {
 	Limit     int       // 1..500
 }
 
+// Scheduled narrows down which waiting messages are withdrawn; empty fields match all.
+type Scheduled struct {
+	Header, TemplateID string
+	Start, End         time.Time // of the schedule: at or after, before
+}
+
 // Page answers a Query. It may hold fewer than Limit messages, or none, and yet not be the last: it looks at a bounded
 // number of parcels.
 type Page struct {

@@ -17,7 +17,10 @@ import (
 // EventAccessChanged is the event by which replicas learn that a key, user or tenant changed.
 var EventAccessChanged = string((&ingestv1.AccessChanged{}).ProtoReflect().Descriptor().FullName())
 
-var eventKeysExpiring = string((&ingestv1.KeysExpiring{}).ProtoReflect().Descriptor().FullName())
+var (
+	eventKeysExpiring = string((&ingestv1.KeysExpiring{}).ProtoReflect().Descriptor().FullName())
+	eventKeysExposed  = string((&ingestv1.KeysExposed{}).ProtoReflect().Descriptor().FullName())
+)
 
 // ChangeAccess runs change in a transaction with the call's record and the news of the change, and hands both to the
 // publisher once they are committed. The news names what every replica is to look up anew; change may run again.

@@ -7,11 +7,14 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
 
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/record"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/tenant"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/eventbus"
+	"github.com/onlinesms/onlinesms/services/internal/outbox"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 )
 
@@ -87,6 +90,7 @@ func (s *Store) Keys(ctx context.Context, p tenant.Page) (keys []tenant.Detail, 
 
 // ChangeKey changes one key under a lock of its row; see tenant.KeyStore.
 func (s *Store) ChangeKey(ctx context.Context, tenantID uuid.UUID, env, kid string, change func(*tenant.Detail) (*tenant.Detail, error)) (d tenant.Detail, err error) {
+	var alert []eventbus.Parcel
 	err = s.ChangeAccess(ctx, tenantID, env, &ingestv1.AccessChange{KeyId: kid}, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `SELECT `+detailColumns+` FROM api_keys WHERE kid = $1 AND tenant_id = $2 AND env = $3 FOR UPDATE`, kid, tenantID, env)
 		if err != nil {
@@ -107,9 +111,33 @@ func (s *Store) ChangeKey(ctx context.Context, tenantID uuid.UUID, env, kid stri
 				return err
 			}
 		}
-		return s.updateKey(ctx, tx, &d)
+		if alert, err = s.exposed(&d); err != nil {
+			return err
+		}
+		return errors.Join(s.updateKey(ctx, tx, &d), outbox.Append(ctx, tx, alert...))
 	})
+	if err == nil {
+		s.publish(alert...)
+	}
 	return d, err
+}
+
+// exposed is the alert of a key that was seen in clear; none for any other change.
+func (s *Store) exposed(d *tenant.Detail) ([]eventbus.Parcel, error) {
+	if !d.Exposed {
+		return nil, nil
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	payload, err := proto.Marshal(&ingestv1.ExposedParcel{
+		ParcelId: id[:], TenantId: d.Tenant[:], CorrelationId: id[:],
+		Keys: []*ingestv1.ExposedKey{{KeyId: d.KID, Name: d.Name, TimeUs: s.now().UnixMicro()}},
+	})
+	return []eventbus.Parcel{{
+		ID: id, Tenant: d.Tenant, Subject: eventbus.Subject(eventKeysExposed, d.Env, eventbus.LaneControl), Entries: 1, Payload: payload,
+	}}, err
 }
 
 func (s *Store) updateKey(ctx context.Context, tx pgx.Tx, d *tenant.Detail) error {

@@ -35,13 +35,13 @@ type Publisher interface {
 // Writer stores the records that no use case has appended to its own transaction. Calls that wait for their record
 // share commits.
 type Writer struct {
-	pool      *pgxpool.Pool
-	publisher Publisher
-	log       *slog.Logger
-	now       func() time.Time
-	later     chan *Call
-	urgent    chan request
-	lost      metric.Int64Counter
+	pool    *pgxpool.Pool
+	publish func(...eventbus.Parcel)
+	log     *slog.Logger
+	now     func() time.Time
+	later   chan *Call
+	urgent  chan request
+	lost    metric.Int64Counter
 }
 
 type request struct {
@@ -57,14 +57,14 @@ func NewWriter(pool *pgxpool.Pool, publisher Publisher, log *slog.Logger, now fu
 		otel.Handle(err)
 	}
 	return &Writer{
-		pool: pool, publisher: publisher, log: log, now: now,
+		pool: pool, publish: publisher.Publish, log: log, now: now,
 		later: make(chan *Call, maxWaiting), urgent: make(chan request), lost: lost,
 	}
 }
 
 // Begin begins the record of a call; see New.
 func (w *Writer) Begin(action string, from caller.Caller) *Call {
-	return New(action, from, w.publisher.Publish, w.now())
+	return New(action, from, w.publish, w.now())
 }
 
 // Write stores c and returns when it is durable; the error is errs.Unavailable when that cannot be had now. A record
@@ -220,6 +220,6 @@ func (w *Writer) store(ctx context.Context, calls []*Call) error {
 	if err != nil {
 		return unwritten(err)
 	}
-	w.publisher.Publish(parcels...)
+	w.publish(parcels...)
 	return nil
 }

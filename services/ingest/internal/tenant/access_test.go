@@ -84,6 +84,11 @@ func TestForgetTenant(t *testing.T) {
 	if p, err := v.Admit(t.Context(), key, from); reason(err) != "ADDRESS_NOT_ALLOWED" || p.Actor != "key/"+kid {
 		t.Errorf("%v, %v", p, err)
 	}
+	d.change(kid, func(r *Record) { r.TenantRules = nil })
+	v.ForgetAll() // nothing was heard of the change
+	if _, err := v.Admit(t.Context(), key, from); err != nil {
+		t.Errorf("after ForgetAll: %v", err)
+	}
 }
 
 // Item 15: what a rule covers, in both ways of writing IPv4.

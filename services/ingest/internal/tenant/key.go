@@ -32,19 +32,28 @@ type Key struct {
 	Secret string // never logged, never stored
 }
 
-// ErrKeyInvalid is what every key that is not one of ours gets, whatever is wrong with it.
-var ErrKeyInvalid = errs.E(errs.Unauthenticated, "KEY_INVALID", "the API key is not valid; check that the whole key is sent as `Authorization: Bearer osms_…`", nil)
+// What is wrong with a key. The first two anybody can find out without us; of a key in order nobody is told whether its
+// kid or its secret is unknown.
+var (
+	ErrKeyMalformed = errs.E(errs.Unauthenticated, "KEY_MALFORMED", "this is not an API key; send the whole key as `Authorization: Bearer osms_…`", nil)
+	ErrKeyChecksum  = errs.E(errs.Unauthenticated, "KEY_CHECKSUM", "the API key is mistyped or cut short: its last six characters do not fit the rest", nil)
+	ErrKeyInvalid   = errs.E(errs.Unauthenticated, "KEY_INVALID", "the API key is not valid; check that it is a key of this platform", nil)
+)
 
-// ParseKey takes a key apart. It needs no database: form and CRC decide. The error is ErrKeyInvalid.
+// ParseKey takes a key apart. It needs no database: form and CRC decide. The error is ErrKeyMalformed or ErrKeyChecksum.
 func ParseKey(s string) (Key, error) {
-	if len(s) != keyLength || !strings.HasPrefix(s, keyPrefix) || crc(s[:keyLength-crcChars]) != s[keyLength-crcChars:] {
-		return Key{}, ErrKeyInvalid
+	if len(s) != keyLength || !strings.HasPrefix(s, keyPrefix) {
+		return Key{}, ErrKeyMalformed
 	}
-	env, rest, _ := strings.Cut(s[len(keyPrefix):], "_")
-	kid, secret, found := strings.Cut(rest[:len(rest)-crcChars], "_")
+	body, sum := s[:keyLength-crcChars], s[keyLength-crcChars:]
+	env, rest, _ := strings.Cut(body[len(keyPrefix):], "_")
+	kid, secret, found := strings.Cut(rest, "_")
 	known := env == principal.Live || env == principal.Test
-	if !found || !known || len(kid) != kidLength || !isBase62(kid) || !isBase62(secret) {
-		return Key{}, ErrKeyInvalid
+	switch {
+	case !found || !known || len(kid) != kidLength || !isBase62(kid) || !isBase62(secret):
+		return Key{}, ErrKeyMalformed
+	case crc(body) != sum:
+		return Key{}, ErrKeyChecksum
 	}
 	return Key{Env: env, KID: kid, Secret: secret}, nil
 }

@@ -36,6 +36,7 @@ type Detail struct {
 	Successor   string // kid of the key that replaces it
 	Reason      string // of its revocation
 	Warned      int    // smallest number of days before expiry that was alerted; see Reminder
+	Exposed     bool   // of a change: it ends a key that was seen in clear, and its tenant is alerted
 }
 
 // Words for a key's standing.
@@ -77,7 +78,8 @@ type KeyStore interface {
 	// Keys answers a page, newest first.
 	Keys(ctx context.Context, p Page) ([]Detail, error)
 	// ChangeKey lets change work on a key, which nobody else changes meanwhile, and stores it, and beside it a successor
-	// where change answers one. An error of change stores nothing and comes back as it is.
+	// where change answers one, and the alert where it says Exposed. An error of change stores nothing and comes back as
+	// it is.
 	ChangeKey(ctx context.Context, tenant uuid.UUID, env, kid string, change func(*Detail) (successor *Detail, err error)) (Detail, error)
 }
 
@@ -250,6 +252,17 @@ func (k *Keys) Revoke(ctx context.Context, p principal.Principal, kid, reason st
 		}
 		return nil, nil
 	})
+}
+
+// Expose ends a key of p that was seen in clear and alerts its tenant, once.
+func (k *Keys) Expose(ctx context.Context, p principal.Principal, kid string) error {
+	_, err := k.change(ctx, p, kid, func(d *Detail) (*Detail, error) {
+		if d.Status == StatusActive {
+			d.Status, d.Reason, d.Exposed = StatusRevoked, "seen in clear", true
+		}
+		return nil, nil
+	})
+	return err
 }
 
 func (k *Keys) change(ctx context.Context, p principal.Principal, kid string, change func(*Detail) (*Detail, error)) (Detail, error) {

@@ -91,8 +91,8 @@ func as(t *testing.T, s *eventbustest.Server, service string) *eventbus.Bus {
 // client is a plain NATS client; refused collects the server's permission errors.
 func client(t *testing.T, s *eventbustest.Server, user, inbox string) (conn *nats.Conn, js jetstream.JetStream, refused chan error) {
 	t.Helper()
-	refused = make(chan error, 100)
-	conn, err := nats.Connect(s.URL(user, password), nats.CustomInboxPrefix(inbox),
+	refused = make(chan error, 2000)
+	conn, err := nats.Connect(s.URL(user, password), nats.RootCAs(s.Config.CAFile), nats.CustomInboxPrefix(inbox),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	if err != nil {
 		t.Fatal(err)
@@ -150,10 +150,8 @@ func TestTheGrantsOfServicesAreEnough(t *testing.T) {
 		cancel()
 		run(t, b.RunPurge)
 		heard := make(chan eventbus.Delivery, 100)
-		run(t, func(ctx context.Context) error {
-			return b.Broadcast(ctx, eventbus.StreamName(service, "control"), nil,
-				func(_ context.Context, d eventbus.Delivery) { heard <- d })
-		})
+		run(t, b.Hear(eventbus.Broadcast{Stream: eventbus.StreamName(service, "control"),
+			Handler: func(_ context.Context, d eventbus.Delivery) { heard <- d }}))
 		published := make(chan struct{}, 100)
 		p := b.NewPublisher(service, func(_ context.Context, done []eventbus.Parcel) { published <- struct{}{} })
 		run(t, p.Run)

@@ -126,7 +126,7 @@ func (s *server) makeTemplate(ctx context.Context, name, service string, sources
 	if err := postgres.ProvisionDatabase(ctx, s.admin, aside, service, s.rolePassword); err != nil {
 		return err
 	}
-	if err := postgres.Migrate(ctx, s.url(service+"_"+postgres.RoleOwner, aside), sources...); err != nil {
+	if err := postgres.Migrate(ctx, postgres.Config{OwnerURL: s.url(service+"_"+postgres.RoleOwner, aside)}, sources...); err != nil {
 		return err
 	}
 	return s.exec(ctx, fmt.Sprintf("ALTER DATABASE %s RENAME TO %s", aside, name),

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -20,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/onlinesms/onlinesms/services/internal/testbed"
+	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
 )
 
 const (
@@ -35,16 +37,27 @@ func init() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	err := testbed.Serve(ctx, testbed.Config{
-		Data: filepath.Join(dir, "data"), PasswordFile: filepath.Join(dir, "password"), ReadyFile: readyFile(dir),
-		NoFsync: true, MaxConns: 500, Buffers: "128MB", IdleStop: idleStop, Log: os.Stderr,
-	})
+	err := serve(ctx, dir)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "postgrestest:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// serve makes the server's certificate and runs it.
+func serve(ctx context.Context, dir string) error {
+	certificates := filepath.Join(dir, "tls")
+	if err := errors.Join(devca.Create(certificates), devca.Issue(certificates, "postgres", nil, "")); err != nil {
+		return err
+	}
+	return testbed.Serve(ctx, testbed.Config{
+		Data: filepath.Join(dir, "data"), PasswordFile: filepath.Join(dir, "password"), ReadyFile: readyFile(dir),
+		TLS: testbed.TLSFiles{Cert: filepath.Join(certificates, "postgres.pem"), Key: filepath.Join(certificates, "postgres-key.pem"),
+			CA: filepath.Join(certificates, "ca.pem")},
+		NoFsync: true, MaxConns: 500, Buffers: "128MB", IdleStop: idleStop, Log: os.Stderr,
+	})
 }
 
 func readyFile(dir string) string { return filepath.Join(dir, "ready") }
@@ -81,7 +94,7 @@ var shared = func() func(context.Context) (*server, error) {
 }()
 
 func findOrStart(ctx context.Context) (*server, error) {
-	dir, err := testbed.DataDir(filepath.Join(os.TempDir(), fmt.Sprintf("onlinesms-postgrestest-%d", os.Geteuid())))
+	dir, err := testbed.DataDir(filepath.Join(os.TempDir(), fmt.Sprintf("onlinesms-postgrestest-tls-%d", os.Geteuid())))
 	if err != nil {
 		return nil, err
 	}

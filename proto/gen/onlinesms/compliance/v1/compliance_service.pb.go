@@ -326,11 +326,258 @@ func (x *GetTemplateCategoryResponse) GetCategory() v1.Category {
 	return v1.Category(0)
 }
 
+// CancelMessageRequest names a message that the caller knows to be its tenant's.
+type CancelMessageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID of the message.
+	MessageId string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// Its lane.
+	Lane          v1.Lane `protobuf:"varint,2,opt,name=lane,proto3,enum=onlinesms.type.v1.Lane" json:"lane,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelMessageRequest) Reset() {
+	*x = CancelMessageRequest{}
+	mi := &file_onlinesms_compliance_v1_compliance_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelMessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelMessageRequest) ProtoMessage() {}
+
+func (x *CancelMessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_compliance_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelMessageRequest.ProtoReflect.Descriptor instead.
+func (*CancelMessageRequest) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_compliance_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CancelMessageRequest) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *CancelMessageRequest) GetLane() v1.Lane {
+	if x != nil {
+		return x.Lane
+	}
+	return v1.Lane(0)
+}
+
+// CancelMessageResponse says how far the message had come.
+type CancelMessageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// CANCELLED: it will not be sent. CLEARED: dispatch must be asked. REFUSED: the rules had refused it.
+	Outcome string `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// When CLEARED: the ClearedParcel it went out in, 16 bytes; empty where that is not known any more.
+	ClearedParcelId []byte `protobuf:"bytes,2,opt,name=cleared_parcel_id,json=clearedParcelId,proto3" json:"cleared_parcel_id,omitempty"`
+	// When CLEARED: its round.
+	Round         uint32 `protobuf:"varint,3,opt,name=round,proto3" json:"round,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelMessageResponse) Reset() {
+	*x = CancelMessageResponse{}
+	mi := &file_onlinesms_compliance_v1_compliance_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelMessageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelMessageResponse) ProtoMessage() {}
+
+func (x *CancelMessageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_compliance_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelMessageResponse.ProtoReflect.Descriptor instead.
+func (*CancelMessageResponse) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_compliance_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CancelMessageResponse) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *CancelMessageResponse) GetClearedParcelId() []byte {
+	if x != nil {
+		return x.ClearedParcelId
+	}
+	return nil
+}
+
+func (x *CancelMessageResponse) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+// CancelScheduledRequest narrows down what is withdrawn; empty fields match all.
+type CancelScheduledRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only messages of this header.
+	Header string `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// Only messages of this template.
+	TemplateId string `protobuf:"bytes,2,opt,name=template_id,json=templateId,proto3" json:"template_id,omitempty"`
+	// Only messages scheduled at or after this time.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Only messages scheduled before this time.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelScheduledRequest) Reset() {
+	*x = CancelScheduledRequest{}
+	mi := &file_onlinesms_compliance_v1_compliance_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelScheduledRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelScheduledRequest) ProtoMessage() {}
+
+func (x *CancelScheduledRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_compliance_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelScheduledRequest.ProtoReflect.Descriptor instead.
+func (*CancelScheduledRequest) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_compliance_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CancelScheduledRequest) GetHeader() string {
+	if x != nil {
+		return x.Header
+	}
+	return ""
+}
+
+func (x *CancelScheduledRequest) GetTemplateId() string {
+	if x != nil {
+		return x.TemplateId
+	}
+	return ""
+}
+
+func (x *CancelScheduledRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *CancelScheduledRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+// CancelScheduledResponse counts.
+type CancelScheduledResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Messages withdrawn by this call.
+	CancelledCount int32 `protobuf:"varint,1,opt,name=cancelled_count,json=cancelledCount,proto3" json:"cancelled_count,omitempty"`
+	// There may be more: call again.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelScheduledResponse) Reset() {
+	*x = CancelScheduledResponse{}
+	mi := &file_onlinesms_compliance_v1_compliance_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelScheduledResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelScheduledResponse) ProtoMessage() {}
+
+func (x *CancelScheduledResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_compliance_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelScheduledResponse.ProtoReflect.Descriptor instead.
+func (*CancelScheduledResponse) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_compliance_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CancelScheduledResponse) GetCancelledCount() int32 {
+	if x != nil {
+		return x.CancelledCount
+	}
+	return 0
+}
+
+func (x *CancelScheduledResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 var File_onlinesms_compliance_v1_compliance_service_proto protoreflect.FileDescriptor
 
 const file_onlinesms_compliance_v1_compliance_service_proto_rawDesc = "" +
 	"\n" +
-	"0onlinesms/compliance/v1/compliance_service.proto\x12\x17onlinesms.compliance.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eonlinesms/type/v1/access.proto\x1a onlinesms/type/v1/category.proto\x1a\x1eonlinesms/type/v1/reason.proto\"8\n" +
+	"0onlinesms/compliance/v1/compliance_service.proto\x12\x17onlinesms.compliance.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eonlinesms/type/v1/access.proto\x1a onlinesms/type/v1/category.proto\x1a\x1conlinesms/type/v1/lane.proto\x1a\x1eonlinesms/type/v1/reason.proto\"8\n" +
 	"\x12GetDecisionRequest\x12\"\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tB\x03\xe0A\x02R\tmessageId\"V\n" +
@@ -352,11 +599,31 @@ const file_onlinesms_compliance_v1_compliance_service_proto_rawDesc = "" +
 	"\vtemplate_id\x18\x02 \x01(\tB\x03\xe0A\x02R\n" +
 	"templateId\"V\n" +
 	"\x1bGetTemplateCategoryResponse\x127\n" +
-	"\bcategory\x18\x01 \x01(\x0e2\x1b.onlinesms.type.v1.CategoryR\bcategory2\xea\x02\n" +
+	"\bcategory\x18\x01 \x01(\x0e2\x1b.onlinesms.type.v1.CategoryR\bcategory\"l\n" +
+	"\x14CancelMessageRequest\x12\"\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\tB\x03\xe0A\x02R\tmessageId\x120\n" +
+	"\x04lane\x18\x02 \x01(\x0e2\x17.onlinesms.type.v1.LaneB\x03\xe0A\x02R\x04lane\"s\n" +
+	"\x15CancelMessageResponse\x12\x18\n" +
+	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12*\n" +
+	"\x11cleared_parcel_id\x18\x02 \x01(\fR\x0fclearedParcelId\x12\x14\n" +
+	"\x05round\x18\x03 \x01(\rR\x05round\"\xc3\x01\n" +
+	"\x16CancelScheduledRequest\x12\x16\n" +
+	"\x06header\x18\x01 \x01(\tR\x06header\x12\x1f\n" +
+	"\vtemplate_id\x18\x02 \x01(\tR\n" +
+	"templateId\x129\n" +
+	"\n" +
+	"start_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"V\n" +
+	"\x17CancelScheduledResponse\x12'\n" +
+	"\x0fcancelled_count\x18\x01 \x01(\x05R\x0ecancelledCount\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more2\x8c\x05\n" +
 	"\x11ComplianceService\x12\xb6\x01\n" +
 	"\vGetDecision\x12+.onlinesms.compliance.v1.GetDecisionRequest\x1a,.onlinesms.compliance.v1.GetDecisionResponse\"L\xa2\xbb\x18\x1e\n" +
 	"\x0edecisions:read\x12\fdecision.get\x82\xd3\xe4\x93\x02$\x12\"/v1/messages/{message_id}/decision\x12\x9b\x01\n" +
-	"\x13GetTemplateCategory\x123.onlinesms.compliance.v1.GetTemplateCategoryRequest\x1a4.onlinesms.compliance.v1.GetTemplateCategoryResponse\"\x19\xa2\xbb\x18\x15\x12\x11template.category \x01BOZMgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1;compliancev1b\x06proto3"
+	"\x13GetTemplateCategory\x123.onlinesms.compliance.v1.GetTemplateCategoryRequest\x1a4.onlinesms.compliance.v1.GetTemplateCategoryResponse\"\x19\xa2\xbb\x18\x15\x12\x11template.category \x01\x12\x86\x01\n" +
+	"\rCancelMessage\x12-.onlinesms.compliance.v1.CancelMessageRequest\x1a..onlinesms.compliance.v1.CancelMessageResponse\"\x16\xa2\xbb\x18\x12\x12\x0emessage.cancel \x01\x12\x96\x01\n" +
+	"\x0fCancelScheduled\x12/.onlinesms.compliance.v1.CancelScheduledRequest\x1a0.onlinesms.compliance.v1.CancelScheduledResponse\" \xa2\xbb\x18\x1c\x12\x18message.cancel_scheduled \x01BOZMgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1;compliancev1b\x06proto3"
 
 var (
 	file_onlinesms_compliance_v1_compliance_service_proto_rawDescOnce sync.Once
@@ -370,33 +637,45 @@ func file_onlinesms_compliance_v1_compliance_service_proto_rawDescGZIP() []byte 
 	return file_onlinesms_compliance_v1_compliance_service_proto_rawDescData
 }
 
-var file_onlinesms_compliance_v1_compliance_service_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_onlinesms_compliance_v1_compliance_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_onlinesms_compliance_v1_compliance_service_proto_goTypes = []any{
 	(*GetDecisionRequest)(nil),          // 0: onlinesms.compliance.v1.GetDecisionRequest
 	(*GetDecisionResponse)(nil),         // 1: onlinesms.compliance.v1.GetDecisionResponse
 	(*Decision)(nil),                    // 2: onlinesms.compliance.v1.Decision
 	(*GetTemplateCategoryRequest)(nil),  // 3: onlinesms.compliance.v1.GetTemplateCategoryRequest
 	(*GetTemplateCategoryResponse)(nil), // 4: onlinesms.compliance.v1.GetTemplateCategoryResponse
-	(*v1.Reason)(nil),                   // 5: onlinesms.type.v1.Reason
-	(*timestamppb.Timestamp)(nil),       // 6: google.protobuf.Timestamp
-	(v1.Category)(0),                    // 7: onlinesms.type.v1.Category
+	(*CancelMessageRequest)(nil),        // 5: onlinesms.compliance.v1.CancelMessageRequest
+	(*CancelMessageResponse)(nil),       // 6: onlinesms.compliance.v1.CancelMessageResponse
+	(*CancelScheduledRequest)(nil),      // 7: onlinesms.compliance.v1.CancelScheduledRequest
+	(*CancelScheduledResponse)(nil),     // 8: onlinesms.compliance.v1.CancelScheduledResponse
+	(*v1.Reason)(nil),                   // 9: onlinesms.type.v1.Reason
+	(*timestamppb.Timestamp)(nil),       // 10: google.protobuf.Timestamp
+	(v1.Category)(0),                    // 11: onlinesms.type.v1.Category
+	(v1.Lane)(0),                        // 12: onlinesms.type.v1.Lane
 }
 var file_onlinesms_compliance_v1_compliance_service_proto_depIdxs = []int32{
-	2, // 0: onlinesms.compliance.v1.GetDecisionResponse.decisions:type_name -> onlinesms.compliance.v1.Decision
-	5, // 1: onlinesms.compliance.v1.Decision.reasons:type_name -> onlinesms.type.v1.Reason
-	6, // 2: onlinesms.compliance.v1.Decision.decide_time:type_name -> google.protobuf.Timestamp
-	6, // 3: onlinesms.compliance.v1.Decision.due_time:type_name -> google.protobuf.Timestamp
-	7, // 4: onlinesms.compliance.v1.Decision.category:type_name -> onlinesms.type.v1.Category
-	7, // 5: onlinesms.compliance.v1.GetTemplateCategoryResponse.category:type_name -> onlinesms.type.v1.Category
-	0, // 6: onlinesms.compliance.v1.ComplianceService.GetDecision:input_type -> onlinesms.compliance.v1.GetDecisionRequest
-	3, // 7: onlinesms.compliance.v1.ComplianceService.GetTemplateCategory:input_type -> onlinesms.compliance.v1.GetTemplateCategoryRequest
-	1, // 8: onlinesms.compliance.v1.ComplianceService.GetDecision:output_type -> onlinesms.compliance.v1.GetDecisionResponse
-	4, // 9: onlinesms.compliance.v1.ComplianceService.GetTemplateCategory:output_type -> onlinesms.compliance.v1.GetTemplateCategoryResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	2,  // 0: onlinesms.compliance.v1.GetDecisionResponse.decisions:type_name -> onlinesms.compliance.v1.Decision
+	9,  // 1: onlinesms.compliance.v1.Decision.reasons:type_name -> onlinesms.type.v1.Reason
+	10, // 2: onlinesms.compliance.v1.Decision.decide_time:type_name -> google.protobuf.Timestamp
+	10, // 3: onlinesms.compliance.v1.Decision.due_time:type_name -> google.protobuf.Timestamp
+	11, // 4: onlinesms.compliance.v1.Decision.category:type_name -> onlinesms.type.v1.Category
+	11, // 5: onlinesms.compliance.v1.GetTemplateCategoryResponse.category:type_name -> onlinesms.type.v1.Category
+	12, // 6: onlinesms.compliance.v1.CancelMessageRequest.lane:type_name -> onlinesms.type.v1.Lane
+	10, // 7: onlinesms.compliance.v1.CancelScheduledRequest.start_time:type_name -> google.protobuf.Timestamp
+	10, // 8: onlinesms.compliance.v1.CancelScheduledRequest.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 9: onlinesms.compliance.v1.ComplianceService.GetDecision:input_type -> onlinesms.compliance.v1.GetDecisionRequest
+	3,  // 10: onlinesms.compliance.v1.ComplianceService.GetTemplateCategory:input_type -> onlinesms.compliance.v1.GetTemplateCategoryRequest
+	5,  // 11: onlinesms.compliance.v1.ComplianceService.CancelMessage:input_type -> onlinesms.compliance.v1.CancelMessageRequest
+	7,  // 12: onlinesms.compliance.v1.ComplianceService.CancelScheduled:input_type -> onlinesms.compliance.v1.CancelScheduledRequest
+	1,  // 13: onlinesms.compliance.v1.ComplianceService.GetDecision:output_type -> onlinesms.compliance.v1.GetDecisionResponse
+	4,  // 14: onlinesms.compliance.v1.ComplianceService.GetTemplateCategory:output_type -> onlinesms.compliance.v1.GetTemplateCategoryResponse
+	6,  // 15: onlinesms.compliance.v1.ComplianceService.CancelMessage:output_type -> onlinesms.compliance.v1.CancelMessageResponse
+	8,  // 16: onlinesms.compliance.v1.ComplianceService.CancelScheduled:output_type -> onlinesms.compliance.v1.CancelScheduledResponse
+	13, // [13:17] is the sub-list for method output_type
+	9,  // [9:13] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_compliance_v1_compliance_service_proto_init() }
@@ -410,7 +689,7 @@ func file_onlinesms_compliance_v1_compliance_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_compliance_v1_compliance_service_proto_rawDesc), len(file_onlinesms_compliance_v1_compliance_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,8 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	ComplianceService_GetDecision_FullMethodName         = "/onlinesms.compliance.v1.ComplianceService/GetDecision"
 	ComplianceService_GetTemplateCategory_FullMethodName = "/onlinesms.compliance.v1.ComplianceService/GetTemplateCategory"
+	ComplianceService_CancelMessage_FullMethodName       = "/onlinesms.compliance.v1.ComplianceService/CancelMessage"
+	ComplianceService_CancelScheduled_FullMethodName     = "/onlinesms.compliance.v1.ComplianceService/CancelScheduled"
 )
 
 // ComplianceServiceClient is the client API for ComplianceService service.
@@ -33,6 +35,12 @@ type ComplianceServiceClient interface {
 	GetDecision(ctx context.Context, in *GetDecisionRequest, opts ...grpc.CallOption) (*GetDecisionResponse, error)
 	// GetTemplateCategory answers the registered category, by which ingest picks the lane. Not offered at the door.
 	GetTemplateCategory(ctx context.Context, in *GetTemplateCategoryRequest, opts ...grpc.CallOption) (*GetTemplateCategoryResponse, error)
+	// CancelMessage withdraws a message of the caller's tenant and environment that is not cleared yet. Not offered at the
+	// door: ingest.v1.MessageService.CancelMessage calls it, and dispatch when the answer is CLEARED.
+	CancelMessage(ctx context.Context, in *CancelMessageRequest, opts ...grpc.CallOption) (*CancelMessageResponse, error)
+	// CancelScheduled withdraws messages of the caller's tenant and environment that wait for their schedule. Not offered
+	// at the door: ingest.v1.MessageService.CancelScheduled calls it.
+	CancelScheduled(ctx context.Context, in *CancelScheduledRequest, opts ...grpc.CallOption) (*CancelScheduledResponse, error)
 }
 
 type complianceServiceClient struct {
@@ -63,6 +71,26 @@ func (c *complianceServiceClient) GetTemplateCategory(ctx context.Context, in *G
 	return out, nil
 }
 
+func (c *complianceServiceClient) CancelMessage(ctx context.Context, in *CancelMessageRequest, opts ...grpc.CallOption) (*CancelMessageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelMessageResponse)
+	err := c.cc.Invoke(ctx, ComplianceService_CancelMessage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *complianceServiceClient) CancelScheduled(ctx context.Context, in *CancelScheduledRequest, opts ...grpc.CallOption) (*CancelScheduledResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelScheduledResponse)
+	err := c.cc.Invoke(ctx, ComplianceService_CancelScheduled_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ComplianceServiceServer is the server API for ComplianceService service.
 // All implementations must embed UnimplementedComplianceServiceServer
 // for forward compatibility.
@@ -73,6 +101,12 @@ type ComplianceServiceServer interface {
 	GetDecision(context.Context, *GetDecisionRequest) (*GetDecisionResponse, error)
 	// GetTemplateCategory answers the registered category, by which ingest picks the lane. Not offered at the door.
 	GetTemplateCategory(context.Context, *GetTemplateCategoryRequest) (*GetTemplateCategoryResponse, error)
+	// CancelMessage withdraws a message of the caller's tenant and environment that is not cleared yet. Not offered at the
+	// door: ingest.v1.MessageService.CancelMessage calls it, and dispatch when the answer is CLEARED.
+	CancelMessage(context.Context, *CancelMessageRequest) (*CancelMessageResponse, error)
+	// CancelScheduled withdraws messages of the caller's tenant and environment that wait for their schedule. Not offered
+	// at the door: ingest.v1.MessageService.CancelScheduled calls it.
+	CancelScheduled(context.Context, *CancelScheduledRequest) (*CancelScheduledResponse, error)
 	mustEmbedUnimplementedComplianceServiceServer()
 }
 
@@ -88,6 +122,12 @@ func (UnimplementedComplianceServiceServer) GetDecision(context.Context, *GetDec
 }
 func (UnimplementedComplianceServiceServer) GetTemplateCategory(context.Context, *GetTemplateCategoryRequest) (*GetTemplateCategoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTemplateCategory not implemented")
+}
+func (UnimplementedComplianceServiceServer) CancelMessage(context.Context, *CancelMessageRequest) (*CancelMessageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelMessage not implemented")
+}
+func (UnimplementedComplianceServiceServer) CancelScheduled(context.Context, *CancelScheduledRequest) (*CancelScheduledResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelScheduled not implemented")
 }
 func (UnimplementedComplianceServiceServer) mustEmbedUnimplementedComplianceServiceServer() {}
 func (UnimplementedComplianceServiceServer) testEmbeddedByValue()                           {}
@@ -146,6 +186,42 @@ func _ComplianceService_GetTemplateCategory_Handler(srv interface{}, ctx context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ComplianceService_CancelMessage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelMessageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComplianceServiceServer).CancelMessage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComplianceService_CancelMessage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComplianceServiceServer).CancelMessage(ctx, req.(*CancelMessageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ComplianceService_CancelScheduled_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelScheduledRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComplianceServiceServer).CancelScheduled(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComplianceService_CancelScheduled_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComplianceServiceServer).CancelScheduled(ctx, req.(*CancelScheduledRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ComplianceService_ServiceDesc is the grpc.ServiceDesc for ComplianceService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -160,6 +236,14 @@ var ComplianceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetTemplateCategory",
 			Handler:    _ComplianceService_GetTemplateCategory_Handler,
+		},
+		{
+			MethodName: "CancelMessage",
+			Handler:    _ComplianceService_CancelMessage_Handler,
+		},
+		{
+			MethodName: "CancelScheduled",
+			Handler:    _ComplianceService_CancelScheduled_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -752,6 +752,207 @@ func (x *HeldMessage) GetRound() uint32 {
 	return 0
 }
 
+// MessagesCancelled: the sender withdrew these messages while they waited here; they never reached dispatch.
+type MessagesCancelled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shared head.
+	Metadata *v1.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Cancelled parcels.
+	Parcels       []*CancelledParcel `protobuf:"bytes,2,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessagesCancelled) Reset() {
+	*x = MessagesCancelled{}
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessagesCancelled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessagesCancelled) ProtoMessage() {}
+
+func (x *MessagesCancelled) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessagesCancelled.ProtoReflect.Descriptor instead.
+func (*MessagesCancelled) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *MessagesCancelled) GetMetadata() *v1.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *MessagesCancelled) GetParcels() []*CancelledParcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
+// CancelledParcel is the withdrawn part of an accepted parcel.
+type CancelledParcel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// See event.v1.Parcel.
+	ParcelId []byte `protobuf:"bytes,1,opt,name=parcel_id,json=parcelId,proto3" json:"parcel_id,omitempty"`
+	// See event.v1.Parcel.
+	TenantId []byte `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// See event.v1.Parcel.
+	CorrelationId []byte `protobuf:"bytes,3,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
+	// See event.v1.Parcel.
+	CausationId []byte `protobuf:"bytes,4,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
+	// The messages.
+	Messages []*CancelledMessage `protobuf:"bytes,5,rep,name=messages,proto3" json:"messages,omitempty"`
+	// When they were withdrawn, Unix microseconds.
+	CancelTimeUs  int64 `protobuf:"varint,6,opt,name=cancel_time_us,json=cancelTimeUs,proto3" json:"cancel_time_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelledParcel) Reset() {
+	*x = CancelledParcel{}
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelledParcel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelledParcel) ProtoMessage() {}
+
+func (x *CancelledParcel) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelledParcel.ProtoReflect.Descriptor instead.
+func (*CancelledParcel) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CancelledParcel) GetParcelId() []byte {
+	if x != nil {
+		return x.ParcelId
+	}
+	return nil
+}
+
+func (x *CancelledParcel) GetTenantId() []byte {
+	if x != nil {
+		return x.TenantId
+	}
+	return nil
+}
+
+func (x *CancelledParcel) GetCorrelationId() []byte {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return nil
+}
+
+func (x *CancelledParcel) GetCausationId() []byte {
+	if x != nil {
+		return x.CausationId
+	}
+	return nil
+}
+
+func (x *CancelledParcel) GetMessages() []*CancelledMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *CancelledParcel) GetCancelTimeUs() int64 {
+	if x != nil {
+		return x.CancelTimeUs
+	}
+	return 0
+}
+
+// CancelledMessage is one withdrawn message.
+type CancelledMessage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// See AcceptedMessage.
+	MessageId []byte `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// The round it waited in; see ClearedMessage.
+	Round         uint32 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelledMessage) Reset() {
+	*x = CancelledMessage{}
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelledMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelledMessage) ProtoMessage() {}
+
+func (x *CancelledMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelledMessage.ProtoReflect.Descriptor instead.
+func (*CancelledMessage) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CancelledMessage) GetMessageId() []byte {
+	if x != nil {
+		return x.MessageId
+	}
+	return nil
+}
+
+func (x *CancelledMessage) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
 // RegistryChanged: a tenant's registry has a new version; every replica reloads what changed. Lane CONTROL.
 type RegistryChanged struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -765,7 +966,7 @@ type RegistryChanged struct {
 
 func (x *RegistryChanged) Reset() {
 	*x = RegistryChanged{}
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[9]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +978,7 @@ func (x *RegistryChanged) String() string {
 func (*RegistryChanged) ProtoMessage() {}
 
 func (x *RegistryChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[9]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +991,7 @@ func (x *RegistryChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryChanged.ProtoReflect.Descriptor instead.
 func (*RegistryChanged) Descriptor() ([]byte, []int) {
-	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{9}
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RegistryChanged) GetMetadata() *v1.Metadata {
@@ -828,7 +1029,7 @@ type RegistryChangeParcel struct {
 
 func (x *RegistryChangeParcel) Reset() {
 	*x = RegistryChangeParcel{}
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[10]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +1041,7 @@ func (x *RegistryChangeParcel) String() string {
 func (*RegistryChangeParcel) ProtoMessage() {}
 
 func (x *RegistryChangeParcel) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[10]
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +1054,7 @@ func (x *RegistryChangeParcel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryChangeParcel.ProtoReflect.Descriptor instead.
 func (*RegistryChangeParcel) Descriptor() ([]byte, []int) {
-	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{10}
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RegistryChangeParcel) GetParcelId() []byte {
@@ -962,7 +1163,21 @@ const file_onlinesms_compliance_v1_events_proto_rawDesc = "" +
 	"message_id\x18\x01 \x01(\fR\tmessageId\x12\x1e\n" +
 	"\vdue_time_us\x18\x02 \x01(\x03R\tdueTimeUs\x121\n" +
 	"\x06reason\x18\x03 \x01(\v2\x19.onlinesms.type.v1.ReasonR\x06reason\x12\x14\n" +
-	"\x05round\x18\x04 \x01(\rR\x05round\"\x94\x01\n" +
+	"\x05round\x18\x04 \x01(\rR\x05round\"\x91\x01\n" +
+	"\x11MessagesCancelled\x128\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12B\n" +
+	"\aparcels\x18\x02 \x03(\v2(.onlinesms.compliance.v1.CancelledParcelR\aparcels\"\x82\x02\n" +
+	"\x0fCancelledParcel\x12\x1b\n" +
+	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
+	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +
+	"\x0ecorrelation_id\x18\x03 \x01(\fR\rcorrelationId\x12!\n" +
+	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12E\n" +
+	"\bmessages\x18\x05 \x03(\v2).onlinesms.compliance.v1.CancelledMessageR\bmessages\x12$\n" +
+	"\x0ecancel_time_us\x18\x06 \x01(\x03R\fcancelTimeUs\"G\n" +
+	"\x10CancelledMessage\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\fR\tmessageId\x12\x14\n" +
+	"\x05round\x18\x02 \x01(\rR\x05round\"\x94\x01\n" +
 	"\x0fRegistryChanged\x128\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12G\n" +
 	"\aparcels\x18\x02 \x03(\v2-.onlinesms.compliance.v1.RegistryChangeParcelR\aparcels\"\xce\x01\n" +
@@ -986,7 +1201,7 @@ func file_onlinesms_compliance_v1_events_proto_rawDescGZIP() []byte {
 	return file_onlinesms_compliance_v1_events_proto_rawDescData
 }
 
-var file_onlinesms_compliance_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_onlinesms_compliance_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_onlinesms_compliance_v1_events_proto_goTypes = []any{
 	(*MessagesCleared)(nil),      // 0: onlinesms.compliance.v1.MessagesCleared
 	(*ClearedParcel)(nil),        // 1: onlinesms.compliance.v1.ClearedParcel
@@ -997,32 +1212,38 @@ var file_onlinesms_compliance_v1_events_proto_goTypes = []any{
 	(*MessagesHeld)(nil),         // 6: onlinesms.compliance.v1.MessagesHeld
 	(*HeldParcel)(nil),           // 7: onlinesms.compliance.v1.HeldParcel
 	(*HeldMessage)(nil),          // 8: onlinesms.compliance.v1.HeldMessage
-	(*RegistryChanged)(nil),      // 9: onlinesms.compliance.v1.RegistryChanged
-	(*RegistryChangeParcel)(nil), // 10: onlinesms.compliance.v1.RegistryChangeParcel
-	(*v1.Metadata)(nil),          // 11: onlinesms.event.v1.Metadata
-	(v11.Category)(0),            // 12: onlinesms.type.v1.Category
-	(*v11.Reason)(nil),           // 13: onlinesms.type.v1.Reason
+	(*MessagesCancelled)(nil),    // 9: onlinesms.compliance.v1.MessagesCancelled
+	(*CancelledParcel)(nil),      // 10: onlinesms.compliance.v1.CancelledParcel
+	(*CancelledMessage)(nil),     // 11: onlinesms.compliance.v1.CancelledMessage
+	(*RegistryChanged)(nil),      // 12: onlinesms.compliance.v1.RegistryChanged
+	(*RegistryChangeParcel)(nil), // 13: onlinesms.compliance.v1.RegistryChangeParcel
+	(*v1.Metadata)(nil),          // 14: onlinesms.event.v1.Metadata
+	(v11.Category)(0),            // 15: onlinesms.type.v1.Category
+	(*v11.Reason)(nil),           // 16: onlinesms.type.v1.Reason
 }
 var file_onlinesms_compliance_v1_events_proto_depIdxs = []int32{
-	11, // 0: onlinesms.compliance.v1.MessagesCleared.metadata:type_name -> onlinesms.event.v1.Metadata
+	14, // 0: onlinesms.compliance.v1.MessagesCleared.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 1: onlinesms.compliance.v1.MessagesCleared.parcels:type_name -> onlinesms.compliance.v1.ClearedParcel
 	2,  // 2: onlinesms.compliance.v1.ClearedParcel.messages:type_name -> onlinesms.compliance.v1.ClearedMessage
-	12, // 3: onlinesms.compliance.v1.ClearedMessage.category:type_name -> onlinesms.type.v1.Category
-	11, // 4: onlinesms.compliance.v1.MessagesRefused.metadata:type_name -> onlinesms.event.v1.Metadata
+	15, // 3: onlinesms.compliance.v1.ClearedMessage.category:type_name -> onlinesms.type.v1.Category
+	14, // 4: onlinesms.compliance.v1.MessagesRefused.metadata:type_name -> onlinesms.event.v1.Metadata
 	4,  // 5: onlinesms.compliance.v1.MessagesRefused.parcels:type_name -> onlinesms.compliance.v1.RefusedParcel
 	5,  // 6: onlinesms.compliance.v1.RefusedParcel.messages:type_name -> onlinesms.compliance.v1.RefusedMessage
-	13, // 7: onlinesms.compliance.v1.RefusedMessage.reasons:type_name -> onlinesms.type.v1.Reason
-	11, // 8: onlinesms.compliance.v1.MessagesHeld.metadata:type_name -> onlinesms.event.v1.Metadata
+	16, // 7: onlinesms.compliance.v1.RefusedMessage.reasons:type_name -> onlinesms.type.v1.Reason
+	14, // 8: onlinesms.compliance.v1.MessagesHeld.metadata:type_name -> onlinesms.event.v1.Metadata
 	7,  // 9: onlinesms.compliance.v1.MessagesHeld.parcels:type_name -> onlinesms.compliance.v1.HeldParcel
 	8,  // 10: onlinesms.compliance.v1.HeldParcel.messages:type_name -> onlinesms.compliance.v1.HeldMessage
-	13, // 11: onlinesms.compliance.v1.HeldMessage.reason:type_name -> onlinesms.type.v1.Reason
-	11, // 12: onlinesms.compliance.v1.RegistryChanged.metadata:type_name -> onlinesms.event.v1.Metadata
-	10, // 13: onlinesms.compliance.v1.RegistryChanged.parcels:type_name -> onlinesms.compliance.v1.RegistryChangeParcel
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	16, // 11: onlinesms.compliance.v1.HeldMessage.reason:type_name -> onlinesms.type.v1.Reason
+	14, // 12: onlinesms.compliance.v1.MessagesCancelled.metadata:type_name -> onlinesms.event.v1.Metadata
+	10, // 13: onlinesms.compliance.v1.MessagesCancelled.parcels:type_name -> onlinesms.compliance.v1.CancelledParcel
+	11, // 14: onlinesms.compliance.v1.CancelledParcel.messages:type_name -> onlinesms.compliance.v1.CancelledMessage
+	14, // 15: onlinesms.compliance.v1.RegistryChanged.metadata:type_name -> onlinesms.event.v1.Metadata
+	13, // 16: onlinesms.compliance.v1.RegistryChanged.parcels:type_name -> onlinesms.compliance.v1.RegistryChangeParcel
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_compliance_v1_events_proto_init() }
@@ -1036,7 +1257,7 @@ func file_onlinesms_compliance_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_compliance_v1_events_proto_rawDesc), len(file_onlinesms_compliance_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

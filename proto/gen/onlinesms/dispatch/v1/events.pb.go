@@ -635,6 +635,61 @@ func (x *MessagesExpired) GetParcels() []*OutcomeParcel {
 	return nil
 }
 
+// MessagesCancelled: the sender withdrew them before an intent was written; they will not be submitted.
+type MessagesCancelled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shared head.
+	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Parcels of outcomes.
+	Parcels       []*OutcomeParcel `protobuf:"bytes,2,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessagesCancelled) Reset() {
+	*x = MessagesCancelled{}
+	mi := &file_onlinesms_dispatch_v1_events_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessagesCancelled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessagesCancelled) ProtoMessage() {}
+
+func (x *MessagesCancelled) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_dispatch_v1_events_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessagesCancelled.ProtoReflect.Descriptor instead.
+func (*MessagesCancelled) Descriptor() ([]byte, []int) {
+	return file_onlinesms_dispatch_v1_events_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *MessagesCancelled) GetMetadata() *v11.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *MessagesCancelled) GetParcels() []*OutcomeParcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
 var File_onlinesms_dispatch_v1_events_proto protoreflect.FileDescriptor
 
 const file_onlinesms_dispatch_v1_events_proto_rawDesc = "" +
@@ -682,6 +737,9 @@ const file_onlinesms_dispatch_v1_events_proto_rawDesc = "" +
 	"\aparcels\x18\x02 \x03(\v2$.onlinesms.dispatch.v1.OutcomeParcelR\aparcels\"\x8b\x01\n" +
 	"\x0fMessagesExpired\x128\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12>\n" +
+	"\aparcels\x18\x02 \x03(\v2$.onlinesms.dispatch.v1.OutcomeParcelR\aparcels\"\x8d\x01\n" +
+	"\x11MessagesCancelled\x128\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12>\n" +
 	"\aparcels\x18\x02 \x03(\v2$.onlinesms.dispatch.v1.OutcomeParcelR\aparcelsBKZIgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1;dispatchv1b\x06proto3"
 
 var (
@@ -696,7 +754,7 @@ func file_onlinesms_dispatch_v1_events_proto_rawDescGZIP() []byte {
 	return file_onlinesms_dispatch_v1_events_proto_rawDescData
 }
 
-var file_onlinesms_dispatch_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_onlinesms_dispatch_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_onlinesms_dispatch_v1_events_proto_goTypes = []any{
 	(*Outcome)(nil),             // 0: onlinesms.dispatch.v1.Outcome
 	(*OutcomeParcel)(nil),       // 1: onlinesms.dispatch.v1.OutcomeParcel
@@ -707,31 +765,34 @@ var file_onlinesms_dispatch_v1_events_proto_goTypes = []any{
 	(*MessagesDelivered)(nil),   // 6: onlinesms.dispatch.v1.MessagesDelivered
 	(*MessagesUndelivered)(nil), // 7: onlinesms.dispatch.v1.MessagesUndelivered
 	(*MessagesExpired)(nil),     // 8: onlinesms.dispatch.v1.MessagesExpired
-	(*v1.Reason)(nil),           // 9: onlinesms.type.v1.Reason
-	(*v11.Metadata)(nil),        // 10: onlinesms.event.v1.Metadata
+	(*MessagesCancelled)(nil),   // 9: onlinesms.dispatch.v1.MessagesCancelled
+	(*v1.Reason)(nil),           // 10: onlinesms.type.v1.Reason
+	(*v11.Metadata)(nil),        // 11: onlinesms.event.v1.Metadata
 }
 var file_onlinesms_dispatch_v1_events_proto_depIdxs = []int32{
-	9,  // 0: onlinesms.dispatch.v1.Outcome.reason:type_name -> onlinesms.type.v1.Reason
+	10, // 0: onlinesms.dispatch.v1.Outcome.reason:type_name -> onlinesms.type.v1.Reason
 	0,  // 1: onlinesms.dispatch.v1.OutcomeParcel.outcomes:type_name -> onlinesms.dispatch.v1.Outcome
-	10, // 2: onlinesms.dispatch.v1.MessagesSubmitted.metadata:type_name -> onlinesms.event.v1.Metadata
+	11, // 2: onlinesms.dispatch.v1.MessagesSubmitted.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 3: onlinesms.dispatch.v1.MessagesSubmitted.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	10, // 4: onlinesms.dispatch.v1.MessagesFailed.metadata:type_name -> onlinesms.event.v1.Metadata
+	11, // 4: onlinesms.dispatch.v1.MessagesFailed.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 5: onlinesms.dispatch.v1.MessagesFailed.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	10, // 6: onlinesms.dispatch.v1.MessagesUnknown.metadata:type_name -> onlinesms.event.v1.Metadata
+	11, // 6: onlinesms.dispatch.v1.MessagesUnknown.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 7: onlinesms.dispatch.v1.MessagesUnknown.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	10, // 8: onlinesms.dispatch.v1.MessagesReturned.metadata:type_name -> onlinesms.event.v1.Metadata
+	11, // 8: onlinesms.dispatch.v1.MessagesReturned.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 9: onlinesms.dispatch.v1.MessagesReturned.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	10, // 10: onlinesms.dispatch.v1.MessagesDelivered.metadata:type_name -> onlinesms.event.v1.Metadata
+	11, // 10: onlinesms.dispatch.v1.MessagesDelivered.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 11: onlinesms.dispatch.v1.MessagesDelivered.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	10, // 12: onlinesms.dispatch.v1.MessagesUndelivered.metadata:type_name -> onlinesms.event.v1.Metadata
+	11, // 12: onlinesms.dispatch.v1.MessagesUndelivered.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 13: onlinesms.dispatch.v1.MessagesUndelivered.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	10, // 14: onlinesms.dispatch.v1.MessagesExpired.metadata:type_name -> onlinesms.event.v1.Metadata
+	11, // 14: onlinesms.dispatch.v1.MessagesExpired.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 15: onlinesms.dispatch.v1.MessagesExpired.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	11, // 16: onlinesms.dispatch.v1.MessagesCancelled.metadata:type_name -> onlinesms.event.v1.Metadata
+	1,  // 17: onlinesms.dispatch.v1.MessagesCancelled.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_dispatch_v1_events_proto_init() }
@@ -745,7 +806,7 @@ func file_onlinesms_dispatch_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_dispatch_v1_events_proto_rawDesc), len(file_onlinesms_dispatch_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

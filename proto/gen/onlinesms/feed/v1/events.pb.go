@@ -839,6 +839,71 @@ func (x *MessagesExpired) GetMessages() []*MessageUpdate {
 	return nil
 }
 
+// MessagesCancelled: messages of the tenant that its own call withdrew before submit.
+type MessagesCancelled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shared head; event_id tells repeats. After a crash of ours news may come again in another event: the message, the
+	// event type and its time tell those.
+	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// UUID of the tenant; equal to the subject's last token.
+	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// The news.
+	Messages      []*MessageUpdate `protobuf:"bytes,3,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessagesCancelled) Reset() {
+	*x = MessagesCancelled{}
+	mi := &file_onlinesms_feed_v1_events_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessagesCancelled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessagesCancelled) ProtoMessage() {}
+
+func (x *MessagesCancelled) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_feed_v1_events_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessagesCancelled.ProtoReflect.Descriptor instead.
+func (*MessagesCancelled) Descriptor() ([]byte, []int) {
+	return file_onlinesms_feed_v1_events_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *MessagesCancelled) GetMetadata() *v11.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *MessagesCancelled) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *MessagesCancelled) GetMessages() []*MessageUpdate {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
 var File_onlinesms_feed_v1_events_proto protoreflect.FileDescriptor
 
 const file_onlinesms_feed_v1_events_proto_rawDesc = "" +
@@ -896,6 +961,10 @@ const file_onlinesms_feed_v1_events_proto_rawDesc = "" +
 	"\x0fMessagesExpired\x128\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12\x1b\n" +
 	"\ttenant_id\x18\x02 \x01(\tR\btenantId\x12<\n" +
+	"\bmessages\x18\x03 \x03(\v2 .onlinesms.feed.v1.MessageUpdateR\bmessages\"\xa8\x01\n" +
+	"\x11MessagesCancelled\x128\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12\x1b\n" +
+	"\ttenant_id\x18\x02 \x01(\tR\btenantId\x12<\n" +
 	"\bmessages\x18\x03 \x03(\v2 .onlinesms.feed.v1.MessageUpdateR\bmessagesBCZAgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/feed/v1;feedv1b\x06proto3"
 
 var (
@@ -910,7 +979,7 @@ func file_onlinesms_feed_v1_events_proto_rawDescGZIP() []byte {
 	return file_onlinesms_feed_v1_events_proto_rawDescData
 }
 
-var file_onlinesms_feed_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_onlinesms_feed_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_onlinesms_feed_v1_events_proto_goTypes = []any{
 	(*MessageUpdate)(nil),         // 0: onlinesms.feed.v1.MessageUpdate
 	(*MessagesAccepted)(nil),      // 1: onlinesms.feed.v1.MessagesAccepted
@@ -924,42 +993,45 @@ var file_onlinesms_feed_v1_events_proto_goTypes = []any{
 	(*MessagesDelivered)(nil),     // 9: onlinesms.feed.v1.MessagesDelivered
 	(*MessagesUndelivered)(nil),   // 10: onlinesms.feed.v1.MessagesUndelivered
 	(*MessagesExpired)(nil),       // 11: onlinesms.feed.v1.MessagesExpired
-	(v1.MessageState)(0),          // 12: onlinesms.type.v1.MessageState
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*v1.Reason)(nil),             // 14: onlinesms.type.v1.Reason
-	(*v11.Metadata)(nil),          // 15: onlinesms.event.v1.Metadata
+	(*MessagesCancelled)(nil),     // 12: onlinesms.feed.v1.MessagesCancelled
+	(v1.MessageState)(0),          // 13: onlinesms.type.v1.MessageState
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*v1.Reason)(nil),             // 15: onlinesms.type.v1.Reason
+	(*v11.Metadata)(nil),          // 16: onlinesms.event.v1.Metadata
 }
 var file_onlinesms_feed_v1_events_proto_depIdxs = []int32{
-	12, // 0: onlinesms.feed.v1.MessageUpdate.state:type_name -> onlinesms.type.v1.MessageState
-	13, // 1: onlinesms.feed.v1.MessageUpdate.time:type_name -> google.protobuf.Timestamp
-	14, // 2: onlinesms.feed.v1.MessageUpdate.reasons:type_name -> onlinesms.type.v1.Reason
-	15, // 3: onlinesms.feed.v1.MessagesAccepted.metadata:type_name -> onlinesms.event.v1.Metadata
+	13, // 0: onlinesms.feed.v1.MessageUpdate.state:type_name -> onlinesms.type.v1.MessageState
+	14, // 1: onlinesms.feed.v1.MessageUpdate.time:type_name -> google.protobuf.Timestamp
+	15, // 2: onlinesms.feed.v1.MessageUpdate.reasons:type_name -> onlinesms.type.v1.Reason
+	16, // 3: onlinesms.feed.v1.MessagesAccepted.metadata:type_name -> onlinesms.event.v1.Metadata
 	0,  // 4: onlinesms.feed.v1.MessagesAccepted.messages:type_name -> onlinesms.feed.v1.MessageUpdate
-	15, // 5: onlinesms.feed.v1.MessagesHeld.metadata:type_name -> onlinesms.event.v1.Metadata
+	16, // 5: onlinesms.feed.v1.MessagesHeld.metadata:type_name -> onlinesms.event.v1.Metadata
 	0,  // 6: onlinesms.feed.v1.MessagesHeld.messages:type_name -> onlinesms.feed.v1.MessageUpdate
-	15, // 7: onlinesms.feed.v1.MessagesCleared.metadata:type_name -> onlinesms.event.v1.Metadata
+	16, // 7: onlinesms.feed.v1.MessagesCleared.metadata:type_name -> onlinesms.event.v1.Metadata
 	0,  // 8: onlinesms.feed.v1.MessagesCleared.messages:type_name -> onlinesms.feed.v1.MessageUpdate
-	15, // 9: onlinesms.feed.v1.MessagesRefused.metadata:type_name -> onlinesms.event.v1.Metadata
+	16, // 9: onlinesms.feed.v1.MessagesRefused.metadata:type_name -> onlinesms.event.v1.Metadata
 	0,  // 10: onlinesms.feed.v1.MessagesRefused.messages:type_name -> onlinesms.feed.v1.MessageUpdate
-	15, // 11: onlinesms.feed.v1.MessagesSubmitted.metadata:type_name -> onlinesms.event.v1.Metadata
+	16, // 11: onlinesms.feed.v1.MessagesSubmitted.metadata:type_name -> onlinesms.event.v1.Metadata
 	0,  // 12: onlinesms.feed.v1.MessagesSubmitted.messages:type_name -> onlinesms.feed.v1.MessageUpdate
-	15, // 13: onlinesms.feed.v1.MessagesUnknown.metadata:type_name -> onlinesms.event.v1.Metadata
+	16, // 13: onlinesms.feed.v1.MessagesUnknown.metadata:type_name -> onlinesms.event.v1.Metadata
 	0,  // 14: onlinesms.feed.v1.MessagesUnknown.messages:type_name -> onlinesms.feed.v1.MessageUpdate
-	15, // 15: onlinesms.feed.v1.MessagesFailed.metadata:type_name -> onlinesms.event.v1.Metadata
+	16, // 15: onlinesms.feed.v1.MessagesFailed.metadata:type_name -> onlinesms.event.v1.Metadata
 	0,  // 16: onlinesms.feed.v1.MessagesFailed.messages:type_name -> onlinesms.feed.v1.MessageUpdate
-	15, // 17: onlinesms.feed.v1.MessagesReturned.metadata:type_name -> onlinesms.event.v1.Metadata
+	16, // 17: onlinesms.feed.v1.MessagesReturned.metadata:type_name -> onlinesms.event.v1.Metadata
 	0,  // 18: onlinesms.feed.v1.MessagesReturned.messages:type_name -> onlinesms.feed.v1.MessageUpdate
-	15, // 19: onlinesms.feed.v1.MessagesDelivered.metadata:type_name -> onlinesms.event.v1.Metadata
+	16, // 19: onlinesms.feed.v1.MessagesDelivered.metadata:type_name -> onlinesms.event.v1.Metadata
 	0,  // 20: onlinesms.feed.v1.MessagesDelivered.messages:type_name -> onlinesms.feed.v1.MessageUpdate
-	15, // 21: onlinesms.feed.v1.MessagesUndelivered.metadata:type_name -> onlinesms.event.v1.Metadata
+	16, // 21: onlinesms.feed.v1.MessagesUndelivered.metadata:type_name -> onlinesms.event.v1.Metadata
 	0,  // 22: onlinesms.feed.v1.MessagesUndelivered.messages:type_name -> onlinesms.feed.v1.MessageUpdate
-	15, // 23: onlinesms.feed.v1.MessagesExpired.metadata:type_name -> onlinesms.event.v1.Metadata
+	16, // 23: onlinesms.feed.v1.MessagesExpired.metadata:type_name -> onlinesms.event.v1.Metadata
 	0,  // 24: onlinesms.feed.v1.MessagesExpired.messages:type_name -> onlinesms.feed.v1.MessageUpdate
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	16, // 25: onlinesms.feed.v1.MessagesCancelled.metadata:type_name -> onlinesms.event.v1.Metadata
+	0,  // 26: onlinesms.feed.v1.MessagesCancelled.messages:type_name -> onlinesms.feed.v1.MessageUpdate
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_feed_v1_events_proto_init() }
@@ -973,7 +1045,7 @@ func file_onlinesms_feed_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_feed_v1_events_proto_rawDesc), len(file_onlinesms_feed_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -425,6 +425,207 @@ func (x *ExpiringKey) GetDays() int32 {
 	return 0
 }
 
+// KeysExposed: API keys were seen in clear text and are revoked. An alert: whoever listened has them too. Lane CONTROL.
+type KeysExposed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shared head.
+	Metadata *v1.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Parcels of keys.
+	Parcels       []*ExposedParcel `protobuf:"bytes,2,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysExposed) Reset() {
+	*x = KeysExposed{}
+	mi := &file_onlinesms_ingest_v1_access_events_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysExposed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysExposed) ProtoMessage() {}
+
+func (x *KeysExposed) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_access_events_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysExposed.ProtoReflect.Descriptor instead.
+func (*KeysExposed) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_access_events_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *KeysExposed) GetMetadata() *v1.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *KeysExposed) GetParcels() []*ExposedParcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
+// ExposedParcel is 1..500 keys of one tenant.
+type ExposedParcel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// See event.v1.Parcel.
+	ParcelId []byte `protobuf:"bytes,1,opt,name=parcel_id,json=parcelId,proto3" json:"parcel_id,omitempty"`
+	// See event.v1.Parcel.
+	TenantId []byte `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// See event.v1.Parcel.
+	CorrelationId []byte `protobuf:"bytes,3,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
+	// See event.v1.Parcel.
+	CausationId []byte `protobuf:"bytes,4,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
+	// The keys.
+	Keys          []*ExposedKey `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExposedParcel) Reset() {
+	*x = ExposedParcel{}
+	mi := &file_onlinesms_ingest_v1_access_events_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExposedParcel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExposedParcel) ProtoMessage() {}
+
+func (x *ExposedParcel) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_access_events_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExposedParcel.ProtoReflect.Descriptor instead.
+func (*ExposedParcel) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_access_events_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ExposedParcel) GetParcelId() []byte {
+	if x != nil {
+		return x.ParcelId
+	}
+	return nil
+}
+
+func (x *ExposedParcel) GetTenantId() []byte {
+	if x != nil {
+		return x.TenantId
+	}
+	return nil
+}
+
+func (x *ExposedParcel) GetCorrelationId() []byte {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return nil
+}
+
+func (x *ExposedParcel) GetCausationId() []byte {
+	if x != nil {
+		return x.CausationId
+	}
+	return nil
+}
+
+func (x *ExposedParcel) GetKeys() []*ExposedKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// ExposedKey is one key. From where it was sent stands in the audit log (action api_key.expose).
+type ExposedKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key's public part.
+	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// What it is for, in the tenant's words.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// When it was revoked, Unix microseconds.
+	TimeUs        int64 `protobuf:"varint,3,opt,name=time_us,json=timeUs,proto3" json:"time_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExposedKey) Reset() {
+	*x = ExposedKey{}
+	mi := &file_onlinesms_ingest_v1_access_events_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExposedKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExposedKey) ProtoMessage() {}
+
+func (x *ExposedKey) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_access_events_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExposedKey.ProtoReflect.Descriptor instead.
+func (*ExposedKey) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_access_events_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ExposedKey) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *ExposedKey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExposedKey) GetTimeUs() int64 {
+	if x != nil {
+		return x.TimeUs
+	}
+	return 0
+}
+
 var File_onlinesms_ingest_v1_access_events_proto protoreflect.FileDescriptor
 
 const file_onlinesms_ingest_v1_access_events_proto_rawDesc = "" +
@@ -455,7 +656,21 @@ const file_onlinesms_ingest_v1_access_events_proto_rawDesc = "" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12$\n" +
 	"\x0eexpire_time_us\x18\x03 \x01(\x03R\fexpireTimeUs\x12\x12\n" +
-	"\x04days\x18\x04 \x01(\x05R\x04daysBGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
+	"\x04days\x18\x04 \x01(\x05R\x04days\"\x85\x01\n" +
+	"\vKeysExposed\x128\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12<\n" +
+	"\aparcels\x18\x02 \x03(\v2\".onlinesms.ingest.v1.ExposedParcelR\aparcels\"\xc8\x01\n" +
+	"\rExposedParcel\x12\x1b\n" +
+	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
+	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +
+	"\x0ecorrelation_id\x18\x03 \x01(\fR\rcorrelationId\x12!\n" +
+	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x123\n" +
+	"\x04keys\x18\x05 \x03(\v2\x1f.onlinesms.ingest.v1.ExposedKeyR\x04keys\"P\n" +
+	"\n" +
+	"ExposedKey\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
+	"\atime_us\x18\x03 \x01(\x03R\x06timeUsBGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
 
 var (
 	file_onlinesms_ingest_v1_access_events_proto_rawDescOnce sync.Once
@@ -469,7 +684,7 @@ func file_onlinesms_ingest_v1_access_events_proto_rawDescGZIP() []byte {
 	return file_onlinesms_ingest_v1_access_events_proto_rawDescData
 }
 
-var file_onlinesms_ingest_v1_access_events_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_onlinesms_ingest_v1_access_events_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_onlinesms_ingest_v1_access_events_proto_goTypes = []any{
 	(*AccessChanged)(nil),  // 0: onlinesms.ingest.v1.AccessChanged
 	(*AccessParcel)(nil),   // 1: onlinesms.ingest.v1.AccessParcel
@@ -477,20 +692,26 @@ var file_onlinesms_ingest_v1_access_events_proto_goTypes = []any{
 	(*KeysExpiring)(nil),   // 3: onlinesms.ingest.v1.KeysExpiring
 	(*ExpiringParcel)(nil), // 4: onlinesms.ingest.v1.ExpiringParcel
 	(*ExpiringKey)(nil),    // 5: onlinesms.ingest.v1.ExpiringKey
-	(*v1.Metadata)(nil),    // 6: onlinesms.event.v1.Metadata
+	(*KeysExposed)(nil),    // 6: onlinesms.ingest.v1.KeysExposed
+	(*ExposedParcel)(nil),  // 7: onlinesms.ingest.v1.ExposedParcel
+	(*ExposedKey)(nil),     // 8: onlinesms.ingest.v1.ExposedKey
+	(*v1.Metadata)(nil),    // 9: onlinesms.event.v1.Metadata
 }
 var file_onlinesms_ingest_v1_access_events_proto_depIdxs = []int32{
-	6, // 0: onlinesms.ingest.v1.AccessChanged.metadata:type_name -> onlinesms.event.v1.Metadata
+	9, // 0: onlinesms.ingest.v1.AccessChanged.metadata:type_name -> onlinesms.event.v1.Metadata
 	1, // 1: onlinesms.ingest.v1.AccessChanged.parcels:type_name -> onlinesms.ingest.v1.AccessParcel
 	2, // 2: onlinesms.ingest.v1.AccessParcel.changes:type_name -> onlinesms.ingest.v1.AccessChange
-	6, // 3: onlinesms.ingest.v1.KeysExpiring.metadata:type_name -> onlinesms.event.v1.Metadata
+	9, // 3: onlinesms.ingest.v1.KeysExpiring.metadata:type_name -> onlinesms.event.v1.Metadata
 	4, // 4: onlinesms.ingest.v1.KeysExpiring.parcels:type_name -> onlinesms.ingest.v1.ExpiringParcel
 	5, // 5: onlinesms.ingest.v1.ExpiringParcel.keys:type_name -> onlinesms.ingest.v1.ExpiringKey
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	9, // 6: onlinesms.ingest.v1.KeysExposed.metadata:type_name -> onlinesms.event.v1.Metadata
+	7, // 7: onlinesms.ingest.v1.KeysExposed.parcels:type_name -> onlinesms.ingest.v1.ExposedParcel
+	8, // 8: onlinesms.ingest.v1.ExposedParcel.keys:type_name -> onlinesms.ingest.v1.ExposedKey
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_ingest_v1_access_events_proto_init() }
@@ -504,7 +725,7 @@ func file_onlinesms_ingest_v1_access_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_ingest_v1_access_events_proto_rawDesc), len(file_onlinesms_ingest_v1_access_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -650,7 +650,7 @@ func (x *GetMessageResponse) GetTimeline() []*TimelineEntry {
 type TimelineEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What happened: ACCEPTED, HELD, CLEARED, REFUSED, SUBMITTED, UNKNOWN, FAILED, RETURNED, EXPIRED, UNDELIVERED,
-	// DELIVERED.
+	// DELIVERED, CANCELLED.
 	Event string `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
 	// The state this event speaks for (CLEARED speaks for QUEUED).
 	State v1.MessageState `protobuf:"varint,2,opt,name=state,proto3,enum=onlinesms.type.v1.MessageState" json:"state,omitempty"`
@@ -985,6 +985,235 @@ func (x *MessageSummary) GetAcceptTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// CancelMessageRequest names a message.
+type CancelMessageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID of the message.
+	MessageId     string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelMessageRequest) Reset() {
+	*x = CancelMessageRequest{}
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelMessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelMessageRequest) ProtoMessage() {}
+
+func (x *CancelMessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelMessageRequest.ProtoReflect.Descriptor instead.
+func (*CancelMessageRequest) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_message_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CancelMessageRequest) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+// CancelMessageResponse says that the message will not be sent.
+type CancelMessageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID of the message.
+	MessageId string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// CANCELLED.
+	State         v1.MessageState `protobuf:"varint,2,opt,name=state,proto3,enum=onlinesms.type.v1.MessageState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelMessageResponse) Reset() {
+	*x = CancelMessageResponse{}
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelMessageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelMessageResponse) ProtoMessage() {}
+
+func (x *CancelMessageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelMessageResponse.ProtoReflect.Descriptor instead.
+func (*CancelMessageResponse) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_message_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CancelMessageResponse) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *CancelMessageResponse) GetState() v1.MessageState {
+	if x != nil {
+		return x.State
+	}
+	return v1.MessageState(0)
+}
+
+// CancelScheduledRequest narrows down what is withdrawn; empty fields match all messages of the tenant and environment.
+type CancelScheduledRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only messages of this header.
+	Header string `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// Only messages of this template: 19 digits, as a string.
+	TemplateId string `protobuf:"bytes,2,opt,name=template_id,json=templateId,proto3" json:"template_id,omitempty"`
+	// Only messages scheduled at or after this time.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Only messages scheduled before this time.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelScheduledRequest) Reset() {
+	*x = CancelScheduledRequest{}
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelScheduledRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelScheduledRequest) ProtoMessage() {}
+
+func (x *CancelScheduledRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelScheduledRequest.ProtoReflect.Descriptor instead.
+func (*CancelScheduledRequest) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_message_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CancelScheduledRequest) GetHeader() string {
+	if x != nil {
+		return x.Header
+	}
+	return ""
+}
+
+func (x *CancelScheduledRequest) GetTemplateId() string {
+	if x != nil {
+		return x.TemplateId
+	}
+	return ""
+}
+
+func (x *CancelScheduledRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *CancelScheduledRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+// CancelScheduledResponse counts.
+type CancelScheduledResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Messages withdrawn by this call.
+	CancelledCount int32 `protobuf:"varint,1,opt,name=cancelled_count,json=cancelledCount,proto3" json:"cancelled_count,omitempty"`
+	// More of them may wait: call again.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelScheduledResponse) Reset() {
+	*x = CancelScheduledResponse{}
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelScheduledResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelScheduledResponse) ProtoMessage() {}
+
+func (x *CancelScheduledResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_message_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelScheduledResponse.ProtoReflect.Descriptor instead.
+func (*CancelScheduledResponse) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_message_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CancelScheduledResponse) GetCancelledCount() int32 {
+	if x != nil {
+		return x.CancelledCount
+	}
+	return 0
+}
+
+func (x *CancelScheduledResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 var File_onlinesms_ingest_v1_message_service_proto protoreflect.FileDescriptor
 
 const file_onlinesms_ingest_v1_message_service_proto_rawDesc = "" +
@@ -1075,7 +1304,24 @@ const file_onlinesms_ingest_v1_message_service_proto_rawDesc = "" +
 	"templateId\x12\x16\n" +
 	"\x06header\x18\x05 \x01(\tR\x06header\x12;\n" +
 	"\vaccept_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"acceptTime2\xac\x05\n" +
+	"acceptTime\":\n" +
+	"\x14CancelMessageRequest\x12\"\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\tB\x03\xe0A\x02R\tmessageId\"m\n" +
+	"\x15CancelMessageResponse\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\tR\tmessageId\x125\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1f.onlinesms.type.v1.MessageStateR\x05state\"\xc3\x01\n" +
+	"\x16CancelScheduledRequest\x12\x16\n" +
+	"\x06header\x18\x01 \x01(\tR\x06header\x12\x1f\n" +
+	"\vtemplate_id\x18\x02 \x01(\tR\n" +
+	"templateId\x129\n" +
+	"\n" +
+	"start_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"V\n" +
+	"\x17CancelScheduledResponse\x12'\n" +
+	"\x0fcancelled_count\x18\x01 \x01(\x05R\x0ecancelledCount\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more2\xae\b\n" +
 	"\x0eMessageService\x12\x9c\x01\n" +
 	"\vSendMessage\x12'.onlinesms.ingest.v1.SendMessageRequest\x1a(.onlinesms.ingest.v1.SendMessageResponse\":\xa2\xbb\x18\x1f\n" +
 	"\rmessages:send\x12\fmessage.send(\x01\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/messages\x12\xba\x01\n" +
@@ -1085,7 +1331,11 @@ const file_onlinesms_ingest_v1_message_service_proto_rawDesc = "" +
 	"GetMessage\x12&.onlinesms.ingest.v1.GetMessageRequest\x1a'.onlinesms.ingest.v1.GetMessageResponse\"A\xa2\xbb\x18\x1c\n" +
 	"\rmessages:read\x12\vmessage.get\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/messages/{message_id}\x12\x9a\x01\n" +
 	"\fListMessages\x12(.onlinesms.ingest.v1.ListMessagesRequest\x1a).onlinesms.ingest.v1.ListMessagesResponse\"5\xa2\xbb\x18\x1d\n" +
-	"\rmessages:read\x12\fmessage.list\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/messagesBGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
+	"\rmessages:read\x12\fmessage.list\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/messages\x12\xb8\x01\n" +
+	"\rCancelMessage\x12).onlinesms.ingest.v1.CancelMessageRequest\x1a*.onlinesms.ingest.v1.CancelMessageResponse\"P\xa2\xbb\x18!\n" +
+	"\rmessages:send\x12\x0emessage.cancel(\x01\x82\xd3\xe4\x93\x02%:\x01*\" /v1/messages/{message_id}:cancel\x12\xc4\x01\n" +
+	"\x0fCancelScheduled\x12+.onlinesms.ingest.v1.CancelScheduledRequest\x1a,.onlinesms.ingest.v1.CancelScheduledResponse\"V\xa2\xbb\x18+\n" +
+	"\rmessages:send\x12\x18message.cancel_scheduled(\x01\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/messages:cancelScheduledBGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
 
 var (
 	file_onlinesms_ingest_v1_message_service_proto_rawDescOnce sync.Once
@@ -1099,7 +1349,7 @@ func file_onlinesms_ingest_v1_message_service_proto_rawDescGZIP() []byte {
 	return file_onlinesms_ingest_v1_message_service_proto_rawDescData
 }
 
-var file_onlinesms_ingest_v1_message_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_onlinesms_ingest_v1_message_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_onlinesms_ingest_v1_message_service_proto_goTypes = []any{
 	(*OutgoingMessage)(nil),           // 0: onlinesms.ingest.v1.OutgoingMessage
 	(*SendMessageRequest)(nil),        // 1: onlinesms.ingest.v1.SendMessageRequest
@@ -1112,53 +1362,64 @@ var file_onlinesms_ingest_v1_message_service_proto_goTypes = []any{
 	(*ListMessagesRequest)(nil),       // 8: onlinesms.ingest.v1.ListMessagesRequest
 	(*ListMessagesResponse)(nil),      // 9: onlinesms.ingest.v1.ListMessagesResponse
 	(*MessageSummary)(nil),            // 10: onlinesms.ingest.v1.MessageSummary
-	(*Variable)(nil),                  // 11: onlinesms.ingest.v1.Variable
-	(*durationpb.Duration)(nil),       // 12: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 13: google.protobuf.Timestamp
-	(v1.MessageState)(0),              // 14: onlinesms.type.v1.MessageState
-	(*v1.Reason)(nil),                 // 15: onlinesms.type.v1.Reason
+	(*CancelMessageRequest)(nil),      // 11: onlinesms.ingest.v1.CancelMessageRequest
+	(*CancelMessageResponse)(nil),     // 12: onlinesms.ingest.v1.CancelMessageResponse
+	(*CancelScheduledRequest)(nil),    // 13: onlinesms.ingest.v1.CancelScheduledRequest
+	(*CancelScheduledResponse)(nil),   // 14: onlinesms.ingest.v1.CancelScheduledResponse
+	(*Variable)(nil),                  // 15: onlinesms.ingest.v1.Variable
+	(*durationpb.Duration)(nil),       // 16: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 17: google.protobuf.Timestamp
+	(v1.MessageState)(0),              // 18: onlinesms.type.v1.MessageState
+	(*v1.Reason)(nil),                 // 19: onlinesms.type.v1.Reason
 }
 var file_onlinesms_ingest_v1_message_service_proto_depIdxs = []int32{
-	11, // 0: onlinesms.ingest.v1.OutgoingMessage.variables:type_name -> onlinesms.ingest.v1.Variable
-	12, // 1: onlinesms.ingest.v1.OutgoingMessage.validity_period:type_name -> google.protobuf.Duration
-	13, // 2: onlinesms.ingest.v1.OutgoingMessage.schedule_time:type_name -> google.protobuf.Timestamp
-	11, // 3: onlinesms.ingest.v1.SendMessageRequest.variables:type_name -> onlinesms.ingest.v1.Variable
-	12, // 4: onlinesms.ingest.v1.SendMessageRequest.validity_period:type_name -> google.protobuf.Duration
-	13, // 5: onlinesms.ingest.v1.SendMessageRequest.schedule_time:type_name -> google.protobuf.Timestamp
-	14, // 6: onlinesms.ingest.v1.SendMessageResponse.state:type_name -> onlinesms.type.v1.MessageState
-	15, // 7: onlinesms.ingest.v1.SendMessageResponse.reasons:type_name -> onlinesms.type.v1.Reason
+	15, // 0: onlinesms.ingest.v1.OutgoingMessage.variables:type_name -> onlinesms.ingest.v1.Variable
+	16, // 1: onlinesms.ingest.v1.OutgoingMessage.validity_period:type_name -> google.protobuf.Duration
+	17, // 2: onlinesms.ingest.v1.OutgoingMessage.schedule_time:type_name -> google.protobuf.Timestamp
+	15, // 3: onlinesms.ingest.v1.SendMessageRequest.variables:type_name -> onlinesms.ingest.v1.Variable
+	16, // 4: onlinesms.ingest.v1.SendMessageRequest.validity_period:type_name -> google.protobuf.Duration
+	17, // 5: onlinesms.ingest.v1.SendMessageRequest.schedule_time:type_name -> google.protobuf.Timestamp
+	18, // 6: onlinesms.ingest.v1.SendMessageResponse.state:type_name -> onlinesms.type.v1.MessageState
+	19, // 7: onlinesms.ingest.v1.SendMessageResponse.reasons:type_name -> onlinesms.type.v1.Reason
 	0,  // 8: onlinesms.ingest.v1.BatchSendMessagesRequest.messages:type_name -> onlinesms.ingest.v1.OutgoingMessage
 	2,  // 9: onlinesms.ingest.v1.BatchSendMessagesResponse.messages:type_name -> onlinesms.ingest.v1.SendMessageResponse
-	14, // 10: onlinesms.ingest.v1.GetMessageResponse.state:type_name -> onlinesms.type.v1.MessageState
-	15, // 11: onlinesms.ingest.v1.GetMessageResponse.reasons:type_name -> onlinesms.type.v1.Reason
-	13, // 12: onlinesms.ingest.v1.GetMessageResponse.accept_time:type_name -> google.protobuf.Timestamp
-	13, // 13: onlinesms.ingest.v1.GetMessageResponse.expire_time:type_name -> google.protobuf.Timestamp
-	13, // 14: onlinesms.ingest.v1.GetMessageResponse.schedule_time:type_name -> google.protobuf.Timestamp
+	18, // 10: onlinesms.ingest.v1.GetMessageResponse.state:type_name -> onlinesms.type.v1.MessageState
+	19, // 11: onlinesms.ingest.v1.GetMessageResponse.reasons:type_name -> onlinesms.type.v1.Reason
+	17, // 12: onlinesms.ingest.v1.GetMessageResponse.accept_time:type_name -> google.protobuf.Timestamp
+	17, // 13: onlinesms.ingest.v1.GetMessageResponse.expire_time:type_name -> google.protobuf.Timestamp
+	17, // 14: onlinesms.ingest.v1.GetMessageResponse.schedule_time:type_name -> google.protobuf.Timestamp
 	7,  // 15: onlinesms.ingest.v1.GetMessageResponse.timeline:type_name -> onlinesms.ingest.v1.TimelineEntry
-	14, // 16: onlinesms.ingest.v1.TimelineEntry.state:type_name -> onlinesms.type.v1.MessageState
-	13, // 17: onlinesms.ingest.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	15, // 18: onlinesms.ingest.v1.TimelineEntry.reasons:type_name -> onlinesms.type.v1.Reason
-	13, // 19: onlinesms.ingest.v1.TimelineEntry.due_time:type_name -> google.protobuf.Timestamp
-	13, // 20: onlinesms.ingest.v1.TimelineEntry.operator_time:type_name -> google.protobuf.Timestamp
-	14, // 21: onlinesms.ingest.v1.ListMessagesRequest.state:type_name -> onlinesms.type.v1.MessageState
-	13, // 22: onlinesms.ingest.v1.ListMessagesRequest.start_time:type_name -> google.protobuf.Timestamp
-	13, // 23: onlinesms.ingest.v1.ListMessagesRequest.end_time:type_name -> google.protobuf.Timestamp
+	18, // 16: onlinesms.ingest.v1.TimelineEntry.state:type_name -> onlinesms.type.v1.MessageState
+	17, // 17: onlinesms.ingest.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	19, // 18: onlinesms.ingest.v1.TimelineEntry.reasons:type_name -> onlinesms.type.v1.Reason
+	17, // 19: onlinesms.ingest.v1.TimelineEntry.due_time:type_name -> google.protobuf.Timestamp
+	17, // 20: onlinesms.ingest.v1.TimelineEntry.operator_time:type_name -> google.protobuf.Timestamp
+	18, // 21: onlinesms.ingest.v1.ListMessagesRequest.state:type_name -> onlinesms.type.v1.MessageState
+	17, // 22: onlinesms.ingest.v1.ListMessagesRequest.start_time:type_name -> google.protobuf.Timestamp
+	17, // 23: onlinesms.ingest.v1.ListMessagesRequest.end_time:type_name -> google.protobuf.Timestamp
 	10, // 24: onlinesms.ingest.v1.ListMessagesResponse.messages:type_name -> onlinesms.ingest.v1.MessageSummary
-	14, // 25: onlinesms.ingest.v1.MessageSummary.state:type_name -> onlinesms.type.v1.MessageState
-	13, // 26: onlinesms.ingest.v1.MessageSummary.accept_time:type_name -> google.protobuf.Timestamp
-	1,  // 27: onlinesms.ingest.v1.MessageService.SendMessage:input_type -> onlinesms.ingest.v1.SendMessageRequest
-	3,  // 28: onlinesms.ingest.v1.MessageService.BatchSendMessages:input_type -> onlinesms.ingest.v1.BatchSendMessagesRequest
-	5,  // 29: onlinesms.ingest.v1.MessageService.GetMessage:input_type -> onlinesms.ingest.v1.GetMessageRequest
-	8,  // 30: onlinesms.ingest.v1.MessageService.ListMessages:input_type -> onlinesms.ingest.v1.ListMessagesRequest
-	2,  // 31: onlinesms.ingest.v1.MessageService.SendMessage:output_type -> onlinesms.ingest.v1.SendMessageResponse
-	4,  // 32: onlinesms.ingest.v1.MessageService.BatchSendMessages:output_type -> onlinesms.ingest.v1.BatchSendMessagesResponse
-	6,  // 33: onlinesms.ingest.v1.MessageService.GetMessage:output_type -> onlinesms.ingest.v1.GetMessageResponse
-	9,  // 34: onlinesms.ingest.v1.MessageService.ListMessages:output_type -> onlinesms.ingest.v1.ListMessagesResponse
-	31, // [31:35] is the sub-list for method output_type
-	27, // [27:31] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	18, // 25: onlinesms.ingest.v1.MessageSummary.state:type_name -> onlinesms.type.v1.MessageState
+	17, // 26: onlinesms.ingest.v1.MessageSummary.accept_time:type_name -> google.protobuf.Timestamp
+	18, // 27: onlinesms.ingest.v1.CancelMessageResponse.state:type_name -> onlinesms.type.v1.MessageState
+	17, // 28: onlinesms.ingest.v1.CancelScheduledRequest.start_time:type_name -> google.protobuf.Timestamp
+	17, // 29: onlinesms.ingest.v1.CancelScheduledRequest.end_time:type_name -> google.protobuf.Timestamp
+	1,  // 30: onlinesms.ingest.v1.MessageService.SendMessage:input_type -> onlinesms.ingest.v1.SendMessageRequest
+	3,  // 31: onlinesms.ingest.v1.MessageService.BatchSendMessages:input_type -> onlinesms.ingest.v1.BatchSendMessagesRequest
+	5,  // 32: onlinesms.ingest.v1.MessageService.GetMessage:input_type -> onlinesms.ingest.v1.GetMessageRequest
+	8,  // 33: onlinesms.ingest.v1.MessageService.ListMessages:input_type -> onlinesms.ingest.v1.ListMessagesRequest
+	11, // 34: onlinesms.ingest.v1.MessageService.CancelMessage:input_type -> onlinesms.ingest.v1.CancelMessageRequest
+	13, // 35: onlinesms.ingest.v1.MessageService.CancelScheduled:input_type -> onlinesms.ingest.v1.CancelScheduledRequest
+	2,  // 36: onlinesms.ingest.v1.MessageService.SendMessage:output_type -> onlinesms.ingest.v1.SendMessageResponse
+	4,  // 37: onlinesms.ingest.v1.MessageService.BatchSendMessages:output_type -> onlinesms.ingest.v1.BatchSendMessagesResponse
+	6,  // 38: onlinesms.ingest.v1.MessageService.GetMessage:output_type -> onlinesms.ingest.v1.GetMessageResponse
+	9,  // 39: onlinesms.ingest.v1.MessageService.ListMessages:output_type -> onlinesms.ingest.v1.ListMessagesResponse
+	12, // 40: onlinesms.ingest.v1.MessageService.CancelMessage:output_type -> onlinesms.ingest.v1.CancelMessageResponse
+	14, // 41: onlinesms.ingest.v1.MessageService.CancelScheduled:output_type -> onlinesms.ingest.v1.CancelScheduledResponse
+	36, // [36:42] is the sub-list for method output_type
+	30, // [30:36] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_ingest_v1_message_service_proto_init() }
@@ -1173,7 +1434,7 @@ func file_onlinesms_ingest_v1_message_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_ingest_v1_message_service_proto_rawDesc), len(file_onlinesms_ingest_v1_message_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

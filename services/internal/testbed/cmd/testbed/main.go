@@ -14,7 +14,8 @@ import (
 
 const usage = `testbed serves a private PostgreSQL.
 
-  testbed postgres -data DIR -password-file F [-port N] [-ready-file F] …   serve until SIGTERM or SIGINT (fast stop)
+  testbed postgres -data DIR -password-file F -tls-cert F -tls-key F -tls-ca F [-port N] [-ready-file F] …
+                                                                            serve until SIGTERM or SIGINT (fast stop)
   testbed postgres-dir -prefer DIR                                          print a data directory the server can use
   testbed postgres-find                                                     print where the server's programs are
 
@@ -68,6 +69,9 @@ func serve(ctx context.Context, flags *flag.FlagSet, args []string) error {
 	flags.IntVar(&cfg.Port, "port", 0, "port on 127.0.0.1; 0 takes a free one")
 	flags.StringVar(&cfg.User, "user", "postgres", "superuser, fixed when the data directory is made")
 	flags.StringVar(&cfg.PasswordFile, "password-file", "", "file with the superuser's password; written when missing")
+	flags.StringVar(&cfg.TLS.Cert, "tls-cert", "", "file with the server's certificate for localhost, PEM")
+	flags.StringVar(&cfg.TLS.Key, "tls-key", "", "file with its private key")
+	flags.StringVar(&cfg.TLS.CA, "tls-ca", "", "file with the authority that signed it, for clients to trust")
 	flags.StringVar(&cfg.ReadyFile, "ready-file", "", `file to write {"url","port","pid"} to when connections are accepted`)
 	flags.IntVar(&cfg.MaxConns, "max-connections", 200, "max_connections")
 	flags.StringVar(&cfg.Buffers, "shared-buffers", "512MB", "shared_buffers")

@@ -1,0 +1,169 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	auditv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/audit/v1"
+	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
+	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
+)
+
+// party is a tenant in one environment, with what it has.
+type party struct {
+	sender
+	env, key string
+	conn     *grpc.ClientConn
+	ids      map[string]string // an object of each kind, by the request field that names it
+	tokens   []string          // page tokens of its lists
+}
+
+// kind is something a tenant has in one environment. A new kind of object is a line in kinds.
+type kind struct {
+	field string // of requests that name one, for example message_id
+	make  func(t *testing.T, p *party) string
+	// counted: it is a number within the tenant's own list, so that another tenant has one of that number too.
+	counted bool
+}
+
+var kinds = []kind{
+	{field: "message_id", make: madeMessage},
+	{field: "parcel_id", make: madeParcel},
+	{field: "key_id", make: madeKey},
+	{field: "verification_id", make: madeVerification},
+	{field: "index", make: madeAuditEntry, counted: true},
+}
+
+// registered are fields that end like an id and name what is registered with the operators' DLT, not made by us.
+var registered = []string{"entity_id", "template_id"}
+
+// ownSettings are fields that the random walk leaves alone: an intruder would shut himself out, and prove nothing more;
+// a tenant's name is one for both environments.
+var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantRequest.limits",
+	"onlinesms.ingest.v1.UpdateTenantRequest.allowed_addresses", "onlinesms.ingest.v1.UpdateTenantRequest.name"}
+
+// growing are reads whose answer changes with every call anybody makes.
+var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents"}
+
+// volatile are fields that change by being looked at.
+var volatile = []string{"last_use_time", "last_use_address"}
+
+// words are what fields hold in a well-formed request.
+var words = map[string]string{"name": "x", "code": "123456", "to": "+919810000001", "scopes": "messages:read"}
+
+func madeMessage(t *testing.T, p *party) string {
+	client := ingestv1.NewMessageServiceClient(p.conn)
+	id := send(t, client, &ingestv1.SendMessageRequest{To: nextNumber(), EntityId: p.entity, Header: p.header, TemplateId: p.template,
+		Text: fmt.Sprintf(p.format, "271828"), ClientReference: "of " + p.tenant + " " + p.env})
+	awaitState(t, client, id, typev1.MessageState_DELIVERED)
+	return id
+}
+
+func madeParcel(t *testing.T, p *party) string { return auditEntry(t, p).GetEventId() }
+
+func madeKey(t *testing.T, p *party) string {
+	made, err := ingestv1.NewApiKeyServiceClient(p.conn).CreateApiKey(t.Context(), &ingestv1.CreateApiKeyRequest{Name: "of " + p.env, Scopes: []string{"messages:read"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.GetApiKey().GetKeyId()
+}
+
+func madeVerification(t *testing.T, p *party) string {
+	started, err := ingestv1.NewVerificationServiceClient(p.conn).Start(t.Context(), &ingestv1.VerificationServiceStartRequest{
+		To: nextNumber(), EntityId: p.entity, Header: p.header, TemplateId: p.template, Purpose: "of " + p.env, ValidityPeriod: durationpb.New(10 * time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return started.GetVerification().GetVerificationId()
+}
+
+func madeAuditEntry(t *testing.T, p *party) string {
+	return strconv.FormatInt(auditEntry(t, p).GetIndex(), 10)
+}
+
+// auditEntry is that of the party's message.
+func auditEntry(t *testing.T, p *party) (found *auditv1.Event) {
+	client := auditv1.NewAuditServiceClient(p.conn)
+	eventually(t, patience, "the audit entry of a message", func() bool {
+		page, err := client.ListEvents(t.Context(), &auditv1.ListEventsRequest{MessageId: p.ids["message_id"], Action: acceptedAction})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.GetEvents()) > 0 {
+			found = page.GetEvents()[0]
+		}
+		return found != nil
+	})
+	return found
+}
+
+// about is a well-formed request of m that names the owner's objects.
+func about(m method, owner *party) *dynamicpb.Message {
+	req := dynamicpb.NewMessage(m.Input())
+	for i := range m.Input().Fields().Len() {
+		field := m.Input().Fields().Get(i)
+		name := string(field.Name())
+		if id, isID := owner.ids[name]; isID {
+			set(req, field, id)
+		} else if word := words[name]; word != "" {
+			set(req, field, word)
+		}
+	}
+	return req
+}
+
+// set gives a field a value from its text; what the text does not fit is left out.
+func set(m protoreflect.Message, field protoreflect.FieldDescriptor, text string) {
+	var value protoreflect.Value
+	number, err := strconv.ParseInt(text, 10, 64)
+	switch field.Kind() {
+	case protoreflect.StringKind:
+		value = protoreflect.ValueOfString(text)
+	case protoreflect.Int64Kind:
+		value = protoreflect.ValueOfInt64(number)
+	case protoreflect.Int32Kind:
+		value = protoreflect.ValueOfInt32(int32(number))
+	default:
+		return
+	}
+	switch {
+	case field.Kind() != protoreflect.StringKind && err != nil:
+	case field.IsList():
+		m.Mutable(field).List().Append(value)
+	default:
+		m.Set(field, value)
+	}
+}
+
+// random fills a request, its parts too, with things of the owner, in whatever field they fit.
+func random(r *rand.Rand, m protoreflect.Message, things []string) {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		if slices.Contains(ownSettings, field.FullName()) || r.IntN(3) == 0 {
+			continue
+		}
+		switch {
+		case field.Kind() == protoreflect.MessageKind && field.IsList():
+			random(r, m.Mutable(field).List().AppendMutable().Message(), things)
+		case field.Kind() == protoreflect.MessageKind && !field.IsMap() && field.Message().ParentFile().Package() != "google.protobuf":
+			random(r, m.Mutable(field).Message(), things)
+		case words[string(field.Name())] != "" && r.IntN(2) == 0:
+			set(m, field, words[string(field.Name())])
+		default:
+			set(m, field, things[r.IntN(len(things))])
+		}
+	}
+}

@@ -1,0 +1,12 @@
+package app
+
+import (
+	"testing"
+
+	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
+)
+
+// Item 25: tenants are kept apart in every table and partition of the migrated database.
+func TestItem25EveryTableIsTheTenants(t *testing.T) {
+	postgrestest.CheckTenancy(t, postgrestest.New(t, "ingest", sources...))
+}
