@@ -25,13 +25,16 @@ import (
 
 var errEOF = io.EOF
 
+// parcel is how many numbers are asked for together: the most that a parcel of messages has.
+const parcel = 500
+
 var sink atomic.Uint64 // keeps results alive
 
 // BenchmarkRatioA1: look-ups in batches against roaring's, on the same numbers (goal 30 times at 300M, 20 at 100M).
 func BenchmarkRatioA1Throughput(b *testing.B) {
 	w := benchWorld(b)
 	var ours, theirs []float64
-	results := make([]Result, 64)
+	results := make([]Result, parcel)
 	for b.Loop() {
 		ours = append(ours, threadTime(func() {
 			v := w.store.View()
@@ -42,7 +45,7 @@ func BenchmarkRatioA1Throughput(b *testing.B) {
 		}))
 		theirs = append(theirs, threadTime(func() {
 			n := uint64(0)
-			for _, q := range w.queries[:1<<18] {
+			for _, q := range w.queries { // all of them: fewer would stay in the third cache
 				if w.roaring.Contains(uint32(q)) {
 					n++
 				}
@@ -50,7 +53,7 @@ func BenchmarkRatioA1Throughput(b *testing.B) {
 			sink.Store(n)
 		}))
 	}
-	one, other := median(ours)/float64(len(w.queries)), median(theirs)/(1<<18)
+	one, other := median(ours)/float64(len(w.queries)), median(theirs)/float64(len(w.queries))
 	b.ReportMetric(one, "ns/look-up")
 	b.ReportMetric(other, "ns/roaring")
 	b.ReportMetric(other/one, "x-roaring")
@@ -118,7 +121,7 @@ func BenchmarkRatioA3PostgreSQL(b *testing.B) {
 	rows := w.numbers[:min(len(w.numbers), 1_000_000)]
 	fillTable(b, conn, rows)
 	asked := queries(rows, 1<<13)
-	results := make([]Result, 64)
+	results := make([]Result, parcel)
 	var ours, theirs []float64
 	ctx := context.Background()
 	for b.Loop() {
@@ -389,9 +392,9 @@ func BenchmarkRatioA6Swap(b *testing.B) {
 	b.ReportMetric(median(openings)/1e6, "ms/verified-open")
 }
 
-// timeBatches times batches of 64 look-ups, at least as many as there are queries, and on while more says so.
+// timeBatches times parcels of look-ups, at least as many as there are queries, and on while more says so.
 func timeBatches(s *Store, queries []Number, more func() bool) (times []time.Duration) {
-	results := make([]Result, 64)
+	results := make([]Result, parcel)
 	for again := true; again; again = more() {
 		for batch := range slices.Chunk(queries[:1<<18], len(results)) {
 			times = append(times, time.Duration(threadTime(func() {
@@ -429,7 +432,7 @@ func BenchmarkRatioA7List(b *testing.B) {
 	set := roaring.New()
 	set.AddMany(plain(numbers))
 	set.RunOptimize()
-	asked, answers := queries(numbers, 1<<20), make([]bool, batch)
+	asked, answers := queries(numbers, 1<<20), make([]bool, parcel)
 	v := s.View()
 	defer v.Close()
 	for _, q := range asked {
@@ -441,7 +444,7 @@ func BenchmarkRatioA7List(b *testing.B) {
 	for b.Loop() {
 		ours = append(ours, threadTime(func() {
 			hits := uint64(0)
-			for part := range slices.Chunk(asked, batch) {
+			for part := range slices.Chunk(asked, parcel) {
 				v.HasAll(answers, part)
 				if answers[0] {
 					hits++
@@ -451,7 +454,7 @@ func BenchmarkRatioA7List(b *testing.B) {
 		}))
 		theirs = append(theirs, threadTime(func() {
 			hits := uint64(0)
-			for _, q := range asked[:1<<18] {
+			for _, q := range asked {
 				if set.Contains(uint32(q)) {
 					hits++
 				}
@@ -459,9 +462,11 @@ func BenchmarkRatioA7List(b *testing.B) {
 			sink.Store(hits)
 		}))
 	}
-	one, other := median(ours)/float64(len(asked)), median(theirs)/(1<<18)
+	one, other := median(ours)/float64(len(asked)), median(theirs)/float64(len(asked))
 	b.ReportMetric(one, "ns/look-up")
 	b.ReportMetric(other/one, "x-roaring")
-	b.ReportMetric(8, "x-goal")
+	if n >= 45_000_000 { // shorter lists fit the caches
+		b.ReportMetric(8, "x-goal")
+	}
 	b.ReportMetric(float64(len(v.table.data))*8/float64(n), "bits/number")
 }

@@ -76,7 +76,7 @@ func (p *plane) look(n Number) Result {
 	return p.answers[code]
 }
 
-// lookBatch answers for at most 64 numbers. First it finds out where they stand, then it loads all words and does nothing
+// lookBatch answers for at most 256 numbers. First it finds out where they stand, then it loads all words and does nothing
 // else, then it looks at them, and last it does the same with those that are escaped: no branch waits for memory, so the
 // loads wait together. That halves the time of one loop that does it all.
 func (p *plane) lookBatch(dst []Result, numbers []Number) {
@@ -119,7 +119,8 @@ func (p *plane) escapedBatch(dst []Result, numbers []Number, which []uint8) {
 	}
 }
 
-const batch = 64
+// batch is how many loads wait together: with 64 the wait for the last of them still showed.
+const batch = 256
 
 // slotOf spreads numbers over any number of slots, not a power of two only: the high half of a product.
 func slotOf(n Number, slots uint64) uint64 {

@@ -15,7 +15,7 @@ import (
 )
 
 // A suppression table is open addressing over 32-bit slots, number + 1 each, 0 for free. The number of slots need not be a
-// power of two, so that the load is what it should be: 3/4 when written, 42.7 bits a number, and at most 7/8 after
+// power of two, so that the load is what it should be: 2/3 when written, 48 bits a number, and at most 7/8 after
 // additions. Removed numbers leave a mark that keeps the row of slots joined.
 const removed = ^uint32(0)
 
@@ -67,7 +67,7 @@ func (t *table) has(n Number) bool {
 	}
 }
 
-// hasBatch answers for at most 64 numbers. It loads the first slot of each before it looks at one, so the loads wait for
+// hasBatch answers for at most 256 numbers. It loads the first slot of each before it looks at one, so the loads wait for
 // memory together.
 func (t *table) hasBatch(dst []bool, numbers []Number) {
 	var first [batch]uint32
@@ -262,7 +262,7 @@ const spare = 1 << 10
 
 // writeTable fills a new file; room is how many numbers may come beside.
 func writeTable(f *os.File, run Run, numbers []Number, room int) (*header, error) {
-	h := &header{sort: sortSet, run: run, slots: uint64(len(numbers)+room)*4/3 + spare}
+	h := &header{sort: sortSet, run: run, slots: uint64(len(numbers)+room)*3/2 + spare}
 	h.lay()
 	if err := f.Truncate(int64(h.size())); err != nil {
 		return nil, fmt.Errorf("lengthen the file: %w", err)
