@@ -211,8 +211,13 @@ func TestPinSets(t *testing.T) {
 	now := time.Now()
 	body := fmt.Sprintf(`{"pins":[{"kind":"current","spki_sha256":%q},{"kind":"next","spki_sha256":%q}],"expires":%q}`,
 		SPKI{1}, SPKI{2}, now.Add(time.Hour).Format(time.RFC3339))
-	sign := func(body string) string {
-		return base64.StdEncoding.EncodeToString(ed25519.Sign(private, []byte(body)))
+	// While the key is rotated, older ones sign too.
+	_, older, _ := ed25519.GenerateKey(rand.Reader)
+	sign := func(body string) (all []string) {
+		for _, key := range []ed25519.PrivateKey{older, private} {
+			all = append(all, base64.StdEncoding.EncodeToString(ed25519.Sign(key, []byte(body))))
+		}
+		return all
 	}
 	set, err := VerifyPinSet([]byte(body), sign(body), public, now)
 	if err != nil || len(set.SPKIs()) != 2 || set.SPKIs()[1] != (SPKI{2}) {
@@ -222,7 +227,7 @@ func TestPinSets(t *testing.T) {
 	for name, err := range map[string]error{
 		"changed":   second(VerifyPinSet([]byte(strings.Replace(body, "next", "nest", 1)), sign(body), public, now)),
 		"other key": second(VerifyPinSet([]byte(body), sign(body), other, now)),
-		"unsigned":  second(VerifyPinSet([]byte(body), "", public, now)),
+		"unsigned":  second(VerifyPinSet([]byte(body), nil, public, now)),
 		"no key":    second(VerifyPinSet([]byte(body), sign(body), nil, now)),
 		"expired":   second(VerifyPinSet([]byte(body), sign(body), public, now.Add(2*time.Hour))),
 	} {

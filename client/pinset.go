@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,6 +24,9 @@ type PinSet struct {
 	Expires time.Time      `json:"expires"` // fetch it again before
 	// Key is the public half of the key that has signed the set, base64: for comparison. Trust the one you were given.
 	Key string `json:"key"`
+	// Keys are all that have signed it, the oldest first: more than one while the key is rotated. From a verified set you
+	// may take the newest as the key to come.
+	Keys []string `json:"keys"`
 }
 
 // PublishedPin is one key of a set.
@@ -51,13 +55,15 @@ func FetchPinSet(ctx context.Context, doer *http.Client, base string, key ed2551
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("client: the pin set was answered with %s", resp.Status)
 	}
-	return VerifyPinSet(body, resp.Header.Get("Pins-Signature"), key, now())
+	return VerifyPinSet(body, resp.Header.Values("Pins-Signature"), key, now())
 }
 
-// VerifyPinSet reads a pin set from its exact bytes and the base64 of its Ed25519 signature.
-func VerifyPinSet(body []byte, signature string, key ed25519.PublicKey, now time.Time) (*PinSet, error) {
-	raw, err := base64.StdEncoding.DecodeString(signature)
-	if err != nil || len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, body, raw) {
+// VerifyPinSet reads a pin set from its exact bytes and its Ed25519 signatures in base64, of which one must be by key.
+func VerifyPinSet(body []byte, signatures []string, key ed25519.PublicKey, now time.Time) (*PinSet, error) {
+	if len(key) != ed25519.PublicKeySize || !slices.ContainsFunc(signatures, func(signature string) bool {
+		raw, err := base64.StdEncoding.DecodeString(signature)
+		return err == nil && ed25519.Verify(key, body, raw)
+	}) {
 		return nil, errors.New("client: the pin set is not signed by the key")
 	}
 	set := &PinSet{}

@@ -65,6 +65,9 @@ func dial(t *testing.T, addr, key string) *grpc.ClientConn {
 		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: trust(t), MinVersion: tls.VersionTLS12})),
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, in, out any, cc *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			return call(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key), method, in, out, cc, opts...)
+		}),
+		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			return open(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key), desc, cc, method, opts...)
 		}))
 	if err != nil {
 		t.Fatal(err)

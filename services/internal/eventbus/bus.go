@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 const (
@@ -22,22 +24,24 @@ const (
 
 // Config says where NATS is. The tags are those of caarlos0/env.
 type Config struct {
-	URL         string `env:"NATS_URL"`                                  // tls://host:port, several with commas
-	CAFile      string `env:"NATS_CA_FILE"`                              // PEM: who may sign the server's certificate
-	CredsFile   string `env:"NATS_CREDS"`                                // user JWT and seed; empty: none
-	MonitorURL  string `env:"NATS_MONITOR_URL"`                          // https://host:port of the server's monitoring
-	StreamBytes int64  `env:"NATS_STREAM_BYTES" envDefault:"1073741824"` // budget of the service's own streams together; 0: 1 GiB
-	Replicas    int    `env:"NATS_REPLICAS" envDefault:"1"`              // copies of each own stream: 1, 3 or 5; 0: 1
+	URL         string     `env:"NATS_URL"`                                  // tls://host:port, several with commas
+	CAFile      string     `env:"NATS_CA_FILE"`                              // PEM: who may sign the server's certificate
+	Creds       secret.Ref `env:"NATS_CREDS"`                                // user JWT and seed, followed; empty: none
+	MonitorURL  string     `env:"NATS_MONITOR_URL"`                          // https://host:port of the server's monitoring
+	StreamBytes int64      `env:"NATS_STREAM_BYTES" envDefault:"1073741824"` // budget of the service's own streams together; 0: 1 GiB
+	Replicas    int        `env:"NATS_REPLICAS" envDefault:"1"`              // copies of each own stream: 1, 3 or 5; 0: 1
 }
 
 // Bus is a connection of one service. It is safe for concurrent use.
 type Bus struct {
-	conn    *nats.Conn
-	js      jetstream.JetStream
-	cfg     Config
-	service string
-	log     *slog.Logger
-	now     func() time.Time
+	conn      *nats.Conn
+	stop      context.CancelFunc // of what follows the credentials
+	js        jetstream.JetStream
+	cfg       Config
+	transport []nats.Option // how every connection is secured
+	service   string
+	log       *slog.Logger
+	now       func() time.Time
 
 	synced atomic.Bool   // the server's monitoring has shown sync_always
 	deaf   atomic.Int32  // broadcasts that have never stood yet
@@ -50,33 +54,38 @@ type Bus struct {
 // Connect opens the service's connection. It does not fail when NATS is away: it connects, and reconnects, for ever.
 // It trusts only a server that speaks TLS and whose certificate, for the host of its URL, is signed by an authority of
 // cfg.CAFile; it waits for one. An error means settings that can never work: a bad URL, one without TLS, unreadable
-// authorities or credentials (errs.Invalid).
+// authorities or credentials (errs.Invalid). Credentials are followed until Close or the end of ctx.
 func Connect(ctx context.Context, cfg Config, service string) (*Bus, error) {
 	if err := cfg.checkTransport(); err != nil {
 		return nil, err
 	}
-	return connect(cfg, service, cfg.transport())
+	return connect(ctx, cfg, service, cfg.transport())
 }
 
-func connect(cfg Config, service string, transport []nats.Option) (*Bus, error) {
-	b := &Bus{cfg: cfg, service: service, now: time.Now, nudged: make(chan struct{}, 1),
+func connect(ctx context.Context, cfg Config, service string, transport []nats.Option) (*Bus, error) {
+	b := &Bus{cfg: cfg, transport: transport, service: service, now: time.Now, nudged: make(chan struct{}, 1),
 		log: slog.Default().With(slog.String("room", "eventbus"))}
-	conn, err := nats.Connect(cfg.URL, b.options(transport)...)
+	following, stop := context.WithCancel(ctx)
+	options, err := b.options(following)
+	if err == nil {
+		b.conn, err = nats.Connect(cfg.URL, options...)
+	}
 	if err != nil {
+		stop()
 		return nil, errs.E(errs.Invalid, "NATS_SETTINGS", "NATS settings cannot be used", err)
 	}
-	js, err := jetstream.New(conn,
+	b.stop = stop
+	b.js, err = jetstream.New(b.conn,
 		jetstream.WithDefaultTimeout(requestTimeout), jetstream.WithPublishAsyncTimeout(requestTimeout))
 	if err != nil {
-		conn.Close()
+		b.Close()
 		return nil, errs.E(errs.Internal, "NATS_SETTINGS", "JetStream client cannot be made", err)
 	}
-	b.conn, b.js = conn, js
 	return b, nil
 }
 
-func (b *Bus) options(transport []nats.Option) []nats.Option {
-	options := append(transport,
+func (b *Bus) options(ctx context.Context) ([]nats.Option, error) {
+	options := append(slices.Clone(b.transport),
 		nats.Name(b.service),
 		nats.CustomInboxPrefix(InboxPrefix(b.service)), // one prefix a service, so that grants can name it
 		nats.RetryOnFailedConnect(true),
@@ -105,10 +114,11 @@ func (b *Bus) options(transport []nats.Option) []nats.Option {
 		// A server that restarts with an older view of users may refuse once; reconnecting for ever means just that.
 		nats.IgnoreAuthErrorAbort(),
 	)
-	if b.cfg.CredsFile != "" {
-		options = append(options, nats.UserCredentials(b.cfg.CredsFile))
+	if b.cfg.Creds == "" {
+		return options, nil
 	}
-	return options
+	credentials, err := b.credentials(ctx)
+	return append(options, credentials), err
 }
 
 // InboxPrefix is the only reply space a service may listen on: _INBOX_<service>.
@@ -122,7 +132,10 @@ func subjectOf(sub *nats.Subscription) string {
 }
 
 // Close ends the connection at once. Stop Publisher.Run and Consume first: they drain.
-func (b *Bus) Close() { b.conn.Close() }
+func (b *Bus) Close() {
+	b.stop()
+	b.conn.Close()
+}
 
 // Ready is nil while events can be published and every broadcast has stood; else errs.Unavailable.
 func (b *Bus) Ready() error {

@@ -23,6 +23,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus/eventbustest"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 const (
@@ -383,7 +384,7 @@ func TestConnectRefusesSettings(t *testing.T) {
 			t.Errorf("%s: Connect = %v, want invalid", name, err)
 		}
 	}
-	good.CredsFile = t.TempDir() + "/none"
+	good.Creds = secret.File(t.TempDir() + "/none")
 	if b, err := eventbus.Connect(t.Context(), good, "ingest"); err == nil {
 		defer b.Close()
 		if b.Ready() == nil {

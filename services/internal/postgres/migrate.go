@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // migrationLock is the advisory lock of all migrators of a database; the number only has to be the same for ever.
@@ -52,7 +53,11 @@ func Migrate(ctx context.Context, of Config, sources ...Source) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := pgx.ParseConfig(of.OwnerURL)
+	url, err := secret.Read(ctx, of.OwnerURL)
+	if err != nil {
+		return err
+	}
+	cfg, err := pgx.ParseConfig(string(url))
 	if err != nil || of.OwnerURL == "" {
 		return errs.E(errs.Invalid, "CONFIG_INVALID", "POSTGRES_OWNER_URL is not a PostgreSQL address, or its sslrootcert cannot be read.", nil)
 	}

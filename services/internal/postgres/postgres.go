@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -9,12 +10,15 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 const (
 	// openDeadline bounds Open: long enough for a database that is just recovering from a crash.
 	openDeadline = 15 * time.Second
+	// tryDeadline bounds the trial of a new address.
+	tryDeadline = 5 * time.Second
 	// idleInTransaction ends the transaction of a frozen process, whose row locks would otherwise stop the others.
 	idleInTransaction = "60000"
 	// defaultMaxConns is what MaxConns 0 means.
@@ -22,14 +26,15 @@ const (
 )
 
 // Config is how a service reaches its database; embedded in each service's app.Config. Every address asks for
-// sslmode=verify-full, or the service does not start.
+// sslmode=verify-full, or the service does not start. An address that changes, with a new password, say, is used for new
+// connections once one has succeeded.
 type Config struct {
 	// URL connects as <service>_worker: work across tenants, under an explicit policy. Required to serve.
-	URL string `env:"POSTGRES_URL"`
+	URL secret.Ref `env:"POSTGRES_URL"`
 	// TenantURL connects as <service>_tenant: sees only the rows of the tenant set by InTenant. Required to serve.
-	TenantURL string `env:"POSTGRES_TENANT_URL"`
+	TenantURL secret.Ref `env:"POSTGRES_TENANT_URL"`
 	// OwnerURL connects as <service>_owner; used by migrate only.
-	OwnerURL string `env:"POSTGRES_OWNER_URL"`
+	OwnerURL secret.Ref `env:"POSTGRES_OWNER_URL"`
 	// TLS is verify-full (also when empty), or off: then a server on loopback may be reached in clear, for development.
 	TLS string `env:"POSTGRES_TLS" envDefault:"verify-full"`
 	// MaxConns bounds each of the two pools; 1 or more.
@@ -40,21 +45,26 @@ type Config struct {
 type DB struct {
 	Worker *pgxpool.Pool // role <service>_worker
 	Tenant *pgxpool.Pool // role <service>_tenant; use it through InTenant
+	stop   context.CancelFunc
 }
 
-// Open makes both pools and waits up to 15 s until each has answered: errs.Unavailable after that, errs.Invalid when an
-// address is missing, malformed or without TLS. Queries are traced with their SQL text; parameters are never logged or traced.
+// Open makes both pools, which follow their addresses until Close or the end of ctx, and waits up to 15 s until each has
+// answered: errs.Unavailable after that, errs.Invalid when an address is missing, malformed or without TLS. Queries are
+// traced with their SQL text; parameters are never logged or traced.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
-	worker, err := newPool(ctx, cfg, cfg.URL, "POSTGRES_URL")
+	following, stop := context.WithCancel(ctx)
+	worker, err := newPool(following, cfg, cfg.URL, "POSTGRES_URL")
 	if err != nil {
+		stop()
 		return nil, err
 	}
-	tenant, err := newPool(ctx, cfg, cfg.TenantURL, "POSTGRES_TENANT_URL")
+	tenant, err := newPool(following, cfg, cfg.TenantURL, "POSTGRES_TENANT_URL")
 	if err != nil {
+		stop()
 		worker.Close()
 		return nil, err
 	}
-	db := &DB{Worker: worker, Tenant: tenant}
+	db := &DB{Worker: worker, Tenant: tenant, stop: stop}
 	if err := db.ping(ctx); err != nil {
 		db.Close()
 		return nil, err
@@ -64,6 +74,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 
 // Close ends both pools; it waits for connections that are in use.
 func (db *DB) Close() {
+	db.stop()
 	db.Worker.Close()
 	db.Tenant.Close()
 }
@@ -86,10 +97,48 @@ func (db *DB) ping(ctx context.Context) error {
 	return nil
 }
 
-func newPool(ctx context.Context, of Config, url, variable string) (*pgxpool.Pool, error) {
+func newPool(ctx context.Context, of Config, url secret.Ref, variable string) (*pgxpool.Pool, error) {
 	if url == "" {
 		return nil, errs.E(errs.Invalid, "CONFIG_INVALID", variable+" is not set.", nil)
 	}
+	var current atomic.Pointer[pgx.ConnConfig]
+	var pool *pgxpool.Pool
+	err := secret.Follow(ctx, variable, url, func(text []byte) error {
+		cfg, err := of.parsePool(string(text), variable)
+		if err != nil {
+			return err
+		}
+		if pool != nil {
+			if err := try(ctx, cfg.ConnConfig); err != nil {
+				return err
+			}
+			current.Store(cfg.ConnConfig)
+			pool.Reset() // connections in use go on until they are given back
+			return nil
+		}
+		current.Store(cfg.ConnConfig)
+		cfg.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+			*c = *current.Load().Copy()
+			return nil
+		}
+		pool, err = pgxpool.NewWithConfig(ctx, cfg)
+		return err
+	})
+	return pool, err
+}
+
+// try connects once: an address that does not work must not replace one that does.
+func try(ctx context.Context, cfg *pgx.ConnConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, tryDeadline)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return conceal(err)
+	}
+	return conn.Close(ctx)
+}
+
+func (of Config) parsePool(url, variable string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil { // err quotes it
 		return nil, errs.E(errs.Invalid, "CONFIG_INVALID", variable+" is not a PostgreSQL address, or its sslrootcert cannot be read.", nil)
@@ -107,7 +156,7 @@ func newPool(ctx context.Context, of Config, url, variable string) (*pgxpool.Poo
 		registerUUID(conn.TypeMap())
 		return nil
 	}
-	return pgxpool.NewWithConfig(ctx, cfg)
+	return cfg, nil
 }
 
 // Minted is the time in a UUIDv7 (RFC 9562 section 5.7), in UTC, to the millisecond.

@@ -127,7 +127,7 @@ func TestNobodyTouchesPartitions(t *testing.T) {
 func TestOwnerSeesNoRow(t *testing.T) {
 	ctx, d := t.Context(), postgrestest.New(t, "ingest", notes)
 	addNote(t, d, newID(t))
-	conn, err := pgx.Connect(ctx, d.Config.OwnerURL)
+	conn, err := pgx.Connect(ctx, string(d.Config.OwnerURL))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
 )
 
@@ -41,7 +42,8 @@ func TestItem8AddressesWithoutVerifiedTLSAreRefused(t *testing.T) {
 		{"postgres://u:p@127.0.0.1:1/db" + verified, "on", false},
 	} {
 		t.Run(test.address+" "+test.tls, func(t *testing.T) {
-			cfg := postgres.Config{OwnerURL: test.address, TLS: test.tls}
+			address := secret.Ref(test.address)
+			cfg := postgres.Config{OwnerURL: address, TLS: test.tls}
 			err := postgres.Migrate(t.Context(), cfg)
 			if want := map[bool]errs.Kind{true: errs.Unavailable, false: errs.Invalid}[test.ok]; errs.KindOf(err) != want {
 				t.Errorf("Migrate = %v", err)
@@ -52,7 +54,7 @@ func TestItem8AddressesWithoutVerifiedTLSAreRefused(t *testing.T) {
 			if strings.Contains(err.Error(), "u:p") {
 				t.Errorf("the error quotes the address: %v", err)
 			}
-			cfg.URL, cfg.TenantURL = test.address, test.address
+			cfg.URL, cfg.TenantURL = address, address
 			if _, err := postgres.Open(t.Context(), cfg); errs.KindOf(err) != errs.Invalid {
 				t.Errorf("Open = %v", err)
 			}
@@ -60,9 +62,9 @@ func TestItem8AddressesWithoutVerifiedTLSAreRefused(t *testing.T) {
 	}
 }
 
-func rootCert(t *testing.T, address string) string {
+func rootCert(t *testing.T, address secret.Ref) string {
 	t.Helper()
-	u, err := url.Parse(address)
+	u, err := url.Parse(string(address))
 	if err != nil || u.Query().Get("sslrootcert") == "" {
 		t.Fatalf("the tests' server names no authority: %v", err)
 	}
@@ -76,8 +78,9 @@ func TestUnknownAuthorityIsRefused(t *testing.T) {
 	if err := devca.Create(dir); err != nil {
 		t.Fatal(err)
 	}
-	cfg := postgres.Config{OwnerURL: strings.Replace(d.Config.OwnerURL, url.QueryEscape(rootCert(t, d.Config.OwnerURL)),
-		url.QueryEscape(dir+"/ca.pem"), 1)}
+	address := strings.Replace(string(d.Config.OwnerURL), url.QueryEscape(rootCert(t, d.Config.OwnerURL)),
+		url.QueryEscape(dir+"/ca.pem"), 1)
+	cfg := postgres.Config{OwnerURL: secret.Ref(address)}
 	if err := postgres.Migrate(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("Migrate = %v", err)
 	}

@@ -5,71 +5,78 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
+	"slices"
+	"time"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // keySize is that of every key: AES-256.
 const keySize = 32
 
-// kekDomain separates what the file KEK wraps from everything else sealed with AES-GCM.
+// kekDomain separates what a local KEK wraps from everything else sealed with AES-GCM.
 const kekDomain = "onlinesms/kek/v1"
 
-// fileKEK is the KEK of development and of small installations: the key lies in a file.
-type fileKEK struct{ aead cipher.AEAD }
+// localKEK is the KEK of development and of installations without a key service: a key in versions that the process
+// itself holds. The current one wraps; all unwrap.
+type localKEK struct {
+	keys secret.Keys
+	now  func() time.Time
+}
 
-// NewFileKEK reads a key-encryption key from a file: 32 bytes in base64. A file that others may read, or the
-// group may write, is refused (the group may read: so Kubernetes mounts secrets).
-func NewFileKEK(path string) (KEK, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("key-encryption key: %w", err)
-	}
-	if info.Mode().Perm()&0o037 != 0 {
-		return nil, fmt.Errorf("key-encryption key %s has mode %04o: others may not read it, nor the group write it (chmod 0600)", path, info.Mode().Perm())
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("key-encryption key: %w", err)
-	}
-	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(key) != keySize {
-		return nil, fmt.Errorf("key-encryption key %s: want %d bytes in base64", path, keySize)
-	}
-	aead, err := newAEAD(key)
+// ReadKEK reads a local key-encryption key; see secret.Keys for its form.
+func ReadKEK(ctx context.Context, ref secret.Ref, now func() time.Time) (KEK, error) {
+	text, err := secret.Read(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	return fileKEK{aead}, nil
+	return newLocalKEK(text, now)
 }
 
-// GenerateFileKEK creates the file NewFileKEK reads; one that is there already is an error (fs.ErrExist) and stays.
+func newLocalKEK(text []byte, now func() time.Time) (*localKEK, error) {
+	keys, err := secret.ParseKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf("key-encryption key: %w", err)
+	}
+	return &localKEK{keys, now}, nil
+}
+
+// GenerateFileKEK creates a file with a key-encryption key, version 1; one that is there already is an error
+// (fs.ErrExist) and stays.
 func GenerateFileKEK(path string) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	keys, err := secret.Keys{}.With(time.Time{})
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(file, base64.StdEncoding.EncodeToString(randomKey()))
-	return errors.Join(err, file.Sync(), file.Close())
+	return secret.Create(path, keys.Text())
 }
 
 // Wrap implements KEK.
-func (k fileKEK) Wrap(_ context.Context, plain []byte) ([]byte, error) {
-	return wrap(k.aead, plain, []byte(kekDomain)), nil
+func (k *localKEK) Wrap(_ context.Context, plain []byte) ([]byte, error) {
+	aead, err := newAEAD(k.keys.Current(k.now()).Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return wrap(aead, plain, []byte(kekDomain)), nil
 }
 
 // Unwrap implements KEK.
-func (k fileKEK) Unwrap(_ context.Context, wrapped []byte) ([]byte, error) {
-	plain, err := unwrap(k.aead, wrapped, []byte(kekDomain))
-	if err != nil {
-		return nil, errs.E(errs.Denied, "KEK_REFUSED", "the key-encryption key does not open this key", err)
+func (k *localKEK) Unwrap(_ context.Context, wrapped []byte) ([]byte, error) {
+	var failure error
+	for _, key := range slices.Backward(k.keys) {
+		aead, err := newAEAD(key.Bytes)
+		if err == nil {
+			plain, err := unwrap(aead, wrapped, []byte(kekDomain))
+			if err == nil {
+				return plain, nil
+			}
+			failure = err
+		}
 	}
-	return plain, nil
+	return nil, errs.E(errs.Denied, "KEK_REFUSED", "the key-encryption key does not open this key", failure)
 }
 
 // wrap seals a key under another: nonce(12) | ciphertext | tag(16).

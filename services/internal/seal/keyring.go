@@ -1,28 +1,33 @@
 package seal
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/cipher"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
-// Keyring answers deployment keys, one or several versions per environment.
+// Keyring answers deployment keys, one or several versions per environment. It follows where they come from.
 type Keyring struct {
-	kek     KEK
-	file    string
+	ref     secret.Ref
 	now     func() time.Time
 	cached  cache[string, ring] // the one entry is ringEntry
 	indexes cache[indexScope, *Index]
+
+	mu   sync.Mutex
+	kek  KEK
+	text []byte // the keyring in force, wrapped
 }
 
 const ringEntry = "keyring"
@@ -64,57 +69,132 @@ func CreateKeyring(ctx context.Context, kek KEK, file string, envs ...string) er
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	return secret.Create(file, append(text, '\n'))
+}
+
+// OpenKeyring opens a keyring under a local key-encryption key and follows both until ctx ends. A new key-encryption key
+// comes into force when it opens the keyring, a new keyring when the key-encryption key opens it; so they may be replaced
+// one after the other, in either order.
+func OpenKeyring(ctx context.Context, kek, keyring secret.Ref, now func() time.Time) (*Keyring, error) {
+	k := &Keyring{ref: keyring, now: now}
+	if err := secret.Follow(ctx, "KEK", kek, func(text []byte) error { return k.takeKEK(ctx, text) }); err != nil {
+		return nil, err
+	}
+	return k.open(ctx)
+}
+
+// NewKeyring opens a keyring under a key-encryption key that is elsewhere, and follows the keyring until ctx ends. Its
+// keys are unwrapped again every hour, when they are needed. A KEK that is away is no error here (services start in any
+// order); a KEK that refuses, or a text that is not a keyring, is.
+func NewKeyring(ctx context.Context, kek KEK, keyring secret.Ref, now func() time.Time) (*Keyring, error) {
+	return (&Keyring{ref: keyring, now: now, kek: kek}).open(ctx)
+}
+
+func (k *Keyring) open(ctx context.Context) (*Keyring, error) {
+	err := secret.Follow(ctx, "KEYRING", k.ref, func(text []byte) error {
+		_, err := k.take(ctx, text)
+		return err
+	})
+	return k, err
+}
+
+func (k *Keyring) takeKEK(ctx context.Context, text []byte) error {
+	next, err := newLocalKEK(text, k.now)
 	if err != nil {
 		return err
 	}
-	_, err = out.Write(append(text, '\n'))
-	return errors.Join(err, out.Sync(), out.Close())
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.text != nil {
+		if err := next.keys.Follows(k.kek.(*localKEK).keys); err != nil {
+			return err
+		}
+		if err := k.fit(ctx, next); err != nil {
+			return err
+		}
+	}
+	k.kek = next
+	return nil
 }
 
-// OpenKeyring opens a keyring file. The file is read again and its keys are unwrapped again every hour, when they are
-// needed. A KEK that is away is no error here (services start in any order); a KEK that refuses, or a file that is not
-// a keyring, is.
-func OpenKeyring(ctx context.Context, kek KEK, file string, now func() time.Time) (*Keyring, error) {
-	k := &Keyring{kek: kek, file: file, now: now}
-	_, err := k.cached.load(ctx, ringEntry, ringEntry, now(), k.unwrapAll)
-	if err != nil && errs.KindOf(err) != errs.Unavailable {
+// fit sees to it that next opens the keyring in force; where it does not, and both have changed at once, that it opens
+// the one to come, which is then in force.
+func (k *Keyring) fit(ctx context.Context, next KEK) error {
+	_, refused := unwrapAll(ctx, next, k.text)
+	if refused == nil {
+		return nil
+	}
+	text, err := secret.Read(ctx, k.ref)
+	if err != nil {
+		return refused
+	}
+	r, err := unwrapAll(ctx, next, text)
+	if err != nil {
+		return refused
+	}
+	k.text = text
+	k.cached.put(ringEntry, r, k.now())
+	return nil
+}
+
+// take puts a keyring into force. The first is taken unopened while the KEK is away.
+func (k *Keyring) take(ctx context.Context, text []byte) (ring, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	r, err := unwrapAll(ctx, k.kek, text)
+	if err != nil && (k.text != nil || errs.KindOf(err) != errs.Unavailable) {
 		return nil, err
 	}
-	return k, nil
+	k.text = bytes.Clone(text)
+	if err == nil {
+		k.cached.put(ringEntry, r, k.now())
+	}
+	return r, nil
 }
 
 func (k *Keyring) ring(ctx context.Context) (ring, error) {
 	if r, ok := k.cached.get(ringEntry, k.now()); ok {
 		return r, nil
 	}
-	return k.refresh(ctx)
+	return k.load(ctx, ringEntry, func(ctx context.Context) (ring, error) {
+		k.mu.Lock()
+		kek, text := k.kek, k.text
+		k.mu.Unlock()
+		return unwrapAll(ctx, kek, text)
+	})
 }
 
-// refresh reads and unwraps the keyring again. In a running process every failure is errs.Unavailable: a permission
+// look reads the keyring at once, for a version that is not in the one we have.
+func (k *Keyring) look(ctx context.Context) (ring, error) {
+	return k.load(ctx, "look", func(ctx context.Context) (ring, error) {
+		text, err := secret.Read(ctx, k.ref)
+		if err != nil {
+			return nil, err
+		}
+		return k.take(ctx, text)
+	})
+}
+
+// load gets the ring anew, once for all who ask. In a running process every failure is errs.Unavailable: a permission
 // withdrawn by mistake, or a file half distributed, must delay messages and not send them to the dead letters.
-func (k *Keyring) refresh(ctx context.Context) (ring, error) {
-	r, err := k.cached.load(ctx, ringEntry, ringEntry, k.now(), k.unwrapAll)
+func (k *Keyring) load(ctx context.Context, flight string, get func(context.Context) (ring, error)) (ring, error) {
+	r, err := k.cached.load(ctx, ringEntry, flight, k.now(), get)
 	if err != nil && errs.KindOf(err) != errs.Unavailable {
 		err = errs.E(errs.Unavailable, "KEYRING_UNREADABLE", "the deployment keys cannot be had", err)
 	}
 	return r, err
 }
 
-func (k *Keyring) unwrapAll(ctx context.Context) (ring, error) {
-	text, err := os.ReadFile(k.file)
+func unwrapAll(ctx context.Context, kek KEK, text []byte) (ring, error) {
+	content, err := parseKeyring(text)
 	if err != nil {
-		return nil, fmt.Errorf("keyring: %w", err)
-	}
-	var content keyringFile
-	if err := json.Unmarshal(text, &content); err != nil {
-		return nil, fmt.Errorf("keyring %s: %w", k.file, err)
+		return nil, err
 	}
 	unwrapped := ring{}
 	for _, w := range content.Keys {
-		key, err := k.unwrap(ctx, w)
+		key, err := w.unwrap(ctx, kek)
 		if err != nil {
-			return nil, fmt.Errorf("keyring %s, %s version %d: %w", k.file, w.Env, w.Version, err)
+			return nil, fmt.Errorf("keyring, %s version %d: %w", w.Env, w.Version, err)
 		}
 		unwrapped[w.Env] = append(unwrapped[w.Env], key)
 	}
@@ -124,8 +204,18 @@ func (k *Keyring) unwrapAll(ctx context.Context) (ring, error) {
 	return unwrapped, nil
 }
 
-func (k *Keyring) unwrap(ctx context.Context, w wrappedKey) (deploymentKey, error) {
-	plain, err := k.kek.Unwrap(ctx, w.Wrapped)
+func parseKeyring(text []byte) (content keyringFile, err error) {
+	if err := json.Unmarshal(text, &content); err != nil {
+		return content, fmt.Errorf("keyring: %w", err)
+	}
+	if len(content.Keys) == 0 {
+		return content, errors.New("keyring: no key in it")
+	}
+	return content, nil
+}
+
+func (w wrappedKey) unwrap(ctx context.Context, kek KEK) (deploymentKey, error) {
+	plain, err := kek.Unwrap(ctx, w.Wrapped)
 	if err != nil {
 		return deploymentKey{}, err
 	}
@@ -147,11 +237,11 @@ func (k *Keyring) newest(ctx context.Context, env string) (deploymentKey, error)
 	return keys[len(keys)-1], nil
 }
 
-// version answers a given key of env. One we do not know may be newer than our copy of the file: read it once more.
+// version answers a given key of env. One we do not know may be newer than our keyring: read it once more.
 func (k *Keyring) version(ctx context.Context, env string, version uint32) (deploymentKey, error) {
 	for _, fresh := range []bool{false, true} {
 		if fresh {
-			if _, err := k.refresh(ctx); err != nil {
+			if _, err := k.look(ctx); err != nil {
 				return deploymentKey{}, err
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 func TestFileKEKRefusesOpenOrMalformedFiles(t *testing.T) {
@@ -42,7 +43,7 @@ func TestFileKEKRefusesOpenOrMalformedFiles(t *testing.T) {
 			if err := os.Chmod(path, test.mode); err != nil { // whatever the umask
 				t.Fatal(err)
 			}
-			if _, err := NewFileKEK(path); (err == nil) != test.ok {
+			if _, err := ReadKEK(t.Context(), secret.File(path), time.Now); (err == nil) != test.ok {
 				t.Errorf("error %v", err)
 			} else if err != nil && strings.Contains(err.Error(), good[:40]) {
 				t.Error("the error tells the key")
@@ -92,20 +93,20 @@ func (h house) edit(t *testing.T, change func(*keyringFile)) {
 func TestKeyringNoticesSwappedEntries(t *testing.T) {
 	h := newHouse(t)
 	h.edit(t, func(f *keyringFile) { f.Keys[0].Wrapped, f.Keys[1].Wrapped = f.Keys[1].Wrapped, f.Keys[0].Wrapped })
-	_, err := OpenKeyring(t.Context(), h.kek, h.file, h.clock.now)
+	_, err := NewKeyring(t.Context(), h.kek, secret.File(h.file), h.clock.now)
 	wantFailure(t, nil, err, errs.Denied, "KEYRING_CHANGED")
 }
 
 func TestKeyringOfAnotherKEK(t *testing.T) {
 	h, other := newHouse(t), newHouse(t)
-	_, err := OpenKeyring(t.Context(), other.kek, h.file, h.clock.now)
+	_, err := NewKeyring(t.Context(), other.kek, secret.File(h.file), h.clock.now)
 	wantFailure(t, nil, err, errs.Denied, "KEK_REFUSED")
 }
 
 func TestKeyringOpensWhileTheKEKIsAway(t *testing.T) {
 	h := newHouse(t)
 	h.kek.away.Store(true)
-	k, err := OpenKeyring(t.Context(), h.kek, h.file, h.clock.now)
+	k, err := NewKeyring(t.Context(), h.kek, secret.File(h.file), h.clock.now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,9 +127,12 @@ func TestTroubleInARunningProcessIsUnavailable(t *testing.T) {
 	if err := os.WriteFile(h.file, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h.clock.advance(time.Hour)
-	_, err = h.Seal(t.Context(), nil, nil, place)
-	wantFailure(t, nil, err, errs.Unavailable, "KEYRING_UNREADABLE")
+	opened, err = h.Opener().Open(t.Context(), nil, sealed, place)
+	wantFailure(t, opened, err, errs.Unavailable, "KEYRING_UNREADABLE")
+	h.clock.advance(time.Hour) // what cannot be read does not take the place of what could
+	if _, err = h.Seal(t.Context(), nil, nil, Binding{Env: "live", Tenant: uuid.UUID{9}, Class: ClassContent}); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestDeploymentKeysAreUnwrappedOncePerHour(t *testing.T) {
@@ -160,7 +164,7 @@ func TestNewerDeploymentKeyIsTakenUp(t *testing.T) {
 		}
 		f.Keys = append(f.Keys, wrappedKey{"live", 2, wrapped})
 	})
-	fresh, err := OpenKeyring(t.Context(), h.kek, h.file, h.clock.now)
+	fresh, err := NewKeyring(t.Context(), h.kek, secret.File(h.file), h.clock.now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,5 +225,88 @@ func TestBlindIndexIsKeyedByTenantAndEnvironment(t *testing.T) {
 	x, _ := h.keyring.BlindIndex("live", uuid.UUID{1})
 	if got := x.Of([]byte("dst"), number); !bytes.Equal(got, append([]byte("dst"), first...)) {
 		t.Errorf("appended % x", got)
+	}
+}
+
+// rotated is a keyring on local files, as services have it, and what changes them.
+func rotated(t *testing.T) (k *Keyring, kek, ring string) {
+	t.Helper()
+	dir := t.TempDir()
+	kek, ring = filepath.Join(dir, "kek"), filepath.Join(dir, "keyring.json")
+	if err := GenerateFileKEK(kek); err != nil {
+		t.Fatal(err)
+	}
+	first, err := ReadKEK(t.Context(), secret.File(kek), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := CreateKeyring(t.Context(), first, ring, "live", "test"); err != nil {
+		t.Fatal(err)
+	}
+	if k, err = OpenKeyring(t.Context(), secret.File(kek), secret.File(ring), time.Now); err != nil {
+		t.Fatal(err)
+	}
+	return k, kek, ring
+}
+
+func TestRotationOfTheKEK(t *testing.T) {
+	k, kek, ring := rotated(t)
+	before := indexOf(t, k, "live", uuid.UUID{1}, "+919812345678")
+	read := func(file string) []byte {
+		t.Helper()
+		text, err := secret.Read(t.Context(), secret.File(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	keys, err := secret.ParseKeys(read(kek))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys, err = keys.With(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	both, err := newLocalKEK(keys.Text(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := RetireKEK(t.Context(), both, read(ring)); err == nil {
+		t.Error("retired while the keyring is under version 1")
+	}
+	rewrapped, err := Rewrap(t.Context(), both, read(ring))
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := RetireKEK(t.Context(), both, rewrapped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.takeKEK(t.Context(), alone); err == nil {
+		t.Error("a KEK that does not open the keyring is taken")
+	}
+	if _, err := k.take(t.Context(), rewrapped); err == nil {
+		t.Error("a keyring that the KEK does not open is taken")
+	}
+	// Both at once: the one finds the other.
+	if err := secret.Replace(ring, rewrapped); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.takeKEK(t.Context(), alone); err != nil {
+		t.Error(err)
+	}
+	if after := indexOf(t, k, "live", uuid.UUID{1}, "+919812345678"); !bytes.Equal(before, after) {
+		t.Error("numbers are not found any more")
+	}
+	swapped := bytes.Replace(alone, []byte("2 "), []byte("1 "), 1)
+	if err := k.takeKEK(t.Context(), swapped); err != nil {
+		t.Errorf("another version with the same key: %v", err)
+	}
+	other, err := secret.Keys{}.With(time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.takeKEK(t.Context(), other.Text()); err == nil {
+		t.Error("version 1 became another key")
 	}
 }

@@ -21,7 +21,7 @@ type Binding struct {
 	Class   string
 }
 
-// KEK is the key-encryption key's provider: local file now; Vault/OpenBao transit, AWS KMS, GCP KMS in step 6.
+// KEK is the key-encryption key's provider: a local key now; Vault/OpenBao transit, AWS KMS, GCP KMS in step 6.
 // Errors are errs.Unavailable when the provider is away and errs.Denied when it refuses.
 type KEK interface {
 	Wrap(ctx context.Context, plain []byte) ([]byte, error)

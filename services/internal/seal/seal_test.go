@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // clock is a time that moves when the test says so.
@@ -109,7 +110,7 @@ func newHouse(t testing.TB) house {
 	if err := GenerateFileKEK(filepath.Join(dir, "kek")); err != nil {
 		t.Fatal(err)
 	}
-	kek, err := NewFileKEK(filepath.Join(dir, "kek"))
+	kek, err := ReadKEK(t.Context(), secret.File(filepath.Join(dir, "kek")), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +119,7 @@ func newHouse(t testing.TB) house {
 	if err := CreateKeyring(t.Context(), h.kek, h.file, "live", "test"); err != nil {
 		t.Fatal(err)
 	}
-	if h.keyring, err = OpenKeyring(t.Context(), h.kek, h.file, h.clock.now); err != nil {
+	if h.keyring, err = NewKeyring(t.Context(), h.kek, secret.File(h.file), h.clock.now); err != nil {
 		t.Fatal(err)
 	}
 	h.Sealer = NewSealer(h.keyring, h.keys, h.clock.now)

@@ -1,26 +1,44 @@
 package service
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
+
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // LoadConfig reads T from the environment by its caarlos0/env tags, checks it by its Validate method where it has one,
 // and logs every setting, secrets only as set or unset. A setting NAME that is absent is read from the file that
-// NAME_FILE names, without its last line end.
+// NAME_FILE names, without its last line end; one that is a reference to Vault is read there. A field of type secret.Ref
+// keeps the reference instead, so that it can be followed.
 func LoadConfig[T any]() (T, error) {
 	var cfg T
-	settings, err := load(&cfg, env.ToMap(os.Environ()))
+	var vault secret.Vault
+	environ := env.ToMap(os.Environ())
+	settings, err := load(&vault, environ)
 	if err != nil {
 		return cfg, err
 	}
-	slog.Info("settings", slog.Any("settings", settings))
+	if err := secret.UseVault(vault); err != nil {
+		return cfg, fmt.Errorf("settings: %w", err)
+	}
+	if vault.Addr == "" {
+		settings = nil
+	}
+	own, err := load(&cfg, environ)
+	if err != nil {
+		return cfg, err
+	}
+	slog.Info("settings", slog.Any("settings", append(own, settings...)))
 	return cfg, nil
 }
 
@@ -30,7 +48,8 @@ func load(cfg any, environ map[string]string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("settings: %w", err)
 	}
-	if err := readFiles(params, environ); err != nil {
+	refs := references(reflect.TypeOf(cfg).Elem())
+	if err := resolve(params, refs, environ); err != nil {
 		return nil, err
 	}
 	if err := env.ParseWithOptions(cfg, env.Options{Environment: environ}); err != nil {
@@ -41,28 +60,52 @@ func load(cfg any, environ map[string]string) ([]string, error) {
 			return nil, fmt.Errorf("settings: %w", err)
 		}
 	}
-	return show(params, environ), nil
+	return show(params, refs, environ), nil
 }
 
-func readFiles(params []env.FieldParams, environ map[string]string) error {
+// references names the settings of t that are secret.Ref.
+func references(t reflect.Type) map[string]bool {
+	names := map[string]bool{}
+	for field := range t.Fields() {
+		switch {
+		case field.Type == reflect.TypeFor[secret.Ref]():
+			name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
+			names[name] = true
+		case field.Type.Kind() == reflect.Struct:
+			maps.Copy(names, references(field.Type))
+		}
+	}
+	return names
+}
+
+// resolve puts into environ what NAME_FILE and references to Vault stand for.
+func resolve(params []env.FieldParams, refs map[string]bool, environ map[string]string) error {
 	for _, p := range params {
 		file := environ[p.Key+"_FILE"]
-		if p.Key == "" || file == "" || environ[p.Key] != "" {
-			continue
+		own := slices.ContainsFunc(params, func(o env.FieldParams) bool { return o.Key == p.Key+"_FILE" }) // a setting of its own
+		fromFile := p.Key != "" && file != "" && environ[p.Key] == "" && !own
+		switch {
+		case refs[p.Key] && fromFile:
+			environ[p.Key] = string(secret.File(file))
+		case refs[p.Key]:
+		case fromFile:
+			content, err := os.ReadFile(file)
+			if err != nil {
+				return fmt.Errorf("setting %s_FILE: %w", p.Key, err)
+			}
+			environ[p.Key] = strings.TrimRight(string(content), "\r\n")
+		case strings.HasPrefix(environ[p.Key], "vault:"):
+			text, err := secret.Read(context.Background(), secret.Ref(environ[p.Key]))
+			if err != nil {
+				return fmt.Errorf("setting %s: %w", p.Key, err)
+			}
+			environ[p.Key], refs[p.Key] = string(text), true // not to be shown
 		}
-		if slices.ContainsFunc(params, func(o env.FieldParams) bool { return o.Key == p.Key+"_FILE" }) {
-			continue // a setting of its own, not the file of this one
-		}
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return fmt.Errorf("setting %s_FILE: %w", p.Key, err)
-		}
-		environ[p.Key] = strings.TrimRight(string(content), "\r\n")
 	}
 	return nil
 }
 
-func show(params []env.FieldParams, environ map[string]string) []string {
+func show(params []env.FieldParams, refs map[string]bool, environ map[string]string) []string {
 	var shown []string
 	for _, p := range params {
 		if p.Key == "" {
@@ -72,7 +115,12 @@ func show(params []env.FieldParams, environ map[string]string) []string {
 		if !ok {
 			value = p.DefaultValue
 		}
-		shown = append(shown, p.Key+"="+showValue(p, value))
+		if refs[p.Key] {
+			value = secret.Ref(value).String()
+		} else {
+			value = showValue(p, value)
+		}
+		shown = append(shown, p.Key+"="+value)
 	}
 	return shown
 }

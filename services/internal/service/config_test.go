@@ -2,13 +2,18 @@ package service
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/onlinesms/onlinesms/services/internal/secret"
+	"github.com/onlinesms/onlinesms/services/internal/secret/secrettest"
 )
 
 type database struct {
@@ -92,5 +97,68 @@ func TestLoadConfig(t *testing.T) {
 	cfg, err := LoadConfig[config]()
 	if err != nil || cfg.Addr != "127.0.0.1:0" {
 		t.Errorf("read %+v, %v", cfg, err)
+	}
+}
+
+// A reference is kept as it is, however it was given, and shown as set or unset only.
+func TestReferencesAreSettings(t *testing.T) {
+	type inner struct {
+		Pepper secret.Ref `env:"PEPPER"`
+		Pins   secret.Ref `env:"PINS_KEY"`
+	}
+	var cfg struct {
+		KEK   secret.Ref `env:"KEK"`
+		Creds secret.Ref `env:"CREDS"`
+		Inner inner
+	}
+	shown, err := load(&cfg, map[string]string{
+		"KEK_FILE": "/run/kek", "PEPPER": "hunter2", "CREDS": "vault:kv/sms/ingest#creds", "CREDS_FILE": "/ignored",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path, ok := cfg.KEK.Path(); !ok || path != "/run/kek" || string(cfg.Inner.Pepper) != "hunter2" ||
+		string(cfg.Creds) != "vault:kv/sms/ingest#creds" || cfg.Inner.Pins != "" {
+		t.Errorf("read %q %q %q", string(cfg.KEK), string(cfg.Inner.Pepper), string(cfg.Creds))
+	}
+	slices.Sort(shown)
+	if diff := cmp.Diff([]string{"CREDS=set", "KEK=set", "PEPPER=set", "PINS_KEY=unset"}, shown); diff != "" {
+		t.Errorf("shown (-want +got):\n%s", diff)
+	}
+	if _, err := load(&cfg, map[string]string{"KEK": "vault:hunter2"}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("a malformed reference: %v", err)
+	}
+}
+
+// Every setting may be a reference to Vault; an error names it, and says what is missing.
+func TestSettingsFromVault(t *testing.T) {
+	var cfg config
+	_, err := load(&cfg, map[string]string{"SMPP_PASSWORD": "vault:kv/sms#smpp"})
+	if err == nil || !strings.Contains(err.Error(), "SMPP_PASSWORD") || !strings.Contains(err.Error(), "vault:kv/sms#smpp") ||
+		!strings.Contains(err.Error(), "VAULT_ADDR") {
+		t.Error(err)
+	}
+	t.Cleanup(func() { _ = secret.UseVault(secret.Vault{}) })
+	vault := secrettest.Start(t)
+	vault.Put("kv/sms", "smpp", "hunter2")
+	var log strings.Builder
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	for name, value := range map[string]string{
+		"VAULT_ADDR": vault.URL, "VAULT_CACERT": vault.CA, "VAULT_TOKEN": "root", "SMPP_PASSWORD": "vault:kv/sms#smpp",
+	} {
+		t.Setenv(name, value)
+	}
+	if cfg, err = LoadConfig[config](); err != nil || cfg.Password != "hunter2" {
+		t.Errorf("read %q, %v", cfg.Password, err)
+	}
+	for _, setting := range []string{"SMPP_PASSWORD=set", "VAULT_TOKEN=set", "VAULT_SECRET_ID=unset"} {
+		if !strings.Contains(log.String(), setting) || strings.Contains(log.String(), "hunter2") || strings.Contains(log.String(), "=root") {
+			t.Errorf("without %s, or with a secret: %s", setting, log.String())
+		}
+	}
+	t.Setenv("VAULT_ADDR", "http://127.0.0.1:8200")
+	if _, err := LoadConfig[config](); err == nil || !strings.Contains(err.Error(), "https") {
+		t.Errorf("Vault in clear: %v", err)
 	}
 }

@@ -92,7 +92,7 @@ func help(out io.Writer, name string, commands map[string]func(context.Context, 
 		fmt.Fprintf(out, "  %s\n", command)
 	}
 	fmt.Fprint(out, "  health (asks the running service at ADMIN_ADDR whether it is ready)\n")
-	fmt.Fprint(out, "\nsettings come from the environment; any NAME may be given as NAME_FILE\n")
+	fmt.Fprint(out, "\nsettings come from the environment; any NAME may be given as NAME_FILE=path or NAME=vault:mount/path#field\n")
 }
 
 func watchSignals(signals <-chan os.Signal, cancel context.CancelFunc) {

@@ -10,6 +10,7 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
@@ -27,7 +28,7 @@ func AdminServer(addr string, ready func() error, metrics http.Handler) service.
 }
 
 // adminHandler answers the inner port's paths. /healthz depends on nothing; /readyz is 503 with the reason while ready
-// answers an error.
+// answers an error, and names the secrets that keep an earlier value.
 func adminHandler(ready func() error, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -37,6 +38,9 @@ func adminHandler(ready func() error, metrics http.Handler) http.Handler {
 			return
 		}
 		fmt.Fprintln(w, "ok")
+		for _, problem := range secret.Problems() {
+			fmt.Fprintln(w, problem)
+		}
 	})
 	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)

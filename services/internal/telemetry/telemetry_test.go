@@ -15,6 +15,8 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // logged runs write with a logger and answers its lines.
@@ -179,8 +181,13 @@ func TestAdminPort(t *testing.T) {
 		t.Errorf("readyz %d %s", code, body)
 	}
 	ready <- nil
-	if code, _ := get("/readyz"); code != 200 {
-		t.Errorf("readyz %d", code)
+	if code, body := get("/readyz"); code != 200 || body != "ok\n" {
+		t.Errorf("readyz %d %s", code, body)
+	}
+	staleSecret(t)
+	ready <- nil
+	if code, body := get("/readyz"); code != 200 || !strings.Contains(body, "STALE keeps its earlier value: not this one") {
+		t.Errorf("readyz %d %s", code, body)
 	}
 	if _, body := get("/metrics"); body != "up 1\n" {
 		t.Errorf("metrics %q", body)
@@ -204,4 +211,31 @@ func TestAdminTaskFailsOnATakenPort(t *testing.T) {
 	if err := task.Run(t.Context()); err == nil {
 		t.Error("no error")
 	}
+}
+
+// staleSecret leaves a secret whose new value is refused.
+func staleSecret(t *testing.T) {
+	t.Helper()
+	file := t.TempDir() + "/secret"
+	write := func(text string) {
+		t.Helper()
+		if err := secret.Replace(file, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("good")
+	refused := make(chan struct{}, 100)
+	err := secret.Follow(t.Context(), "STALE", secret.File(file), func(text []byte) error {
+		if string(text) == "good" {
+			return nil
+		}
+		refused <- struct{}{}
+		return errors.New("not this one")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("bad")
+	<-refused
+	<-refused // the second time it is reported
 }

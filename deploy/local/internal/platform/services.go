@@ -28,7 +28,7 @@ func (p *Platform) environment(service string, index int) ([]string, error) {
 		"ADMIN_ADDR":        loopback(doors.admin[service]),
 		"NATS_URL":          "tls://" + loopback(p.at.nats),
 		"NATS_CA_FILE":      p.dir.Path("tls", "ca.pem"),
-		"NATS_CREDS":        p.dir.Path("keys", service+".creds"),
+		"NATS_CREDS_FILE":   p.dir.Path("keys", service+".creds"),
 		"NATS_MONITOR_URL":  p.monitorURL(),
 		"NATS_STREAM_BYTES": strconv.FormatInt(p.streamBytes(service), 10),
 		"TLS_CERT_FILE":     p.dir.Path("tls", service+".pem"),

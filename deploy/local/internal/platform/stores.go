@@ -146,10 +146,10 @@ func (p *Platform) monitorURL() string { return "https://" + loopback(p.at.monit
 func (p *Platform) startSimulator(ctx context.Context) error {
 	return p.report.Step("SMSC simulator accepts binds", func() error {
 		child, err := p.set.Start(supervise.Process{
-			Name: "smscsim", Path: p.dir.Bin("smscsim"), Env: baseEnv(), Stop: syscall.SIGTERM, Grace: 15 * time.Second,
-			Args: []string{"-smpp-addr", loopback(p.at.smsc), "-http-addr", loopback(p.at.stats),
-				"-account", simulatorAccounts["live"] + ":" + simulatorPassword,
-				"-account", simulatorAccounts["test"] + ":" + simulatorPassword},
+			Name: "smscsim", Path: p.dir.Bin("smscsim"), Stop: syscall.SIGTERM, Grace: 15 * time.Second,
+			Args: []string{"-smpp-addr", loopback(p.at.smsc), "-http-addr", loopback(p.at.stats)},
+			Env: append(baseEnv(), "SMSCSIM_ACCOUNTS="+simulatorAccounts["live"]+":"+simulatorPassword+","+
+				simulatorAccounts["test"]+":"+simulatorPassword),
 		})
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"io"
@@ -33,8 +34,8 @@ func New(appender Appender, salts io.Reader, now func() time.Time) *Handler {
 	return &Handler{ledger: appender, salts: salts, now: now}
 }
 
-// Handle appends one entry a parcel; what it needs stands in the fields all events share. Only the records of calls it
-// reads as what they are.
+// Handle appends one entry a parcel; what it needs stands in the fields all events share. Only the records of calls
+// and changes of a registry it reads as what they are.
 func (h *Handler) Handle(ctx context.Context, batch []eventbus.Delivery) error {
 	var records []ledger.Record
 	received := h.now()
@@ -67,16 +68,20 @@ func (h *Handler) record(d eventbus.Delivery, p eventbus.ParcelView, received ti
 	}
 	groups := ledger.Group(ids)
 	digest := sha256.Sum256(p.Payload)
-	fields := []ledger.Field{
-		{Name: ledger.FieldMessages, Value: ledger.AppendGroups(nil, groups)},
-		{Name: ledger.FieldParcel, Digest: digest[:]},
+	who, err := authorOf(d.Event, p.Payload)
+	if err != nil {
+		return ledger.Record{}, err
 	}
+	fields := append(who.fields,
+		ledger.Field{Name: ledger.FieldMessages, Value: ledger.AppendGroups(nil, groups)},
+		ledger.Field{Name: ledger.FieldParcel, Digest: digest[:]})
 	if err := h.salt(fields); err != nil {
 		return ledger.Record{}, err
 	}
 	return ledger.NewRecord(ledger.Entry{
 		EventID: p.ID, Tenant: p.Tenant, Env: d.Env, Action: d.Event,
-		Actor: "service/" + producer(d.Event), Resource: "parcel/" + p.ID.String(), Outcome: outcome(d.Event),
+		Actor:    cmp.Or(who.actor, "service/"+producer(d.Event)),
+		Resource: cmp.Or(who.resource, "parcel/"+p.ID.String()), Outcome: outcome(d.Event),
 		Correlation: p.Correlation, Causation: p.Causation,
 		OccurredAt: occurred(p.ID, d.Time), ReceivedAt: received,
 		Messages: groups, Fields: fields,

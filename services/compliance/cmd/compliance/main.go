@@ -13,6 +13,7 @@ func main() {
 		"serve":        app.Serve,
 		"migrate":      app.Migrate,
 		"import":       app.Import,
+		"export":       app.Export,
 		"dead-letters": app.DeadLetters,
 	})
 }

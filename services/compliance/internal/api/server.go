@@ -14,11 +14,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
-	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
-
-// scopeRead is what a key needs to see decisions.
-const scopeRead = "decisions:read"
 
 // Decisions answers the decisions on a message of a tenant, the latest first; errs.NotFound when there is none.
 type Decisions interface {
@@ -48,12 +44,9 @@ func NewServer(d Decisions, r Registry, c Cancellations, now func() time.Time) *
 
 // GetDecision implements ComplianceService. A message of another tenant or environment is NOT_FOUND.
 func (s *Server) GetDecision(ctx context.Context, req *compliancev1.GetDecisionRequest) (*compliancev1.GetDecisionResponse, error) {
-	p, ok := principal.FromContext(ctx)
-	if !ok {
-		return nil, errNoPrincipal
-	}
-	if !p.Has(scopeRead) {
-		return nil, errs.E(errs.Denied, "SCOPE_MISSING", "The key lacks the scope "+scopeRead+".", nil)
+	p, err := caller(ctx, scopeRead)
+	if err != nil {
+		return nil, err
 	}
 	message, err := uuid.Parse(req.GetMessageId())
 	if err != nil {
@@ -84,12 +77,6 @@ func (s *Server) GetTemplateCategory(_ context.Context, req *compliancev1.GetTem
 		resp.Category = typev1.Category(t.Category)
 	}
 	return resp, nil
-}
-
-func invalid(field, detail string) error {
-	e := errs.E(errs.Invalid, "REQUEST_INVALID", "The request is not valid.", nil)
-	e.Violations = []errs.Violation{{Field: field, Reason: "REQUEST_INVALID", Detail: detail}}
-	return e
 }
 
 func encode(message uuid.UUID, d screening.Decided) *compliancev1.Decision {

@@ -45,8 +45,8 @@ func (decisions) Decisions(_ context.Context, t uuid.UUID, env string, m uuid.UU
 type templates struct{ err error }
 
 func (templates) Snapshot(t uuid.UUID) *registry.Snapshot {
-	rows := registry.Rows{Entities: []registry.EntityRow{{ID: "1701158019811140068"}},
-		Templates: []registry.TemplateRow{{ID: "1107160000000000011", Entity: "1701158019811140068", Category: "transactional", Body: "x"}}}
+	rows := registry.Rows{Objects: []registry.Object{{Kind: registry.Entities, ID: "1701158019811140068"},
+		{Kind: registry.Templates, ID: "1107160000000000011", Entity: "1701158019811140068", Detail: registry.Detail{Category: "transactional", Body: "x"}}}}
 	if t != tenant {
 		rows = registry.Rows{}
 	}

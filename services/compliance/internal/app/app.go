@@ -27,6 +27,8 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 )
 
+func init() { telemetry.AllowLogKeys("import_id", "lines", "problems") }
+
 // name of the service: producer of its events, prefix of its streams, its identity.
 const name = "compliance"
 
@@ -85,13 +87,14 @@ type compliance struct {
 	screener  *screening.Screener
 	publisher *eventbus.Publisher
 	relay     *outbox.Relay
-	addr      net.Addr // of the inner server, once tasks has opened it
+	imports   chan struct{} // wakes the importer
+	addr      net.Addr      // of the inner server, once tasks has opened it
 }
 
 // open builds the rooms. It waits for the database and for the registry to be loaded: a message must never be decided
 // by a registry that is not there yet.
 func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time) (c *compliance, err error) {
-	c = &compliance{log: log, now: now}
+	c = &compliance{log: log, now: now, imports: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			c.close()
@@ -110,7 +113,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 	}
 	c.publisher = c.bus.NewPublisher(name, func(ctx context.Context, done []eventbus.Parcel) { c.relay.Published(ctx, done) })
 	c.relay = outbox.NewRelay(c.db.Worker, c.publisher, now)
-	c.records = store.NewStore(c.db, c.publisher.Publish, newID)
+	c.records = store.NewStore(c.db, c.publisher.Publish, newID, now)
 	c.registry = registry.New(c.records)
 	if err = c.loadRegistry(ctx); err != nil {
 		return c, err
@@ -120,7 +123,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 		return c, err
 	}
 	c.screener = screening.New(screening.Config{Registry: c.registry, Packs: packs, Contents: consumer.NewContents(opener),
-		Store: c.records, Now: now})
+		Store: c.records, Now: now, Operators: cfg.LiveOperators})
 	return c, nil
 }
 
@@ -139,9 +142,19 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 		compliancev1.ComplianceService_CancelMessage_FullMethodName:       door,
 		compliancev1.ComplianceService_CancelScheduled_FullMethodName:     door,
 	}
+	for _, m := range compliancev1.RegistryService_ServiceDesc.Methods {
+		callers["/"+compliancev1.RegistryService_ServiceDesc.ServiceName+"/"+m.MethodName] = door
+	}
+	for _, m := range compliancev1.RegistryService_ServiceDesc.Streams {
+		callers["/"+compliancev1.RegistryService_ServiceDesc.ServiceName+"/"+m.StreamName] = door
+	}
 	server := api.NewServer(c.records, c.registry, c.records, c.now)
+	registrar := api.NewRegistryServer(c.records, c.wakeImporter)
 	return rpc.NewServer(rpc.ServerConfig{Addr: cfg.GRPCAddr, TLS: tls, Log: c.log, Callers: callers},
-		func(r grpc.ServiceRegistrar) { compliancev1.RegisterComplianceServiceServer(r, server) })
+		func(r grpc.ServiceRegistrar) {
+			compliancev1.RegisterComplianceServiceServer(r, server)
+			compliancev1.RegisterRegistryServiceServer(r, registrar)
+		})
 }
 
 // ready: the registry is loaded, and NATS is there and durable.

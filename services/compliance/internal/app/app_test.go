@@ -138,7 +138,11 @@ func TestPromotionAtNight(t *testing.T) {
 func TestImportIsFollowed(t *testing.T) {
 	w := newWorld(t, today(12))
 	c, _ := w.start()
-	w.demo.Rows.Templates[0].Status = "suspended_usage"
+	for i := range w.demo.Rows.Objects {
+		if w.demo.Rows.Objects[i].ID == otp {
+			w.demo.Rows.Objects[i].Status = "suspended_usage"
+		}
+	}
 	must(t, importFile(t.Context(), importConfig{Postgres: w.cfg.Postgres, Bus: w.cfg.Bus}, w.demo))
 	deadline := time.Now().Add(patience)
 	for c.registry.Snapshot(w.demo.Tenant).Version() < 2 {
@@ -229,10 +233,19 @@ func TestPoisonIsKept(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	err := Config{}.Validate()
-	for _, setting := range []string{"POSTGRES_URL", "NATS_MONITOR_URL", "KEK_FILE", "INGEST_ADDR", "TLS_CA_FILE"} {
+	for _, setting := range []string{"POSTGRES_URL", "NATS_MONITOR_URL", "KEK", "INGEST_ADDR", "TLS_CA_FILE"} {
 		if err == nil || !strings.Contains(err.Error(), setting) {
 			t.Errorf("%s is not required: %v", setting, err)
 		}
+	}
+}
+
+func TestLiveOperatorsAreKnown(t *testing.T) {
+	if err := (Config{LiveOperators: []string{"VI", "NOKIA"}}).Validate(); err == nil || !strings.Contains(err.Error(), "LIVE_OPERATORS") {
+		t.Error(err)
+	}
+	if err := (Config{LiveOperators: []string{"VI"}}).Validate(); strings.Contains(err.Error(), "LIVE_OPERATORS") {
+		t.Error(err)
 	}
 }
 

@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/onlinesms/onlinesms/services/compliance/internal/consumer"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/portal"
 	store "github.com/onlinesms/onlinesms/services/compliance/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
@@ -27,26 +31,41 @@ type importConfig struct {
 	Bus      eventbus.Config
 }
 
-// Import puts a registry file into the database: `import -file demo.yaml`. Rows with the same keys are replaced, others
-// stay; nothing is imported when anything is wrong. Running replicas follow within a second.
+// Import puts a file into a tenant's registry, all of it or, when anything is wrong, nothing; what is there and not in the
+// file stays. Running replicas follow within a second.
+//
+//	import -file demo.yaml                                a registry file, which names its tenant
+//	import -tenant <uuid> [-entity <id>] [-portal <name>] [-mode compare] -file export.csv
+//	                                                      what a DLT portal has exported
 func Import(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("import", flag.ContinueOnError)
-	path := flags.String("file", "", "registry file (YAML with tenant and registry)")
+	path := flags.String("file", "", "registry file (YAML with tenant and registry), or a DLT portal's CSV export with -tenant")
+	tenant := flags.String("tenant", "", "tenant of a CSV file (UUID)")
+	var i portal.Import
+	flags.StringVar(&i.Entity, "entity", "", "principal entity of the lines of a CSV file that name none")
+	flags.StringVar(&i.Portal, "portal", "", "portal of a CSV file: "+strings.Join(portal.Portals(), ", ")+"; empty: recognised by its header row")
+	flags.StringVar(&i.Mode, "mode", portal.ModeImport, "import, or compare to report differences")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *path == "" {
-		return fmt.Errorf("%w: import -file <registry.yaml>", service.ErrUsage)
+	if *path == "" || i.Mode != portal.ModeImport && i.Mode != portal.ModeCompare {
+		return fmt.Errorf("%w: import -file <registry.yaml> | import -tenant <uuid> -file <export.csv>", service.ErrUsage)
 	}
 	raw, err := os.ReadFile(*path)
 	if err != nil {
 		return err
 	}
-	file, err := registry.ParseFile(raw)
+	cfg, err := service.LoadConfig[importConfig]()
 	if err != nil {
 		return err
 	}
-	cfg, err := service.LoadConfig[importConfig]()
+	if *tenant != "" {
+		if i.Tenant, err = uuid.Parse(*tenant); err != nil {
+			return fmt.Errorf("%w: -tenant is a UUID", service.ErrUsage)
+		}
+		return importCSV(ctx, cfg, i, raw, os.Stderr)
+	}
+	file, err := registry.ParseFile(raw)
 	if err != nil {
 		return err
 	}
@@ -60,14 +79,14 @@ func importFile(ctx context.Context, cfg importConfig, file registry.File) error
 	}
 	defer db.Close()
 	var announced []eventbus.Parcel
-	records := store.NewStore(db, func(parcels ...eventbus.Parcel) { announced = append(announced, parcels...) }, newID)
-	version, err := records.Import(ctx, file.Tenant, file.Rows)
+	records := store.NewStore(db, func(parcels ...eventbus.Parcel) { announced = append(announced, parcels...) }, newID, time.Now)
+	version, err := records.Import(ctx, file.Tenant, registry.Author{Actor: operator, Action: "registry.import"}, file.Rows.Objects)
 	if err != nil {
 		return err
 	}
 	slog.InfoContext(ctx, "registry imported", slog.String("tenant_id", file.Tenant.String()), slog.Int64("version", version),
-		slog.Int("count", len(file.Rows.Objects())))
-	if cfg.Bus.URL == "" {
+		slog.Int("count", len(file.Rows.Objects)))
+	if cfg.Bus.URL == "" || len(announced) == 0 {
 		return nil
 	}
 	if err := announce(ctx, cfg.Bus, db, announced); err != nil {

@@ -4,9 +4,12 @@ package app
 import (
 	"errors"
 	"slices"
+	"strings"
 
+	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 )
 
@@ -15,12 +18,15 @@ type Config struct {
 	Postgres postgres.Config
 	Bus      eventbus.Config
 	TLS      tlsconf.Files
-	// KEKFile holds the key-encryption key: 32 bytes in base64, mode 0600.
-	KEKFile string `env:"KEK_FILE"`
-	// KeyringFile holds the deployment keys, wrapped by it.
-	KeyringFile string `env:"KEYRING_FILE"`
+	// KEK is the key-encryption key; see secret.Keys for its form.
+	KEK secret.Ref `env:"KEK"`
+	// Keyring is the deployment keys, wrapped by it.
+	Keyring secret.Ref `env:"KEYRING"`
 	// IngestAddr is ingest's inner gRPC server, host:port, which hands out content keys.
 	IngestAddr string `env:"INGEST_ADDR"`
+	// LiveOperators are the operators behind the live routes, for example VI,JIO: what is not active with any of them is
+	// refused. Empty: only portal-wide statuses count.
+	LiveOperators []string `env:"LIVE_OPERATORS"`
 	// GRPCAddr is where the inner gRPC server listens, host:port.
 	GRPCAddr string `env:"GRPC_ADDR" envDefault:"127.0.0.1:0"`
 	// AdminAddr is where /healthz, /readyz and /metrics are served, host:port; for the machine or the pod only.
@@ -30,9 +36,9 @@ type Config struct {
 // Validate tells what is missing to serve.
 func (c Config) Validate() error {
 	required := map[string]string{
-		"POSTGRES_URL": c.Postgres.URL, "POSTGRES_TENANT_URL": c.Postgres.TenantURL, "NATS_URL": c.Bus.URL,
+		"POSTGRES_URL": string(c.Postgres.URL), "POSTGRES_TENANT_URL": string(c.Postgres.TenantURL), "NATS_URL": c.Bus.URL,
 		"NATS_CA_FILE": c.Bus.CAFile, "NATS_MONITOR_URL": c.Bus.MonitorURL, "TLS_CERT_FILE": c.TLS.Cert, "TLS_KEY_FILE": c.TLS.Key, "TLS_CA_FILE": c.TLS.CA,
-		"KEK_FILE": c.KEKFile, "KEYRING_FILE": c.KeyringFile, "INGEST_ADDR": c.IngestAddr,
+		"KEK": string(c.KEK), "KEYRING": string(c.Keyring), "INGEST_ADDR": c.IngestAddr,
 	}
 	var missing []string
 	for name, value := range required {
@@ -44,6 +50,11 @@ func (c Config) Validate() error {
 	var wrong []error
 	for _, name := range missing {
 		wrong = append(wrong, errors.New(name+" must be set"))
+	}
+	for _, operator := range c.LiveOperators {
+		if !registry.IsOperator(operator) {
+			wrong = append(wrong, errors.New("LIVE_OPERATORS: the operators are "+strings.Join(registry.Operators(), ", ")))
+		}
 	}
 	return errors.Join(wrong...)
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
@@ -27,16 +26,12 @@ func (k contentKeys) Wrapped(ctx context.Context, id uint64) ([]byte, error) {
 	return resp.GetWrappedKey(), nil
 }
 
-// openOpener makes what opens content: deployment keys from the key file, data keys from ingest. Close the connection
+// openOpener makes what opens content: deployment keys from the keyring, data keys from ingest. Close the connection
 // when done.
 func openOpener(ctx context.Context, cfg Config, now func() time.Time) (*seal.Opener, *grpc.ClientConn, error) {
-	kek, err := seal.NewFileKEK(cfg.KEKFile)
+	keyring, err := seal.OpenKeyring(ctx, cfg.KEK, cfg.Keyring, now)
 	if err != nil {
-		return nil, nil, fmt.Errorf("KEK_FILE: %w", err)
-	}
-	keyring, err := seal.OpenKeyring(ctx, kek, cfg.KeyringFile, now)
-	if err != nil {
-		return nil, nil, fmt.Errorf("KEYRING_FILE: %w", err)
+		return nil, nil, err
 	}
 	tls, err := tlsconf.Client(cfg.TLS, "ingest")
 	if err != nil {

@@ -2,13 +2,9 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
-	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/consumer"
 	store "github.com/onlinesms/onlinesms/services/compliance/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
@@ -16,8 +12,6 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/outbox"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/internal/service"
-
-	"github.com/google/uuid"
 )
 
 var lanes = []string{eventbus.LaneOTP, eventbus.LaneInteractive, eventbus.LaneBulk}
@@ -47,7 +41,11 @@ func (c *compliance) tasks(cfg Config) ([]service.Task, error) {
 		{Name: "publisher", Run: c.publisher.Run},
 		{Name: "streams", Run: c.ownStreams},
 		{Name: "registry", Run: c.followRegistry()},
+		{Name: "stops", Run: c.followStops()},
 		{Name: "registry poll", Run: c.pollRegistry},
+		{Name: "registry uses", Run: c.flushUses},
+		{Name: "reminders", Run: c.remind},
+		{Name: "importer", Run: c.runImporter},
 		{Name: "grpc", Run: server.Run},
 		{Name: "releaser", Run: func(ctx context.Context) error {
 			defer ticker.Stop()
@@ -72,84 +70,4 @@ func (c *compliance) ownStreams(ctx context.Context) error {
 		return err
 	}
 	return c.bus.RunPurge(ctx)
-}
-
-// pollEvery bounds how long a missed broadcast can go unnoticed; retryEvery is the pause while the database is away.
-const (
-	pollEvery  = 5 * time.Second
-	retryEvery = time.Second
-)
-
-// loadRegistry loads every tenant's registry, trying until ctx ends.
-func (c *compliance) loadRegistry(ctx context.Context) error {
-	for {
-		wrong, err := c.registry.Load(ctx)
-		if c.leftOut(ctx, wrong); err == nil {
-			return nil
-		}
-		c.log.WarnContext(ctx, "waiting for the registry", slog.String("error", err.Error()))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(retryEvery):
-		}
-	}
-}
-
-// leftOut reports rows that cannot be used; their errors name ids and statuses, no text.
-func (c *compliance) leftOut(ctx context.Context, wrong error) {
-	if wrong != nil {
-		c.log.WarnContext(ctx, "registry rows left out", slog.String("error", wrong.Error()))
-	}
-}
-
-// followRegistry reloads a tenant when any replica or import announces a change, and all when it begins to hear.
-func (c *compliance) followRegistry() func(context.Context) error {
-	stream := eventbus.StreamName(name, eventbus.LaneControl)
-	subjects := []string{eventbus.Subject(store.EventRegistryChanged, "*", eventbus.LaneControl)}
-	return c.bus.Hear(eventbus.Broadcast{Stream: stream, Subjects: subjects, Began: c.reloadRegistry,
-		Handler: func(ctx context.Context, d eventbus.Delivery) {
-			if err := c.registryChanged(ctx, d.Data); err != nil {
-				c.log.WarnContext(ctx, "registry change not followed; the poll will", slog.String("error", err.Error()))
-			}
-		}})
-}
-
-func (c *compliance) registryChanged(ctx context.Context, data []byte) error {
-	var event compliancev1.RegistryChanged
-	if err := proto.Unmarshal(data, &event); err != nil {
-		return err
-	}
-	for _, p := range event.GetParcels() {
-		tenant, err := uuid.FromBytes(p.GetTenantId())
-		if err != nil {
-			return fmt.Errorf("tenant id: %w", err)
-		}
-		wrong, err := c.registry.Refresh(ctx, tenant, p.GetVersion())
-		if c.leftOut(ctx, wrong); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// pollRegistry finds what a broadcast has missed.
-func (c *compliance) pollRegistry(ctx context.Context) error {
-	ticker := time.NewTicker(pollEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-		c.reloadRegistry(ctx)
-	}
-}
-
-func (c *compliance) reloadRegistry(ctx context.Context) {
-	wrong, err := c.registry.Load(ctx)
-	if c.leftOut(ctx, wrong); err != nil && ctx.Err() == nil {
-		c.log.WarnContext(ctx, "registry not polled", slog.String("error", err.Error()))
-	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
@@ -102,6 +103,7 @@ type world struct {
 	dispatch  *eventbus.Publisher
 	demo      registry.File
 	delivered chan []eventbus.Delivery // what the durable `ingest` of compliance's streams gets
+	waiting   []seen                   // of it, what next1 has not given yet
 }
 
 func newWorld(t testing.TB, now time.Time) *world {
@@ -115,7 +117,7 @@ func newWorld(t testing.TB, now time.Time) *world {
 		w.files[n] = tlsconf.Files{Cert: filepath.Join(dir, n+".pem"), Key: filepath.Join(dir, n+"-key.pem"), CA: filepath.Join(dir, "ca.pem")}
 	}
 	w.cfg = Config{Postgres: w.database.Config, Bus: eventbustest.Run(t), TLS: w.files[name], GRPCAddr: "127.0.0.1:0",
-		KEKFile: filepath.Join(dir, "kek"), KeyringFile: filepath.Join(dir, "keyring")}
+		KEK: secret.File(filepath.Join(dir, "kek")), Keyring: secret.File(filepath.Join(dir, "keyring"))}
 	w.startIngest()
 	w.ingest, w.dispatch = w.producer("ingest"), w.producer("dispatch")
 	raw, err := os.ReadFile("../../../../deploy/local/demo.yaml")
@@ -150,11 +152,13 @@ func (w *world) background(f func(ctx context.Context) error) {
 // startIngest makes the keys and serves them, over mTLS.
 func (w *world) startIngest() {
 	t := w.t
-	must(t, seal.GenerateFileKEK(w.cfg.KEKFile))
-	kek, err := seal.NewFileKEK(w.cfg.KEKFile)
+	kekFile, _ := w.cfg.KEK.Path()
+	ringFile, _ := w.cfg.Keyring.Path()
+	must(t, seal.GenerateFileKEK(kekFile))
+	kek, err := seal.ReadKEK(t.Context(), w.cfg.KEK, time.Now)
 	must(t, err)
-	must(t, seal.CreateKeyring(t.Context(), kek, w.cfg.KeyringFile, "live", "test"))
-	ring, err := seal.OpenKeyring(t.Context(), kek, w.cfg.KeyringFile, time.Now)
+	must(t, seal.CreateKeyring(t.Context(), kek, ringFile, "live", "test"))
+	ring, err := seal.OpenKeyring(t.Context(), w.cfg.KEK, w.cfg.Keyring, time.Now)
 	must(t, err)
 	keys := &dataKeys{ids: map[string]uint64{}}
 	w.sealer = seal.NewSealer(ring, keys, time.Now)

@@ -25,6 +25,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // calls records what the handler asks of the screener.
@@ -160,14 +161,14 @@ func sealer(t testing.TB, k *keys) *seal.Sealer {
 	if err := seal.GenerateFileKEK(kekFile); err != nil {
 		t.Fatal(err)
 	}
-	kek, err := seal.NewFileKEK(kekFile)
+	kek, err := seal.ReadKEK(t.Context(), secret.File(kekFile), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := seal.CreateKeyring(t.Context(), kek, ringFile, "live", "test"); err != nil {
 		t.Fatal(err)
 	}
-	ring, err := seal.OpenKeyring(t.Context(), kek, ringFile, time.Now)
+	ring, err := seal.OpenKeyring(t.Context(), secret.File(kekFile), secret.File(ringFile), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import "time"
 // A cleared message costs no allocation.
 func Evaluate(pack *Pack, f *Facts, now time.Time) Decision {
 	var denials []Reason
+	denials = stopped(denials, f)
 	denials = content(denials, f)
 	denials = entity(denials, f)
 	denials = recipient(denials, f)
@@ -20,6 +21,14 @@ func Evaluate(pack *Pack, f *Facts, now time.Time) Decision {
 		return Decision{Outcome: Refused, Reasons: denials}
 	}
 	return wait(pack, f, now)
+}
+
+// stopped: a kill switch goes before everything else.
+func stopped(d []Reason, f *Facts) []Reason {
+	if f.Stopped != "" {
+		d = append(d, R(SendingStopped, "scope", f.Stopped))
+	}
+	return d
 }
 
 func content(d []Reason, f *Facts) []Reason {

@@ -7,6 +7,8 @@ type Facts struct {
 	Unreadable bool // the sealed content cannot be opened, for good
 	Mobile     bool // the recipient is an Indian mobile number in E.164
 
+	Stopped string // scope of the kill switch that is on: tenant, entity, header or template; empty when none is
+
 	Entity   Entity
 	Chain    Status // of the entity's chain of telemarketers
 	Header   Header

@@ -4,6 +4,7 @@ import "strconv"
 
 // Canonical reasons (DLT rules 9): the same words in gRPC, JSON, webhook, console and audit.
 const (
+	SendingStopped            = "SENDING_STOPPED"
 	ContentUnreadable         = "CONTENT_UNREADABLE"
 	RecipientInvalid          = "RECIPIENT_INVALID"
 	EntityIDInvalid           = "ENTITY_ID_INVALID"
@@ -43,6 +44,7 @@ type Reason struct {
 
 // details are the sentences of the reasons that need no figures.
 var details = map[string]string{
+	SendingStopped:            "Sending was stopped by the tenant, for all or for this entity, header or template; resume it.",
 	ContentUnreadable:         "The sealed content can no longer be opened; send the message again.",
 	RecipientInvalid:          "The recipient is not an Indian mobile number; give ten digits that begin with 6-9, with or without +91.",
 	EntityIDInvalid:           "The entity id must be exactly 19 digits.",

@@ -2,156 +2,138 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"google.golang.org/protobuf/proto"
 
-	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
-	"github.com/onlinesms/onlinesms/services/internal/eventbus"
-	"github.com/onlinesms/onlinesms/services/internal/outbox"
+	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
-	"github.com/onlinesms/onlinesms/services/internal/principal"
 )
 
 var _ registry.Source = (*Store)(nil)
 
-// EventRegistryChanged tells replicas to reload a tenant's registry.
-const EventRegistryChanged = "onlinesms.compliance.v1.RegistryChanged"
-
-// maxObjects bounds the names in a RegistryChanged; more are told by none.
-const maxObjects = 1000
-
 // Versions implements registry.Source.
-func (s *Store) Versions(ctx context.Context) (map[uuid.UUID]int64, error) {
-	rows, err := s.db.Worker.Query(ctx, `SELECT tenant_id, version FROM registry_versions`)
+func (s *Store) Versions(ctx context.Context) (map[uuid.UUID]registry.Versions, error) {
+	rows, err := s.db.Worker.Query(ctx, `SELECT tenant_id, coalesce(r.version, 0), coalesce(p.version, 0)
+		FROM registry_versions r FULL JOIN registry_stop_versions p USING (tenant_id)`)
 	if err != nil {
 		return nil, postgres.Map(err)
 	}
-	versions := map[uuid.UUID]int64{}
+	all := map[uuid.UUID]registry.Versions{}
 	var tenant uuid.UUID
-	var version int64
-	_, err = pgx.ForEachRow(rows, []any{&tenant, &version}, func() error {
-		versions[tenant] = version
+	var v registry.Versions
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &v.Registry, &v.Stops}, func() error {
+		all[tenant] = v
 		return nil
 	})
-	return versions, postgres.Map(err)
+	return all, postgres.Map(err)
 }
 
 // Rows implements registry.Source.
-func (s *Store) Rows(ctx context.Context, tenant uuid.UUID) (r registry.Rows, err error) {
+func (s *Store) Rows(ctx context.Context, tenant uuid.UUID, since int64) (r registry.Rows, err error) {
 	err = s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
-		// The version first: a change between the statements makes the rows newer than it says, and is announced itself.
+		// The version first: a change between the statements makes the rows newer than it says, and is read again.
 		err := tx.QueryRow(ctx, `SELECT coalesce((SELECT version FROM registry_versions), 0)`).Scan(&r.Version)
 		if err != nil {
 			return err
 		}
-		return readRows(ctx, tx, &r)
+		r.Objects, err = queryObjects(ctx, tx, `o.tenant_id = $1 AND o.version > $2`, tenant, since)
+		return err
 	})
 	return r, err
 }
 
-func readRows(ctx context.Context, tx pgx.Tx, r *registry.Rows) (err error) {
-	if r.Telemarketers, err = read[registry.TelemarketerRow](ctx, tx,
-		`SELECT telemarketer_id AS id, name, role, status FROM telemarketers ORDER BY 1`); err != nil {
+// Export answers a tenant's whole registry as of one moment, in the order of Kinds and ids.
+func (s *Store) Export(ctx context.Context, tenant uuid.UUID) (r registry.Rows, err error) {
+	err = s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ`); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, `SELECT coalesce((SELECT version FROM registry_versions), 0)`).Scan(&r.Version); err != nil {
+			return err
+		}
+		r.Objects, err = queryObjects(ctx, tx, `o.tenant_id = $1 ORDER BY array_position($2, o.kind), o.object_id`, tenant, kindNames())
 		return err
-	}
-	if r.Entities, err = read[registry.EntityRow](ctx, tx,
-		`SELECT entity_id AS id, name, status, chain, chain_status FROM entities ORDER BY 1`); err != nil {
-		return err
-	}
-	if r.Headers, err = read[registry.HeaderRow](ctx, tx,
-		`SELECT header, entity_id AS entity, kind, status FROM headers ORDER BY 1`); err != nil {
-		return err
-	}
-	if r.CTAs, err = read[registry.CTARow](ctx, tx,
-		`SELECT entity_id AS entity, kind, value, status FROM ctas ORDER BY 1, 2, 3`); err != nil {
-		return err
-	}
-	r.Templates, err = read[registry.TemplateRow](ctx, tx, `SELECT template_id AS id, entity_id AS entity, headers, category,
-		status, body, variables, overrides, max_length, goods FROM templates ORDER BY 1`)
-	return err
+	})
+	return r, err
 }
 
-func read[T any](ctx context.Context, tx pgx.Tx, sql string) ([]T, error) {
-	rows, err := tx.Query(ctx, sql)
-	if err != nil {
-		return nil, err
+func kindNames() []string {
+	names := make([]string, len(registry.Kinds))
+	for i, k := range registry.Kinds {
+		names[i] = string(k)
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[T])
+	return names
 }
 
-// upserts put rows in place, given as a JSON array; the order keeps foreign keys satisfied.
-var upserts = []string{
-	`INSERT INTO telemarketers SELECT $1, r."ID", r."Name", r."Role", r."Status"
-		FROM jsonb_to_recordset($2) r("ID" text, "Name" text, "Role" text, "Status" text) ORDER BY 2
-		ON CONFLICT (tenant_id, telemarketer_id) DO UPDATE SET name = excluded.name, role = excluded.role, status = excluded.status`,
-	`INSERT INTO entities SELECT $1, r."ID", r."Name", r."Status", coalesce(r."Chain", '{}'), r."ChainStatus"
-		FROM jsonb_to_recordset($2) r("ID" text, "Name" text, "Status" text, "Chain" text[], "ChainStatus" text) ORDER BY 2
-		ON CONFLICT (tenant_id, entity_id) DO UPDATE SET name = excluded.name, status = excluded.status, chain = excluded.chain,
-			chain_status = excluded.chain_status`,
-	`INSERT INTO headers SELECT $1, r."Header", r."Entity", r."Kind", r."Status"
-		FROM jsonb_to_recordset($2) r("Header" text, "Entity" text, "Kind" text, "Status" text) ORDER BY 2
-		ON CONFLICT (tenant_id, header) DO UPDATE SET entity_id = excluded.entity_id, kind = excluded.kind, status = excluded.status`,
-	`INSERT INTO ctas SELECT $1, r."Entity", r."Kind", r."Value", r."Status"
-		FROM jsonb_to_recordset($2) r("Entity" text, "Kind" text, "Value" text, "Status" text) ORDER BY 2, 3, 4
-		ON CONFLICT (tenant_id, entity_id, kind, value) DO UPDATE SET status = excluded.status`,
-	`INSERT INTO templates SELECT $1, r."ID", r."Entity", coalesce(r."Headers", '{}'), r."Category", r."Status", r."Body",
-			coalesce(r."Variables", '{}'), coalesce(r."Overrides", '{}'), r."MaxLength", r."Goods"
-		FROM jsonb_to_recordset($2) r("ID" text, "Entity" text, "Headers" text[], "Category" text, "Status" text, "Body" text,
-			"Variables" text[], "Overrides" text[], "MaxLength" int, "Goods" int) ORDER BY 2
-		ON CONFLICT (tenant_id, template_id) DO UPDATE SET entity_id = excluded.entity_id, headers = excluded.headers,
-			category = excluded.category, status = excluded.status, body = excluded.body, variables = excluded.variables,
-			overrides = excluded.overrides, max_length = excluded.max_length, goods = excluded.goods`,
+// Object answers one object; errs.NotFound when it is not there.
+func (s *Store) Object(ctx context.Context, tenant uuid.UUID, key registry.Key) (o registry.Object, err error) {
+	err = s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
+		found, err := queryObjects(ctx, tx, `o.tenant_id = $1 AND o.kind = $2 AND o.object_id = $3`, tenant, key.Kind, key.ID)
+		if err == nil && len(found) == 0 {
+			return notRegistered(key)
+		}
+		if err == nil {
+			o = found[0]
+		}
+		return err
+	})
+	return o, err
 }
 
-// Import puts rows into a tenant's registry, replacing those with the same keys, gives it the next version and announces
-// it, in one transaction. It answers the version.
-func (s *Store) Import(ctx context.Context, tenant uuid.UUID, rows registry.Rows) (version int64, err error) {
-	tables := []any{rows.Telemarketers, rows.Entities, rows.Headers, rows.CTAs, rows.Templates}
-	var announced eventbus.Parcel
-	err = postgres.InTx(ctx, s.db.Worker, func(tx pgx.Tx) error {
-		// The version's row is locked first: imports of one tenant follow one another.
-		err := tx.QueryRow(ctx, `INSERT INTO registry_versions AS v (tenant_id, version) VALUES ($1, 1)
-			ON CONFLICT (tenant_id) DO UPDATE SET version = v.version + 1, change_time = now() RETURNING version`,
-			tenant).Scan(&version)
+func notRegistered(key registry.Key) error {
+	return errs.E(errs.NotFound, "OBJECT_NOT_FOUND", "Nothing is registered as "+key.String()+".", nil)
+}
+
+// Objects answers a page of objects of a kind in the order of their ids.
+func (s *Store) Objects(ctx context.Context, tenant uuid.UUID, q registry.Query) (found []registry.Object, err error) {
+	err = s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
+		found, err = queryObjects(ctx, tx, `o.tenant_id = $1 AND o.kind = $2 AND o.object_id > $3 AND ($4 = '' OR o.entity_id = $4)
+			AND ($5 = '' OR coalesce(o.operators ->> nullif($6, ''), o.status) = $5) ORDER BY o.object_id LIMIT $7`,
+			tenant, q.Kind, q.After, q.Entity, q.Status, q.Operator, q.Limit)
+		return err
+	})
+	return found, err
+}
+
+// Revisions answers the bodies a template has had, the newest first.
+func (s *Store) Revisions(ctx context.Context, tenant uuid.UUID, template string) (all []registry.Revision, err error) {
+	err = s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT revision AS number, body, valid_from AS "from" FROM template_revisions
+			WHERE tenant_id = $1 AND template_id = $2 ORDER BY revision DESC`, tenant, template)
 		if err != nil {
 			return err
 		}
-		for i, table := range tables {
-			raw, err := json.Marshal(table)
-			if err != nil {
-				return err
-			}
-			if string(raw) == "null" {
-				continue
-			}
-			if _, err := tx.Exec(ctx, upserts[i], tenant, raw); err != nil {
-				return err
-			}
-		}
-		if announced, err = s.announcement(tenant, version, rows.Objects()); err != nil {
-			return err
-		}
-		return outbox.Append(ctx, tx, announced)
+		all, err = pgx.CollectRows(rows, pgx.RowToStructByName[registry.Revision])
+		return err
 	})
-	if err != nil {
-		return 0, err
-	}
-	s.publish(announced)
-	return version, nil
+	return all, err
 }
 
-// announcement is the parcel of RegistryChanged. A registry has no environment; live stands for both.
-func (s *Store) announcement(tenant uuid.UUID, version int64, objects []string) (eventbus.Parcel, error) {
-	if len(objects) > maxObjects {
-		objects = nil
+// Known implements portal.Store: objects of a kind and of the kinds it may refer to.
+func (s *Store) Known(ctx context.Context, tenant uuid.UUID, kind registry.Kind) (map[registry.Key]*registry.Object, int64, error) {
+	kinds := []string{string(kind), string(registry.Entities), string(registry.Telemarketers)}
+	var version int64
+	var found []registry.Object
+	err := s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ`); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, `SELECT coalesce((SELECT version FROM registry_versions), 0)`).Scan(&version)
+		if err != nil {
+			return err
+		}
+		found, err = queryObjects(ctx, tx, `o.tenant_id = $1 AND o.kind = ANY ($2)`, tenant, kinds)
+		return err
+	})
+	return byKey(found), version, err
+}
+
+func byKey(objects []registry.Object) map[registry.Key]*registry.Object {
+	known := make(map[registry.Key]*registry.Object, len(objects))
+	for i := range objects {
+		known[objects[i].Key()] = &objects[i]
 	}
-	id := s.newID()
-	payload, err := proto.Marshal(&compliancev1.RegistryChangeParcel{ParcelId: id[:], TenantId: tenant[:], CorrelationId: id[:],
-		Version: version, Objects: objects})
-	return eventbus.Parcel{ID: id, Tenant: tenant, Entries: 1, Payload: payload,
-		Subject: eventbus.Subject(EventRegistryChanged, principal.Live, eventbus.LaneControl)}, err
+	return known
 }

@@ -33,12 +33,13 @@ type Store struct {
 	db      *postgres.DB
 	publish func(parcels ...eventbus.Parcel)
 	newID   func() uuid.UUID
+	now     func() time.Time
 }
 
 // NewStore makes a store. publish is given outgoing parcels after their commit and must not block; newID makes
 // UUIDv7s.
-func NewStore(db *postgres.DB, publish func(parcels ...eventbus.Parcel), newID func() uuid.UUID) *Store {
-	return &Store{db, publish, newID}
+func NewStore(db *postgres.DB, publish func(parcels ...eventbus.Parcel), newID func() uuid.UUID, now func() time.Time) *Store {
+	return &Store{db, publish, newID, now}
 }
 
 var _ screening.Store = (*Store)(nil)

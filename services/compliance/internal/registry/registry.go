@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -11,38 +12,66 @@ import (
 	"github.com/google/uuid"
 )
 
+// Versions are how far a tenant's registry and stops have come; both only grow.
+type Versions struct{ Registry, Stops int64 }
+
 // Source is where rows are kept.
 type Source interface {
-	// Versions answers the current version of every tenant's registry.
-	Versions(ctx context.Context) (map[uuid.UUID]int64, error)
-	// Rows answers one tenant's registry. Its version is read first: rows may be newer than it says, never older. A
-	// tenant without registry has no rows and version 0.
-	Rows(ctx context.Context, tenant uuid.UUID) (Rows, error)
+	// Versions answers the current versions of every tenant.
+	Versions(ctx context.Context) (map[uuid.UUID]Versions, error)
+	// Rows answers one tenant's objects that were changed after version since, and the version that brings. A tenant without
+	// registry has no rows and version 0.
+	Rows(ctx context.Context, tenant uuid.UUID, since int64) (Rows, error)
+	// Stops answers one tenant's stops.
+	Stops(ctx context.Context, tenant uuid.UUID) (Stops, error)
 }
 
-// Registry holds the newest snapshot of every tenant. It may be used from many goroutines.
+// Registry holds the newest snapshot of every tenant. It may be used from many goroutines; reading takes no lock.
 type Registry struct {
 	source  Source
 	mu      sync.Mutex // one change of the map at a time
-	tenants atomic.Pointer[map[uuid.UUID]*Snapshot]
+	tenants atomic.Pointer[map[uuid.UUID]*held]
 	ready   atomic.Bool
+}
+
+// held is what is held of one tenant.
+type held struct {
+	refresh, follow sync.Mutex // one reader of rows, one of stops at a time
+	mu              sync.Mutex // guards the swap
+	snapshot        atomic.Pointer[Snapshot]
+}
+
+// swap puts the next snapshot in place.
+func (h *held) swap(next func(*Snapshot) *Snapshot) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.snapshot.Store(next(h.snapshot.Load()))
 }
 
 // New makes an empty registry; Load fills it.
 func New(source Source) *Registry {
 	r := &Registry{source: source}
-	r.tenants.Store(&map[uuid.UUID]*Snapshot{})
+	r.tenants.Store(&map[uuid.UUID]*held{})
 	return r
 }
 
-var empty = &Snapshot{}
-
 // Snapshot is the newest snapshot of a tenant; an empty one for a tenant without registry.
 func (r *Registry) Snapshot(tenant uuid.UUID) *Snapshot {
-	if s := (*r.tenants.Load())[tenant]; s != nil {
-		return s
+	if h := (*r.tenants.Load())[tenant]; h != nil {
+		return h.snapshot.Load()
 	}
 	return empty
+}
+
+// All gives the newest snapshot of every tenant that has one.
+func (r *Registry) All() iter.Seq2[uuid.UUID, *Snapshot] {
+	return func(yield func(uuid.UUID, *Snapshot) bool) {
+		for tenant, h := range *r.tenants.Load() {
+			if !yield(tenant, h.snapshot.Load()) {
+				return
+			}
+		}
+	}
 }
 
 // Ready answers nil once every tenant was loaded.
@@ -53,16 +82,23 @@ func (r *Registry) Ready() error {
 	return nil
 }
 
-// Load reads what is newer than the snapshots held: everything at first, afterwards what a missed broadcast left
-// behind. Rows that are wrong are left out and named by wrong; err is a failure to read.
+// Load reads what is newer than the snapshots held: everything at first, afterwards what missed broadcasts left behind.
+// Rows that are wrong are left out and named by wrong; err is a failure to read.
 func (r *Registry) Load(ctx context.Context) (wrong, err error) {
 	versions, err := r.source.Versions(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var problems []error
-	for tenant, version := range versions {
-		bad, err := r.Refresh(ctx, tenant, version)
+	for tenant, v := range versions {
+		if err := r.FollowStops(ctx, tenant, v.Stops); err != nil {
+			return errors.Join(problems...), err
+		}
+		read := r.Refresh
+		if v.Registry < r.Snapshot(tenant).Version() {
+			read = r.reload
+		}
+		bad, err := read(ctx, tenant, v.Registry)
 		if err != nil {
 			return errors.Join(problems...), err
 		}
@@ -72,32 +108,75 @@ func (r *Registry) Load(ctx context.Context) (wrong, err error) {
 	return errors.Join(problems...), nil
 }
 
-// Refresh brings a tenant to at least this version. wrong and err are as for Load.
+// Refresh brings a tenant to at least this version, from what has changed since the one held, be it one change or many
+// that no broadcast told of. wrong and err are as for Load.
 func (r *Registry) Refresh(ctx context.Context, tenant uuid.UUID, version int64) (wrong, err error) {
 	if r.Snapshot(tenant).Version() >= version {
 		return nil, nil
 	}
-	rows, err := r.source.Rows(ctx, tenant)
+	h := r.tenant(tenant)
+	h.refresh.Lock()
+	defer h.refresh.Unlock()
+	base := h.snapshot.Load()
+	if base.version >= version {
+		return nil, nil
+	}
+	return r.follow(ctx, tenant, h, base)
+}
+
+// reload reads a tenant's registry anew: the database was put back to a version before the one held.
+func (r *Registry) reload(ctx context.Context, tenant uuid.UUID, _ int64) (wrong, err error) {
+	h := r.tenant(tenant)
+	h.refresh.Lock()
+	defer h.refresh.Unlock()
+	return r.follow(ctx, tenant, h, empty)
+}
+
+// follow puts in place what base becomes by all that has changed since; its caller holds the lock.
+func (r *Registry) follow(ctx context.Context, tenant uuid.UUID, h *held, base *Snapshot) (wrong, err error) {
+	rows, err := r.source.Rows(ctx, tenant, base.version)
 	if err != nil {
 		return nil, err
 	}
-	s, wrong := NewSnapshot(rows)
+	next, wrong := base.Apply(rows)
 	if wrong != nil {
 		wrong = fmt.Errorf("registry of tenant %s, version %d: %w", tenant, rows.Version, wrong)
 	}
-	r.swap(tenant, s)
+	h.swap(func(s *Snapshot) *Snapshot {
+		next.stopsVersion, next.stops = s.stopsVersion, s.stops
+		return next
+	})
 	return wrong, nil
 }
 
-// swap puts a snapshot in place unless a newer one is there.
-func (r *Registry) swap(tenant uuid.UUID, s *Snapshot) {
+// FollowStops brings a tenant's stops to at least this version.
+func (r *Registry) FollowStops(ctx context.Context, tenant uuid.UUID, version int64) error {
+	if r.Snapshot(tenant).stopsVersion >= version {
+		return nil
+	}
+	h := r.tenant(tenant)
+	h.follow.Lock()
+	defer h.follow.Unlock()
+	stops, err := r.source.Stops(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	h.swap(func(s *Snapshot) *Snapshot { return s.withStops(stops) })
+	return nil
+}
+
+// tenant is what is held of a tenant, from now on.
+func (r *Registry) tenant(tenant uuid.UUID) *held {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := *r.tenants.Load()
-	if held := old[tenant]; held != nil && held.version >= s.version {
-		return
+	if h := old[tenant]; h != nil {
+		return h
 	}
+	h := &held{}
+	h.snapshot.Store(empty)
 	next := maps.Clone(old)
-	next[tenant] = s
+	next[tenant] = h
 	r.tenants.Store(&next)
+	return h
 }

@@ -1,21 +1,51 @@
 package registry
 
 import (
-	"errors"
-	"fmt"
 	"slices"
+	"time"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 )
 
+// Standing is whether an object may be used, ready for decisions.
+type Standing struct {
+	Status      policy.Status            // portal-wide
+	Operators   map[string]policy.Status // with single operators, where it differs; nil for none
+	From, Until time.Time                // validity; zero: no bound
+}
+
+// At is the status at a time on a route of an operator (empty: on any): the portal-wide one unless that is active and the
+// operator's is not, Inactive before the validity and Suspended after it.
+func (s *Standing) At(now time.Time, operator string) policy.Status {
+	switch {
+	case s.Status != policy.Active:
+		return s.Status
+	case !s.From.IsZero() && now.Before(s.From):
+		return policy.Inactive
+	case !s.Until.IsZero() && !now.Before(s.Until):
+		return policy.Suspended
+	case operator != "" && s.Operators != nil:
+		if there, ok := s.Operators[operator]; ok {
+			return there
+		}
+	}
+	return s.Status
+}
+
 // Entity is a principal entity, ready for decisions.
 type Entity struct {
-	ID        string
-	Status    policy.Status
+	ID string
+	Standing
 	Chain     policy.Status // Unknown when no chain is approved
 	ChainHash []byte        // 32 bytes; nil when no chain is approved
+	DF        string        // the chain's last telemarketer, who must be the one of the route
 	Whitelist *template.Whitelist
+
+	chain       []string
+	chainStatus policy.Status           // as registered; Chain follows from it and the telemarketers
+	ctas        map[string]template.CTA // active ones by id
+	withCTA     map[string]struct{}     // templates whose own text has a call to action
 }
 
 // Header is a header, ready for decisions.
@@ -23,206 +53,54 @@ type Header struct {
 	Text   string
 	Entity string
 	Kind   policy.Kind
-	Status policy.Status
+	Standing
+	*Use
 }
 
 // Template is a content template, ready for decisions.
 type Template struct {
-	ID         string
-	Entity     string
-	Headers    []string
-	Category   policy.Category
-	Status     policy.Status
+	ID       string
+	Entity   string
+	Headers  []string
+	Category policy.Category
+	Standing
 	Goods      int // -1 when not registered
 	Parsed     *template.Template
 	UntypedMax int  // above 0: the override untyped_allowed with its limit
 	Unlisted   bool // its own text has a call to action that is not whitelisted
+	*Use
 }
 
 // Linked tells whether the template may go out under header.
 func (t *Template) Linked(header string) bool { return slices.Contains(t.Headers, header) }
 
-// Snapshot is one version of one tenant's registry. It is immutable.
+// Snapshot is one version of one tenant's registry. It is immutable; the next version shares with it what has not
+// changed.
 type Snapshot struct {
-	version   int64
-	entities  map[string]*Entity
-	headers   map[string]*Header
-	templates map[string]*Template
+	version       int64
+	telemarketers map[string]policy.Status
+	entities      shards[Entity]
+	headers       shards[Header]
+	templates     shards[Template]
+
+	stopsVersion int64
+	stops        map[stopKey]Stop
 }
 
 // Version is the version of the rows it was made from.
 func (s *Snapshot) Version() int64 { return s.version }
 
 // Entity is the entity with this id, nil when there is none.
-func (s *Snapshot) Entity(id string) *Entity { return s.entities[id] }
+func (s *Snapshot) Entity(id string) *Entity { return s.entities.get(id) }
 
 // Header is the header with exactly this text, nil when there is none.
-func (s *Snapshot) Header(text string) *Header { return s.headers[text] }
+func (s *Snapshot) Header(text string) *Header { return s.headers.get(text) }
 
 // Template is the template with this id, nil when there is none.
-func (s *Snapshot) Template(id string) *Template { return s.templates[id] }
+func (s *Snapshot) Template(id string) *Template { return s.templates.get(id) }
 
 // NewSnapshot builds a snapshot. The error joins one for every row that is wrong; such a row is left out, everything
 // else is there, so that a bad row cannot stop a tenant's traffic.
-func NewSnapshot(rows Rows) (*Snapshot, error) {
-	b := builder{rows: rows, s: &Snapshot{version: rows.Version, entities: make(map[string]*Entity, len(rows.Entities)),
-		headers: make(map[string]*Header, len(rows.Headers)), templates: make(map[string]*Template, len(rows.Templates))}}
-	b.telemarketers()
-	b.entities()
-	b.headers()
-	b.templates()
-	return b.s, errors.Join(b.wrong...)
-}
+func NewSnapshot(rows Rows) (*Snapshot, error) { return empty.Apply(rows) }
 
-type builder struct {
-	rows         Rows
-	s            *Snapshot
-	intermediary map[string]policy.Status
-	wrong        []error
-}
-
-// refuse notes what is wrong with an object; it answers whether anything is.
-func (b *builder) refuse(kind, id string, errs ...error) bool {
-	err := errors.Join(errs...)
-	if err != nil {
-		b.wrong = append(b.wrong, fmt.Errorf("%s %s: %w", kind, id, err))
-	}
-	return err != nil
-}
-
-func (b *builder) telemarketers() {
-	b.intermediary = make(map[string]policy.Status, len(b.rows.Telemarketers))
-	for _, r := range b.rows.Telemarketers {
-		status, err := policy.ParseStatus(r.Status)
-		if !b.refuse("telemarketer", r.ID, err, wantID(r.ID), oneOf("role", r.Role, "TM-AF", "TM-DF")) {
-			b.intermediary[r.ID] = status
-		}
-	}
-}
-
-func (b *builder) entities() {
-	lists := map[string][]template.CTA{}
-	for _, c := range b.rows.CTAs {
-		if status, err := policy.ParseStatus(c.Status); !b.refuse("cta of", c.Entity, err) && status == policy.Active {
-			lists[c.Entity] = append(lists[c.Entity], template.CTA{Kind: c.Kind, Value: c.Value})
-		}
-	}
-	for _, r := range b.rows.Entities {
-		status, err := policy.ParseStatus(r.Status)
-		if b.refuse("entity", r.ID, err, wantID(r.ID)) {
-			continue
-		}
-		e := &Entity{ID: r.ID, Status: status}
-		var list, chain error
-		e.Whitelist, list = template.NewWhitelist(lists[r.ID])
-		if len(r.Chain) > 0 {
-			chain = b.chain(e, r)
-		}
-		b.refuse("entity", r.ID, list, chain)
-		b.s.entities[r.ID] = e
-	}
-}
-
-// chain computes the hash; a telemarketer that is registered here and not active makes the chain inactive.
-func (b *builder) chain(e *Entity, r EntityRow) error {
-	hash, err := ChainHash(r.ID, r.Chain)
-	if err != nil {
-		return err
-	}
-	status, err := policy.ParseStatus(r.ChainStatus)
-	if err != nil {
-		return err
-	}
-	for _, id := range r.Chain {
-		tm, known := b.intermediary[id]
-		if !known {
-			return fmt.Errorf("telemarketer %s of the chain is not registered", id)
-		}
-		if tm != policy.Active {
-			status = tm
-		}
-	}
-	e.Chain, e.ChainHash = status, hash[:]
-	return nil
-}
-
-func (b *builder) headers() {
-	for _, r := range b.rows.Headers {
-		kind, wrongKind := policy.ParseKind(r.Kind)
-		status, wrongStatus := policy.ParseStatus(r.Status)
-		if !b.refuse("header", r.Header, wrongKind, wrongStatus, policy.CheckHeader(r.Header), b.owner(r.Entity)) {
-			b.s.headers[r.Header] = &Header{Text: r.Header, Entity: r.Entity, Kind: kind, Status: status}
-		}
-	}
-}
-
-func (b *builder) templates() {
-	for _, r := range b.rows.Templates {
-		t, err := newTemplate(r)
-		if b.refuse("template", r.ID, err, wantID(r.ID), b.owner(r.Entity)) {
-			continue
-		}
-		_, listed := t.Parsed.Unlisted(b.s.entities[r.Entity].Whitelist)
-		t.Unlisted = !listed
-		b.s.templates[r.ID] = t
-	}
-}
-
-func newTemplate(r TemplateRow) (*Template, error) {
-	category, err := policy.ParseCategory(r.Category)
-	if err != nil {
-		return nil, err
-	}
-	status, err := policy.ParseStatus(r.Status)
-	if err != nil {
-		return nil, err
-	}
-	names := r.Variables
-	if len(names) == 0 {
-		names = nil
-	}
-	parsed, err := template.Parse(r.Body, names)
-	if err != nil {
-		return nil, err
-	}
-	t := &Template{ID: r.ID, Entity: r.Entity, Headers: slices.Clone(r.Headers), Category: category, Status: status,
-		Goods: -1, Parsed: parsed}
-	if r.Goods != nil {
-		t.Goods = *r.Goods
-	}
-	return t, t.override(r)
-}
-
-func (t *Template) override(r TemplateRow) error {
-	for _, o := range r.Overrides {
-		if o != UntypedAllowed {
-			return fmt.Errorf("unknown override %q", o)
-		}
-		if r.MaxLength <= 0 || r.MaxLength > 2000 {
-			return fmt.Errorf("override %s needs a max_length of 1 to 2000", o)
-		}
-		t.UntypedMax = r.MaxLength
-	}
-	return nil
-}
-
-func (b *builder) owner(entity string) error {
-	if b.s.entities[entity] == nil {
-		return fmt.Errorf("entity %q is not registered", entity)
-	}
-	return nil
-}
-
-func wantID(id string) error {
-	if !policy.IsID(id) {
-		return errors.New("the id is not 19 digits")
-	}
-	return nil
-}
-
-func oneOf(field, value string, allowed ...string) error {
-	if !slices.Contains(allowed, value) {
-		return fmt.Errorf("%s %q is none of %v", field, value, allowed)
-	}
-	return nil
-}
+var empty = &Snapshot{}

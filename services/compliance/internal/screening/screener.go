@@ -13,8 +13,11 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
 
-// envTest is the environment in which overrides of templates count.
-const envTest = "test"
+// Environments: overrides of templates count in test, uses of what is registered in live.
+const (
+	envLive = "live"
+	envTest = "test"
+)
 
 // Config is what a Screener works with.
 type Config struct {
@@ -23,6 +26,9 @@ type Config struct {
 	Contents Contents
 	Store    Store
 	Now      func() time.Time
+	// Operators are those of the live routes: a header or template counts as active for live messages where one of them has
+	// it active. Empty: statuses with single operators do not count.
+	Operators []string
 }
 
 // Screener decides parcels and has the outcome recorded. It may be used from many goroutines.
@@ -61,7 +67,7 @@ func distinct(parcels []Parcel) []Parcel {
 func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, error) {
 	now := s.cfg.Now()
 	pack := s.cfg.Packs.At(now)
-	d := decider{contents: s.cfg.Contents, pack: pack, now: now}
+	d := decider{contents: s.cfg.Contents, pack: pack, now: now, operators: s.cfg.Operators}
 	screened := make([]Screened, len(parcels))
 	for i, p := range parcels {
 		p.Messages = slices.Clone(p.Messages) // their content may be replaced
@@ -79,14 +85,15 @@ func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, er
 
 // decider is the scratch of one Decide.
 type decider struct {
-	contents Contents
-	pack     *policy.Pack
-	now      time.Time
-	snapshot *registry.Snapshot
-	parcel   *Parcel
-	matcher  template.Matcher
-	content  Content
-	facts    policy.Facts
+	contents  Contents
+	pack      *policy.Pack
+	now       time.Time
+	operators []string
+	snapshot  *registry.Snapshot
+	parcel    *Parcel
+	matcher   template.Matcher
+	content   Content
+	facts     policy.Facts
 }
 
 // decide fills in v for one message and replaces its content where it must go out in another form.
@@ -101,6 +108,9 @@ func (d *decider) decide(ctx context.Context, m *Message, v *Verdict) error {
 	changed := d.gather(m, v)
 	v.Decision = policy.Evaluate(d.pack, &d.facts, d.now)
 	v.Round = m.Round
+	if v.Outcome == policy.Cleared && d.parcel.Env == envLive {
+		d.used(m)
+	}
 	if v.Outcome == policy.Held && d.parcel.Hold != uuid.Nil {
 		v.Round++
 	}

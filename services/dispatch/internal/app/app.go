@@ -143,13 +143,9 @@ func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, content cons
 	return nil
 }
 
-// openContent makes what opens sealed content: keys from the file and from ingest.
+// openContent makes what opens sealed content: keys from the keyring and from ingest.
 func (d *dispatch) openContent(ctx context.Context) (*seal.Opener, error) {
-	kek, err := seal.NewFileKEK(d.cfg.KEKFile)
-	if err != nil {
-		return nil, err
-	}
-	keyring, err := seal.OpenKeyring(ctx, kek, d.cfg.KeyringFile, time.Now)
+	keyring, err := seal.OpenKeyring(ctx, d.cfg.KEK, d.cfg.Keyring, time.Now)
 	if err != nil {
 		return nil, err
 	}

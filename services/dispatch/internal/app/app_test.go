@@ -29,6 +29,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
@@ -86,7 +87,7 @@ func newHouse(t *testing.T) *house {
 	dir := t.TempDir()
 	h.cfg = Config{
 		Postgres: postgrestest.New(t, "dispatch", sources...).Config, Bus: eventbustest.Run(t), LeaseTTL: 2 * time.Second,
-		KEKFile: filepath.Join(dir, "kek"), KeyringFile: filepath.Join(dir, "keyring"), RoutesFile: filepath.Join(dir, "routes.yaml"),
+		KEK: secret.File(filepath.Join(dir, "kek")), Keyring: secret.File(filepath.Join(dir, "keyring")), RoutesFile: filepath.Join(dir, "routes.yaml"),
 	}
 	h.startIngest(dir)
 	h.startCompliance()
@@ -102,11 +103,11 @@ func (h *house) must(err error) {
 }
 
 func (h *house) startIngest(dir string) {
-	h.must(seal.GenerateFileKEK(h.cfg.KEKFile))
-	kek, err := seal.NewFileKEK(h.cfg.KEKFile)
+	h.must(seal.GenerateFileKEK(filepath.Join(dir, "kek")))
+	kek, err := seal.ReadKEK(h.t.Context(), h.cfg.KEK, time.Now)
 	h.must(err)
-	h.must(seal.CreateKeyring(h.t.Context(), kek, h.cfg.KeyringFile, "live", "test"))
-	ring, err := seal.OpenKeyring(h.t.Context(), kek, h.cfg.KeyringFile, time.Now)
+	h.must(seal.CreateKeyring(h.t.Context(), kek, filepath.Join(dir, "keyring"), "live", "test"))
+	ring, err := seal.OpenKeyring(h.t.Context(), h.cfg.KEK, h.cfg.Keyring, time.Now)
 	h.must(err)
 	keys := &keyServer{keys: map[uint64][]byte{}}
 	h.sealer = seal.NewSealer(ring, keys, time.Now)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 )
 
@@ -21,10 +22,10 @@ type Config struct {
 	GRPCAddr string `env:"GRPC_ADDR" envDefault:"127.0.0.1:0"`
 	// IngestAddr is ingest's inner gRPC server, host:port, for wrapped content keys.
 	IngestAddr string `env:"INGEST_ADDR"`
-	// KEKFile holds the key-encryption key; see seal.NewFileKEK.
-	KEKFile string `env:"KEK_FILE"`
-	// KeyringFile holds the deployment keys, wrapped; see seal.OpenKeyring.
-	KeyringFile string `env:"KEYRING_FILE"`
+	// KEK is the key-encryption key; see secret.Keys for its form.
+	KEK secret.Ref `env:"KEK"`
+	// Keyring is the deployment keys, wrapped by it.
+	Keyring secret.Ref `env:"KEYRING"`
 	// RoutesFile is the YAML file of routes; see package route.
 	RoutesFile string `env:"ROUTES_FILE"`
 	// LeaseTTL is how long the binds and parcels of a replica that went silent stay its own, 1 s or more; renewed three
@@ -36,9 +37,9 @@ type Config struct {
 func (c Config) Validate() error {
 	var problems []error
 	for _, setting := range []struct{ name, value string }{
-		{"POSTGRES_URL", c.Postgres.URL}, {"POSTGRES_TENANT_URL", c.Postgres.TenantURL}, {"NATS_URL", c.Bus.URL},
+		{"POSTGRES_URL", string(c.Postgres.URL)}, {"POSTGRES_TENANT_URL", string(c.Postgres.TenantURL)}, {"NATS_URL", c.Bus.URL},
 		{"NATS_CA_FILE", c.Bus.CAFile}, {"NATS_MONITOR_URL", c.Bus.MonitorURL}, {"TLS_CERT_FILE", c.TLS.Cert}, {"TLS_KEY_FILE", c.TLS.Key},
-		{"TLS_CA_FILE", c.TLS.CA}, {"INGEST_ADDR", c.IngestAddr}, {"KEK_FILE", c.KEKFile}, {"KEYRING_FILE", c.KeyringFile},
+		{"TLS_CA_FILE", c.TLS.CA}, {"INGEST_ADDR", c.IngestAddr}, {"KEK", string(c.KEK)}, {"KEYRING", string(c.Keyring)},
 		{"ROUTES_FILE", c.RoutesFile},
 	} {
 		if setting.value == "" {

@@ -9,7 +9,7 @@
 //	    addr: smpp.example.net:2775
 //	    tls: {enabled: true, ca_file: /etc/ca.pem, server_name: smpp.example.net}
 //	    system_id: onlinesms
-//	    password_file: /run/secrets/jio # or password
+//	    password_file: /run/secrets/jio # or password: vault:<mount>/<path>#<field>; read at the start
 //	    system_type: ""
 //	    binds: 2                        # transceivers in all, shared out over the replicas by lease
 //	    window: 100                     # unanswered submits a bind

@@ -2,6 +2,7 @@ package route
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // Environments as they stand in subjects, keys and data.
@@ -186,6 +189,11 @@ func (r *Route) validate() error {
 
 func (r *Route) readPassword() error {
 	if r.PasswordFile == "" {
+		password, err := secret.Read(context.Background(), secret.Ref(r.Password))
+		if err != nil {
+			return fmt.Errorf("route %q: password: %w", r.Name, err)
+		}
+		r.Password = string(password)
 		return nil
 	}
 	raw, err := os.ReadFile(r.PasswordFile)

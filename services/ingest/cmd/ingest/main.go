@@ -10,10 +10,13 @@ import (
 
 func main() {
 	service.Main("ingest", map[string]func(context.Context, []string) error{
-		"serve":        app.Serve,
-		"migrate":      app.Migrate,
-		"bootstrap":    app.Bootstrap,
-		"init-secrets": app.InitSecrets,
-		"dead-letters": app.DeadLetters,
+		"serve":          app.Serve,
+		"migrate":        app.Migrate,
+		"bootstrap":      app.Bootstrap,
+		"init-secrets":   app.InitSecrets,
+		"rotate-secret":  app.RotateSecret,
+		"rewrap-keyring": app.RewrapKeyring,
+		"retire-secret":  app.RetireSecret,
+		"dead-letters":   app.DeadLetters,
 	})
 }

@@ -178,6 +178,9 @@ func (i *ingest) flushUses(ctx context.Context) error {
 		if err := i.access.uses.Flush(ctx, i.store); err != nil {
 			i.log.WarnContext(ctx, "uses of keys not written", slog.String("error", err.Error()))
 		}
+		if err := i.access.verifier.FlushRenewals(ctx, i.store); err != nil {
+			i.log.WarnContext(ctx, "hashes under the new pepper not written", slog.String("error", err.Error()))
+		}
 	}
 	err := every(ctx, flushUsesEvery, func() { flush(ctx) })
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

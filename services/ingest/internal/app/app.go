@@ -101,7 +101,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 			i.close()
 		}
 	}()
-	keyring, err := openKeyring(ctx, cfg.Secrets, now)
+	keyring, err := seal.OpenKeyring(ctx, cfg.Secrets.KEK, cfg.Secrets.Keyring, now)
 	if err != nil {
 		return i, err
 	}
@@ -117,15 +117,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 	if err = i.openInner(cfg); err != nil {
 		return i, err
 	}
-	return i, i.openDoor(cfg, content.NewVault(keyring, seal.NewSealer(keyring, i.store, now), now))
-}
-
-func openKeyring(ctx context.Context, files SecretFiles, now func() time.Time) (*seal.Keyring, error) {
-	kek, err := seal.NewFileKEK(files.KEK)
-	if err != nil {
-		return nil, err
-	}
-	return seal.OpenKeyring(ctx, kek, files.Keyring, now)
+	return i, i.openDoor(ctx, cfg, content.NewVault(keyring, seal.NewSealer(keyring, i.store, now), now))
 }
 
 // openInner opens the inner gRPC server, where compliance and dispatch ask for data keys.
@@ -142,8 +134,8 @@ func (i *ingest) openInner(cfg Config) (err error) {
 }
 
 // openDoor opens the public ports, with everything a send passes behind them.
-func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
-	peppers, err := tenant.OpenPeppers(cfg.Secrets.Pepper)
+func (i *ingest) openDoor(ctx context.Context, cfg Config, vault *content.Vault) error {
+	peppers, err := tenant.OpenPeppers(ctx, cfg.Secrets.Pepper, i.now)
 	if err != nil {
 		return err
 	}
@@ -167,7 +159,7 @@ func (i *ingest) openDoor(cfg Config, vault *content.Vault) error {
 		Store: i.store, Vault: vault, Categories: message.NewCategories(registry{compliance}, i.now),
 		Backlog: i.backlog, IDs: message.NewIDs(i.now, rand.Reader), Now: i.now,
 	})
-	pins, err := i.pins(cfg.Door)
+	pins, err := i.pins(ctx, cfg.Door)
 	if err != nil {
 		return err
 	}

@@ -23,13 +23,14 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 )
 
 // toolConfig is what subcommands beside serve need.
 type toolConfig struct {
 	Postgres postgres.Config
-	Secrets  SecretFiles
+	Secrets  Secrets
 }
 
 // demoFile is our part of a demo file; compliance reads the registry in it.
@@ -64,7 +65,7 @@ func Bootstrap(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := missing(map[string]string{"PEPPER_FILE": cfg.Secrets.Pepper}); err != nil {
+	if err := missing(map[string]string{"PEPPER": string(cfg.Secrets.Pepper)}); err != nil {
 		return err
 	}
 	db, err := postgres.Open(ctx, cfg.Postgres)
@@ -75,12 +76,12 @@ func Bootstrap(ctx context.Context, args []string) error {
 	return bootstrap(ctx, store.NewStore(db, nil, time.Now), cfg.Secrets.Pepper, *file, *out)
 }
 
-func bootstrap(ctx context.Context, directory tenant.Directory, pepperFile, file, out string) error {
+func bootstrap(ctx context.Context, directory tenant.Directory, pepper secret.Ref, file, out string) error {
 	owner, wanted, err := readDemo(file)
 	if err != nil {
 		return err
 	}
-	peppers, err := tenant.OpenPeppers(pepperFile)
+	peppers, err := tenant.OpenPeppers(ctx, pepper, time.Now)
 	if err != nil {
 		return err
 	}
@@ -178,32 +179,40 @@ func writeKeys(file string, keys map[string]string) error {
 // InitSecrets makes those of the files KEK_FILE, KEYRING_FILE and PEPPER_FILE, and of PINS_KEY_FILE where it is set, that
 // are not there, mode 0600: for a first start on one machine. What is there stays as it is.
 func InitSecrets(ctx context.Context, _ []string) error {
-	files, err := service.LoadConfig[SecretFiles]()
+	cfg, err := service.LoadConfig[Secrets]()
 	if err != nil {
 		return err
 	}
-	if err := missing(map[string]string{"KEK_FILE": files.KEK, "KEYRING_FILE": files.Keyring, "PEPPER_FILE": files.Pepper}); err != nil {
-		return err
-	}
-	if err := initSecrets(ctx, files); err != nil {
+	if err := initSecrets(ctx, cfg); err != nil {
 		return err
 	}
 	return initPins()
 }
 
-func initSecrets(ctx context.Context, files SecretFiles) error {
-	if err := seal.GenerateFileKEK(files.KEK); err != nil && !errors.Is(err, fs.ErrExist) {
+func initSecrets(ctx context.Context, secrets Secrets) error {
+	kekFile, ok := secrets.KEK.Path()
+	keyringFile, okRing := secrets.Keyring.Path()
+	pepperFile, okPepper := secrets.Pepper.Path()
+	if !ok || !okRing || !okPepper {
+		return errors.New("KEK_FILE, KEYRING_FILE and PEPPER_FILE must be set: only files can be made")
+	}
+	if err := ifAbsent(seal.GenerateFileKEK(kekFile)); err != nil {
 		return err
 	}
-	kek, err := seal.NewFileKEK(files.KEK)
+	kek, err := seal.ReadKEK(ctx, secrets.KEK, time.Now)
 	if err != nil {
 		return err
 	}
-	if err := seal.CreateKeyring(ctx, kek, files.Keyring, principal.Live, principal.Test); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := ifAbsent(seal.CreateKeyring(ctx, kek, keyringFile, principal.Live, principal.Test)); err != nil {
 		return err
 	}
-	if err := tenant.CreatePeppers(files.Pepper, rand.Reader); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	return ifAbsent(tenant.CreatePeppers(pepperFile))
+}
+
+// ifAbsent forgives that there was something already.
+func ifAbsent(err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return nil
 	}
-	return nil
+	return err
 }

@@ -101,7 +101,7 @@ func (w *world) numbered(method, path, body, key, id string) error {
 func (w *world) callRecords(t *testing.T) (records []*ingestv1.CallRecord) {
 	t.Helper()
 	// The service is stopped and its pools are closed.
-	conn, err := pgx.Connect(t.Context(), w.db.Config.URL)
+	conn, err := pgx.Connect(t.Context(), string(w.db.Config.URL))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 )
 
@@ -14,7 +15,7 @@ type Config struct {
 	Postgres postgres.Config
 	Bus      eventbus.Config
 	TLS      tlsconf.Files
-	Secrets  SecretFiles
+	Secrets  Secrets
 	Door     DoorConfig
 	Access   AccessConfig
 	// Verification is the limits of OTP sessions.
@@ -41,22 +42,22 @@ type Config struct {
 	TraceEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
 
-// SecretFiles names the files ingest's secrets are in; each mode 0600.
-type SecretFiles struct {
-	// KEK is the key-encryption key: 32 bytes in base64.
-	KEK string `env:"KEK_FILE"`
+// Secrets says where ingest's secrets are; all are followed.
+type Secrets struct {
+	// KEK is the key-encryption key; see secret.Keys for its form.
+	KEK secret.Ref `env:"KEK"`
 	// Keyring is the deployment keys, wrapped by the KEK.
-	Keyring string `env:"KEYRING_FILE"`
-	// Pepper is the peppers of API keys: a line `<version> <32 bytes in base64>` each.
-	Pepper string `env:"PEPPER_FILE"`
+	Keyring secret.Ref `env:"KEYRING"`
+	// Pepper is the peppers of API keys and of codes; see secret.Keys for its form.
+	Pepper secret.Ref `env:"PEPPER"`
 }
 
 // Validate tells what is missing to serve.
 func (c Config) Validate() error {
 	return errors.Join(c.Verification.Validate(), c.Access.Validate(), missing(map[string]string{
-		"POSTGRES_URL": c.Postgres.URL, "POSTGRES_TENANT_URL": c.Postgres.TenantURL, "NATS_URL": c.Bus.URL,
+		"POSTGRES_URL": string(c.Postgres.URL), "POSTGRES_TENANT_URL": string(c.Postgres.TenantURL), "NATS_URL": c.Bus.URL,
 		"NATS_CA_FILE": c.Bus.CAFile, "NATS_MONITOR_URL": c.Bus.MonitorURL, "TLS_CERT_FILE": c.TLS.Cert, "TLS_KEY_FILE": c.TLS.Key, "TLS_CA_FILE": c.TLS.CA,
-		"KEK_FILE": c.Secrets.KEK, "KEYRING_FILE": c.Secrets.Keyring, "PEPPER_FILE": c.Secrets.Pepper,
+		"KEK": string(c.Secrets.KEK), "KEYRING": string(c.Secrets.Keyring), "PEPPER": string(c.Secrets.Pepper),
 		"PUBLIC_CERT_FILE": c.PublicCertFile, "PUBLIC_KEY_FILE": c.PublicKeyFile,
 	}))
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"io/fs"
 	"maps"
@@ -27,7 +26,7 @@ import (
 func TestBootstrapTwiceKeepsTheKeys(t *testing.T) {
 	db := postgrestest.New(t, "ingest", sources...)
 	w := &world{db: db, dir: t.TempDir()}
-	if err := tenant.CreatePeppers(w.path("pepper"), rand.Reader); err != nil {
+	if err := tenant.CreatePeppers(w.path("pepper")); err != nil {
 		t.Fatal(err)
 	}
 	cfg := Config{Secrets: w.secrets()}

@@ -96,7 +96,7 @@ func (w *world) accepted(t testing.TB, subject, env string) (*ingestv1.AcceptedM
 		t.Fatal(len(p.GetMessages()), err)
 	}
 	m := p.GetMessages()[0]
-	keyring, err := openKeyring(t.Context(), w.secrets(), time.Now)
+	keyring, err := seal.OpenKeyring(t.Context(), w.secrets().KEK, w.secrets().Keyring, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,36 +110,6 @@ func (w *world) accepted(t testing.TB, subject, env string) (*ingestv1.AcceptedM
 		t.Fatal(err)
 	}
 	return m, &c
-}
-
-// dump is every row of every table as text.
-func (w *world) dump(t testing.TB) string {
-	t.Helper()
-	rows, err := w.db.DB.Worker.Query(t.Context(), `SELECT c.oid::regclass::text FROM pg_class c
-		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace
-			AND has_table_privilege(c.oid, 'SELECT')`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tables []string
-	for rows.Next() {
-		var table string
-		if err := rows.Scan(&table); err != nil {
-			t.Fatal(err)
-		}
-		tables = append(tables, table)
-	}
-	var out strings.Builder
-	for _, table := range tables {
-		var all *string
-		if err := w.db.DB.Worker.QueryRow(t.Context(), "SELECT string_agg(x::text, E'\\n') FROM "+table+" x").Scan(&all); err != nil {
-			t.Fatal(table, err)
-		}
-		if all != nil {
-			out.WriteString(table + ": " + *all + "\n")
-		}
-	}
-	return out.String()
 }
 
 // A code goes out in the otp lane with less time than it has itself, is checked over HTTPS, works once, and is in no
@@ -186,7 +156,7 @@ func TestItem22LifeOfAVerification(t *testing.T) {
 	if got := w.verification(t, "GET", path, "", w.live); got.Verification.Status != "VERIFIED" {
 		t.Errorf("%+v", got)
 	}
-	dump := w.dump(t)
+	dump := w.dumpAll(t)
 	w.stopped()
 	for where, text := range map[string]string{"an answer": string(resp.body) + string(answer.body), "the log": w.logs.String(), "a table": dump} {
 		for _, secret := range []string{code, hex.EncodeToString([]byte(code)), "9876543210", hex.EncodeToString([]byte("9876543210"))} {

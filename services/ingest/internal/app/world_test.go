@@ -28,6 +28,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus/eventbustest"
 	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
@@ -73,11 +74,11 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 		GRPCAddr: "127.0.0.1:0", PublicHTTPAddr: "127.0.0.1:0", PublicGRPCAddr: "127.0.0.1:0",
 		PublicCertFile: w.path("public.pem"), PublicKeyFile: w.path("public-key.pem"),
 	}
-	for _, c := range change {
-		c(&cfg)
-	}
 	if err := initSecrets(t.Context(), cfg.Secrets); err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range change {
+		c(&cfg)
 	}
 	w.bootstrap(t, cfg)
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -92,8 +93,8 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-func (w *world) secrets() SecretFiles {
-	return SecretFiles{KEK: w.path("kek"), Keyring: w.path("keyring.json"), Pepper: w.path("pepper")}
+func (w *world) secrets() Secrets {
+	return Secrets{KEK: secret.File(w.path("kek")), Keyring: secret.File(w.path("keyring.json")), Pepper: secret.File(w.path("pepper"))}
 }
 
 func (w *world) identity(service string) tlsconf.Files {

@@ -13,6 +13,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/ingest/internal/message"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // keys is a seal.DataKeyStore in memory.
@@ -47,14 +48,14 @@ func newVault(t testing.TB, now func() time.Time) (*content.Vault, *keys) {
 	if err := seal.GenerateFileKEK(kekFile); err != nil {
 		t.Fatal(err)
 	}
-	kek, err := seal.NewFileKEK(kekFile)
+	kek, err := seal.ReadKEK(t.Context(), secret.File(kekFile), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := seal.CreateKeyring(t.Context(), kek, ringFile, "live", "test"); err != nil {
 		t.Fatal(err)
 	}
-	ring, err := seal.OpenKeyring(t.Context(), kek, ringFile, now)
+	ring, err := seal.OpenKeyring(t.Context(), secret.File(kekFile), secret.File(ringFile), now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,15 +71,22 @@ func (c *codec) NewDecoder(r io.Reader) runtime.Decoder {
 			return misread{reason: "INCOMPLETE", detail: "the body ended early or came too slowly"}
 		}
 		defer clear(body)
-		m, ok := v.(proto.Message)
-		if !ok || len(body) == 0 {
+		if len(body) == 0 {
 			return io.EOF // as an empty message
 		}
-		if err := c.UnmarshalOptions.Unmarshal(body, m); err != nil {
+		if err := c.unmarshal(body, v); err != nil {
 			return misreadJSON(err)
 		}
 		return nil
 	})
+}
+
+// unmarshal reads a request, or the field of it that is the body.
+func (c *codec) unmarshal(body []byte, v any) error {
+	if m, ok := v.(proto.Message); ok {
+		return c.UnmarshalOptions.Unmarshal(body, m)
+	}
+	return c.Unmarshal(body, v)
 }
 
 // misread is a field that could not be read. The gateway's generated code keeps only the text of a decoder's error, so

@@ -2,6 +2,7 @@ package door
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -86,4 +87,20 @@ func TestJSONAndGRPCMeetTheSameInterceptors(t *testing.T) {
 		t.Errorf("an inner method is offered: %v", err)
 	}
 	checkReflection(t, conn)
+}
+
+// A field that is the whole body is read as strictly as a request: a DLT id must be a string, since a JSON number would
+// be rounded (I05).
+func TestBodyThatIsAField(t *testing.T) {
+	var object *compliancev1.RegistryObject
+	decode := func(body string) error { return newCodec().NewDecoder(strings.NewReader(body)).Decode(&object) }
+	if err := decode(`{"objectId":"1701158019811140068","entity":{}}`); err != nil || object.GetObjectId() != "1701158019811140068" {
+		t.Errorf("%v %v", object, err)
+	}
+	for body, reason := range map[string]string{`{"objectId":1701158019811140068}`: "TYPE", `{"objectID":"1"}`: "UNKNOWN"} {
+		err := decode(body)
+		if m, ok := misreadOf(fmt.Sprint(err)); !ok || m.reason != reason {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
 )
@@ -156,7 +157,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pins, err := OpenPins(w.pinsKey(t), filepath.Join(dir, "compliance.pem"), "", time.Now)
+	pins, err := OpenPins(t.Context(), secret.File(w.pinsKey(t)), filepath.Join(dir, "compliance.pem"), "", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +166,8 @@ func newWorld(t testing.TB) *world {
 		HTTPAddr: "127.0.0.1:0", GRPCAddr: "127.0.0.1:0", TLS: public, Verifier: verifier{},
 		Register: w.register, Records: w.records, Revoker: w,
 		Forward: []Forward{
-			{"onlinesms.compliance.v1.ComplianceService", inner}, {"doortest.v1.Echo", inner},
+			{"onlinesms.compliance.v1.ComplianceService", inner}, {"onlinesms.compliance.v1.RegistryService", nil},
+			{"doortest.v1.Echo", inner},
 			{"onlinesms.audit.v1.AuditService", nil},
 		},
 		OpenAPI: openapi.Document, Pins: pins,

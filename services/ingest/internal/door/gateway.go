@@ -17,11 +17,21 @@ import (
 	gwingestv1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/ingest/v1"
 )
 
-// Sizes of a request body: a message and a batch of 1,000.
+// Sizes of a request body: a message, and a batch of 1,000 or a part of a file to import.
 const (
 	maxBodyBytes  = 1 << 20
 	maxBatchBytes = 4 << 20
 )
+
+// importsPath begins the paths that take parts of files.
+const importsPath = "/v1/registry-imports"
+
+func bodyLimit(path string) int64 {
+	if strings.HasSuffix(path, ":batch") || strings.HasPrefix(path, importsPath) {
+		return maxBatchBytes
+	}
+	return maxBodyBytes
+}
 
 // handlers are the JSON forms of services, by full name.
 var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
@@ -30,6 +40,7 @@ var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientC
 	"onlinesms.ingest.v1.TenantService":         gwingestv1.RegisterTenantServiceHandler,
 	"onlinesms.ingest.v1.VerificationService":   gwingestv1.RegisterVerificationServiceHandler,
 	"onlinesms.compliance.v1.ComplianceService": gwcompliancev1.RegisterComplianceServiceHandler,
+	"onlinesms.compliance.v1.RegistryService":   gwcompliancev1.RegisterRegistryServiceHandler,
 	"onlinesms.audit.v1.AuditService":           gwauditv1.RegisterAuditServiceHandler,
 }
 
@@ -85,10 +96,7 @@ func (g *guard) beforeBody(next runtime.HandlerFunc) runtime.HandlerFunc {
 				return
 			}
 		}
-		limit := int64(maxBodyBytes)
-		if strings.HasSuffix(r.URL.Path, ":batch") {
-			limit = maxBatchBytes
-		}
+		limit := bodyLimit(r.URL.Path)
 		if r.ContentLength > limit {
 			w.Header().Set("Connection", "close") // the body is not read to its end
 			tooLarge(limit).write(w, r)

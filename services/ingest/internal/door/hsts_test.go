@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf/devca"
 )
 
@@ -168,7 +169,7 @@ func TestPinsKeysAndFiles(t *testing.T) {
 		"not Ed25519":    {filepath.Join(w.dir, "public-key.pem"), "", ""},
 		"not a key file": {filepath.Join(w.dir, "ca.pem"), "", ""},
 	} {
-		if _, err := OpenPins(files[0], files[1], files[2], time.Now); err == nil {
+		if _, err := OpenPins(t.Context(), secret.File(files[0]), files[1], files[2], time.Now); err == nil {
 			t.Errorf("%s: opened", name)
 		}
 	}
@@ -198,7 +199,7 @@ func TestPinsKeyIsMadeOnce(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	if _, err := OpenPins(file, "", "", time.Now); err != nil {
+	if _, err := OpenPins(t.Context(), secret.File(file), "", "", time.Now); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,8 @@
 package door
 
 import (
+	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
@@ -17,12 +19,14 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // pinsPath is where clients find the keys the door will show: now, next, and in an emergency.
 const pinsPath = "/.well-known/sms-pins.json"
 
-// PinsSignature is the header with the signature over the exact bytes of the pin set: Ed25519, base64.
+// PinsSignature is the header with the signature over the exact bytes of the pin set: Ed25519, base64; once for each key.
 const PinsSignature = "Pins-Signature"
 
 const (
@@ -32,36 +36,53 @@ const (
 
 // Pins publishes the pin set.
 type Pins struct {
-	key          ed25519.PrivateKey
 	next, backup []string // files, PEM: certificate or public key
 	now          func() time.Time
 
-	mu        sync.Mutex
-	made      time.Time
-	body      []byte
-	signature string
+	mu   sync.Mutex
+	keys []ed25519.PrivateKey // the oldest first
+	made time.Time
+	body []byte
+	// signatures are one by each key.
+	signatures []string
 }
 
-// OpenPins reads the signing key (PKCS #8 PEM, Ed25519, mode 0600) and remembers the files of the keys that come next
-// and are kept as backup (PEM, certificate or public key; empty for none).
-func OpenPins(keyFile, nextFile, backupFile string, now func() time.Time) (*Pins, error) {
-	text, err := os.ReadFile(keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("pin set key: %w", err)
-	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, errors.New("pin set key: not a PEM file")
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	key, ok := parsed.(ed25519.PrivateKey)
-	if err != nil || !ok {
-		return nil, errors.New("pin set key: not an Ed25519 key in PKCS #8")
-	}
+// OpenPins reads the signing keys (PKCS #8 PEM, Ed25519), follows them until ctx ends, and remembers the files of the keys
+// that come next and are kept as backup (PEM, certificate or public key; empty for none). Several keys all sign, so that
+// clients which were given any of them go on while the key is rotated.
+func OpenPins(ctx context.Context, key secret.Ref, nextFile, backupFile string, now func() time.Time) (*Pins, error) {
 	files := func(name string) []string {
 		return slices.DeleteFunc([]string{name}, func(s string) bool { return s == "" })
 	}
-	return &Pins{key: key, next: files(nextFile), backup: files(backupFile), now: now}, nil
+	p := &Pins{next: files(nextFile), backup: files(backupFile), now: now}
+	return p, secret.Follow(ctx, "PINS_KEY", key, func(text []byte) error {
+		keys, err := parsePinsKeys(text)
+		if err != nil {
+			return err
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.keys, p.body = keys, nil
+		return nil
+	})
+}
+
+func parsePinsKeys(text []byte) (keys []ed25519.PrivateKey, err error) {
+	for {
+		block, rest := pem.Decode(text)
+		if block == nil && len(keys) > 0 && len(bytes.TrimSpace(rest)) == 0 {
+			return keys, nil
+		}
+		if block == nil {
+			return nil, errors.New("pin set key: not PEM")
+		}
+		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		key, ok := parsed.(ed25519.PrivateKey)
+		if err != nil || !ok {
+			return nil, errors.New("pin set key: not an Ed25519 key in PKCS #8")
+		}
+		keys, text = append(keys, key), rest
+	}
 }
 
 // pin is the SHA-256 of a SubjectPublicKeyInfo (RFC 7469 2.4), base64.
@@ -75,34 +96,35 @@ type pinSet struct {
 	Pins    []pin     `json:"pins"`
 	Issued  time.Time `json:"issued"`
 	Expires time.Time `json:"expires"`
-	// Key is the public key of the signature, for the first look; clients are given it beforehand.
-	Key string `json:"key"`
+	// Key is the newest public key of a signature, for the first look; clients are given it beforehand. Keys are all.
+	Key  string   `json:"key"`
+	Keys []string `json:"keys"`
 }
 
 // page serves the set for the certificate that cfg shows.
 func (p *Pins) page(cfg *tls.Config) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, signature, err := p.current(cfg)
+		body, signatures, err := p.current(cfg)
 		if err != nil {
 			problemOf(err).write(w, r)
 			return
 		}
-		w.Header().Set(PinsSignature, signature)
+		w.Header()[PinsSignature] = signatures
 		w.Header().Set("Cache-Control", "max-age=60")
 		static("application/json", "", body)(w, r)
 	}
 }
 
-func (p *Pins) current(cfg *tls.Config) (body []byte, signature string, err error) {
+func (p *Pins) current(cfg *tls.Config) (body []byte, signatures []string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
 	if age := now.Sub(p.made); p.body == nil || age < 0 || age > pinsRefresh {
 		if err := p.make(cfg, now); err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
 	}
-	return p.body, p.signature, nil
+	return p.body, p.signatures, nil
 }
 
 func (p *Pins) make(cfg *tls.Config, now time.Time) error {
@@ -113,7 +135,10 @@ func (p *Pins) make(cfg *tls.Config, now time.Time) error {
 	set := pinSet{
 		Pins:   []pin{pinOf("current", leaf.RawSubjectPublicKeyInfo, leaf.NotAfter)},
 		Issued: now.UTC().Truncate(time.Second), Expires: now.UTC().Truncate(time.Second).Add(pinsLifetime),
-		Key: base64.StdEncoding.EncodeToString(p.key.Public().(ed25519.PublicKey)),
+	}
+	for _, key := range p.keys {
+		set.Key = base64.StdEncoding.EncodeToString(key.Public().(ed25519.PublicKey))
+		set.Keys = append(set.Keys, set.Key)
 	}
 	for kind, files := range map[string][]string{"next": p.next, "backup": p.backup} {
 		for _, file := range files {
@@ -129,7 +154,10 @@ func (p *Pins) make(cfg *tls.Config, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	p.made, p.body, p.signature = now, body, base64.StdEncoding.EncodeToString(ed25519.Sign(p.key, body))
+	p.made, p.body, p.signatures = now, body, nil
+	for _, key := range p.keys {
+		p.signatures = append(p.signatures, base64.StdEncoding.EncodeToString(ed25519.Sign(key, body)))
+	}
 	return nil
 }
 
@@ -188,19 +216,21 @@ func pinOf(kind string, spki []byte, notAfter time.Time) pin {
 	return p
 }
 
-// CreatePinsKey makes a signing key for pin sets in a new file, mode 0600; fs.ErrExist where there is one.
-func CreatePinsKey(file string) error {
+// NewPinsKey makes a signing key for pin sets, PKCS #8 PEM.
+func NewPinsKey() ([]byte, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	encoded, err := x509.MarshalPKCS8PrivateKey(key)
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), err
+}
+
+// CreatePinsKey makes a signing key for pin sets in a new file, mode 0600; fs.ErrExist where there is one.
+func CreatePinsKey(file string) error {
+	key, err := NewPinsKey()
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	return errors.Join(pem.Encode(f, &pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), f.Sync(), f.Close())
+	return secret.Create(file, key)
 }

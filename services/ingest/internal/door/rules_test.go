@@ -91,7 +91,8 @@ func TestItem16EveryRouteWantsItsScope(t *testing.T) {
 	w := newWorld(t)
 	for _, r := range w.offer.routes {
 		scope := w.offer.rules[r.rpc].GetScope()
-		path := strings.NewReplacer("{message_id}", "x", "{key_id}", "x", "{index}", "1", "{verification_id}", "x").
+		path := strings.NewReplacer("{message_id}", "x", "{key_id}", "x", "{index}", "1", "{verification_id}", "x",
+			"{kind}", "templates", "{object_id}", "x", "{import_id}", "x").
 			Replace(strings.TrimPrefix(r.String(), r.method+" "))
 		content := ""
 		if r.method != "GET" {

@@ -19,6 +19,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 var manager = principal.Principal{TenantID: tenantA, Env: "live", Actor: "key/manager", Scopes: []string{"messages:read"}}
@@ -27,10 +28,10 @@ var manager = principal.Principal{TenantID: tenantA, Env: "live", Actor: "key/ma
 func keysOf(t *testing.T, w *world) (*tenant.Keys, *tenant.Verifier) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pepper")
-	if err := tenant.CreatePeppers(path, rand.Reader); err != nil {
+	if err := tenant.CreatePeppers(path); err != nil {
 		t.Fatal(err)
 	}
-	peppers, err := tenant.OpenPeppers(path)
+	peppers, err := tenant.OpenPeppers(t.Context(), secret.File(path), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

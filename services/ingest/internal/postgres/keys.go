@@ -165,6 +165,27 @@ func certificate(hash []byte) []byte {
 	return hash
 }
 
+// RenewHashes stores hashes under a newer pepper; see tenant.RenewalStore. The keys stay what they are, so it has no
+// record either.
+func (s *Store) RenewHashes(ctx context.Context, all []tenant.Renewal) error {
+	kids, versions, macs := make([]string, len(all)), make([]int16, len(all)), make([][]byte, len(all))
+	for i, r := range all {
+		kids[i], versions[i], macs[i] = r.KID, r.Version, r.MAC
+	}
+	_, err := s.db.Worker.Exec(ctx, `UPDATE api_keys k SET pepper_version = u.version, secret_mac = u.mac
+		FROM unnest($1::text[], $2::smallint[], $3::bytea[]) AS u (kid, version, mac)
+		WHERE k.kid = u.kid AND k.pepper_version < u.version`, kids, versions, macs)
+	return postgres.Map(err)
+}
+
+// PepperUses counts what may still be shown under a pepper older than version: keys and codes.
+func (s *Store) PepperUses(ctx context.Context, version int16) (keys, codes int64, err error) {
+	err = s.db.Worker.QueryRow(ctx, `SELECT
+		(SELECT count(*) FROM api_keys WHERE pepper_version < $1 AND status = 'active' AND expire_time > $2),
+		(SELECT count(*) FROM verifications WHERE pepper_version < $1 AND expire_time > $2)`, version, s.now()).Scan(&keys, &codes)
+	return keys, codes, postgres.Map(err)
+}
+
 // RecordUses stores last uses; see tenant.UseStore. It is no change of anybody's and has no record.
 func (s *Store) RecordUses(ctx context.Context, uses []tenant.Use) error {
 	kids, times, from := make([]string, len(uses)), make([]time.Time, len(uses)), make([]*addr, len(uses))

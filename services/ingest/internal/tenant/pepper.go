@@ -1,96 +1,73 @@
 package tenant
 
 import (
-	"bufio"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"strconv"
-	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // Peppers are the secrets under which keys are stored, by version: HMAC-SHA256(pepper, secret). A copy of the database
-// without them says nothing about any key. The highest version makes new hashes, the others go on verifying.
+// without them says nothing about any key. The current version makes new hashes, all verify. They are followed: a new
+// version verifies as soon as it is there and makes hashes from its time on.
 type Peppers struct {
-	byVersion map[int16][]byte
-	current   int16
+	keys atomic.Pointer[secret.Keys]
+	now  func() time.Time
 }
 
-// pepperBytes is the length of a pepper; shorter ones are refused.
-const pepperBytes = 32
-
-// OpenPeppers reads a file with a line `<version> <32 bytes in base64>` for each pepper. Others may not read the
-// file, nor the group write it.
-func OpenPeppers(path string) (*Peppers, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("pepper file: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("pepper file: %w", err)
-	}
-	if info.Mode().Perm()&0o037 != 0 {
-		return nil, fmt.Errorf("pepper file %s has mode %o; make it 0600", path, info.Mode().Perm())
-	}
-	return readPeppers(f)
+// OpenPeppers reads peppers and follows them until ctx ends.
+func OpenPeppers(ctx context.Context, ref secret.Ref, now func() time.Time) (*Peppers, error) {
+	p := &Peppers{now: now}
+	return p, secret.Follow(ctx, "PEPPER", ref, p.take)
 }
 
-func readPeppers(r io.Reader) (*Peppers, error) {
-	p := &Peppers{byVersion: map[int16][]byte{}}
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		word, value, found := strings.Cut(strings.TrimSpace(lines.Text()), " ")
-		if word == "" {
-			continue
-		}
-		version, err := strconv.ParseInt(word, 10, 16)
-		pepper, err64 := base64.StdEncoding.DecodeString(strings.TrimSpace(value))
-		if !found || errors.Join(err, err64) != nil || version < 1 || len(pepper) != pepperBytes {
-			return nil, fmt.Errorf("pepper file: a line is not `<version> <%d bytes in base64>`", pepperBytes)
-		}
-		p.byVersion[int16(version)] = pepper
-		p.current = max(p.current, int16(version))
+func (p *Peppers) take(text []byte) error {
+	keys, err := secret.ParseKeys(text)
+	if err != nil {
+		return err
 	}
-	if lines.Err() != nil || p.current == 0 {
-		return nil, errors.Join(errors.New("pepper file: no pepper in it"), lines.Err())
+	if old := p.keys.Load(); old != nil {
+		if err := keys.Follows(*old); err != nil {
+			return err
+		}
 	}
-	return p, nil
+	p.keys.Store(&keys)
+	return nil
 }
 
 // CreatePeppers writes a new file with one pepper, version 1. It fails when the file is there.
-func CreatePeppers(path string, random io.Reader) error {
-	pepper := make([]byte, pepperBytes)
-	if _, err := io.ReadFull(random, pepper); err != nil {
-		return fmt.Errorf("reading randomness: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func CreatePeppers(path string) error {
+	keys, err := secret.Keys{}.With(time.Time{})
 	if err != nil {
-		return fmt.Errorf("pepper file: %w", err)
+		return err
 	}
-	_, err = fmt.Fprintf(f, "1 %s\n", base64.StdEncoding.EncodeToString(pepper))
-	return errors.Join(err, f.Close())
+	return secret.Create(path, keys.Text())
 }
 
 // Hash gives the stored form of a secret and the version of the pepper in it.
-func (p *Peppers) Hash(secret string) (mac []byte, version int16) {
-	return hash(p.byVersion[p.current], secret), p.current
+func (p *Peppers) Hash(text string) (mac []byte, version int16) {
+	current := p.keys.Load().Current(p.now())
+	return hash(current.Bytes, text), current.Version
 }
 
-// Matches tells in constant time whether secret has the stored form mac under that version; never for a version that
+// Current is the version that makes new hashes.
+func (p *Peppers) Current() int16 { return p.keys.Load().Current(p.now()).Version }
+
+// Has tells whether hashes of that version can be verified.
+func (p *Peppers) Has(version int16) bool { return p.keys.Load().Of(version) != nil }
+
+// Matches tells in constant time whether a secret has the stored form mac under that version; never for a version that
 // is not here any more.
-func (p *Peppers) Matches(secret string, mac []byte, version int16) bool {
-	pepper, ok := p.byVersion[version]
-	return hmac.Equal(hash(pepper, secret), mac) && ok
+func (p *Peppers) Matches(text string, mac []byte, version int16) bool {
+	pepper := p.keys.Load().Of(version)
+	return hmac.Equal(hash(pepper, text), mac) && pepper != nil
 }
 
-func hash(pepper []byte, secret string) []byte {
+func hash(pepper []byte, text string) []byte {
 	h := hmac.New(sha256.New, pepper)
-	h.Write([]byte(secret))
+	h.Write([]byte(text))
 	return h.Sum(nil)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // directory is a Directory in memory that counts its queries.
@@ -73,10 +74,10 @@ func (d *directory) change(kid string, change func(*Record)) {
 func peppers(t testing.TB) *Peppers {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pepper")
-	if err := CreatePeppers(path, rand.Reader); err != nil {
+	if err := CreatePeppers(path); err != nil {
 		t.Fatal(err)
 	}
-	p, err := OpenPeppers(path)
+	p, err := OpenPeppers(t.Context(), secret.File(path), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,38 +229,46 @@ func TestBootstrapTwice(t *testing.T) {
 
 func TestPeppers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pepper")
-	if err := CreatePeppers(path, rand.Reader); err != nil {
+	if err := CreatePeppers(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := CreatePeppers(path, rand.Reader); !errors.Is(err, os.ErrExist) {
+	if err := CreatePeppers(path); !errors.Is(err, os.ErrExist) {
 		t.Errorf("creating it again: %v", err)
 	}
-	old, err := OpenPeppers(path)
+	old, err := OpenPeppers(t.Context(), secret.File(path), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	mac, version := old.Hash("secret")
 	content, _ := os.ReadFile(path)
-	second := "2 " + strings.Repeat("QUFB", 10) + "QUE=\n" // 32 bytes
-	rotated, err := readPeppers(strings.NewReader(string(content) + second))
+	text := strings.TrimSpace(string(content))
+	open := func(text string) (*Peppers, error) { return OpenPeppers(t.Context(), secret.Ref(text), time.Now) }
+	second := "2 " + strings.Repeat("QUFB", 10) + "QUE=" // 32 bytes
+	rotated, err := open(text + "\n" + second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, v := rotated.Hash("secret"); v != 2 || !rotated.Matches("secret", mac, version) {
 		t.Error("after a rotation the old hash must verify and new ones be of the new version")
 	}
-	if onlyNew, err := readPeppers(strings.NewReader(second)); err != nil || onlyNew.Matches("secret", mac, version) {
+	if waiting, err := open(text + "\n" + second + " 2100-01-01T00:00:00Z"); err != nil || waiting.Current() != 1 || !waiting.Has(2) {
+		t.Errorf("a pepper makes hashes before its time; %v", err)
+	}
+	if onlyNew, err := open(second); err != nil || onlyNew.Matches("secret", mac, version) {
 		t.Errorf("a hash of a pepper that is gone verifies; %v", err)
 	}
-	for _, bad := range []string{"", "1", "x QUFB", "1 QUFB", "0 " + second[2:]} {
-		if _, err := readPeppers(strings.NewReader(bad)); err == nil {
+	if err := old.take([]byte("1 " + second[2:])); err == nil || !old.Matches("secret", mac, version) {
+		t.Errorf("version 1 became another pepper: %v", err)
+	}
+	for _, bad := range []string{"", "1", "x QUFB", "1 QUFB", "0 " + second[2:], text + "\n" + text, second + " soon", second + " x y"} {
+		if _, err := open(bad); err == nil {
 			t.Errorf("peppers %q are taken", bad)
 		}
 	}
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenPeppers(path); err == nil {
+	if _, err := OpenPeppers(t.Context(), secret.File(path), time.Now); err == nil {
 		t.Error("a pepper file that others may read is taken")
 	}
 }

@@ -73,6 +73,8 @@ type Verifier struct {
 	mu      sync.RWMutex
 	known   map[string]*entry
 	refused map[keyHash]time.Time // -> until
+	// renewals are hashes to be written.
+	renewals map[string]Renewal
 }
 
 type entry struct {
@@ -90,7 +92,7 @@ type keyHash [sha256.Size]byte
 func NewVerifier(records Records, peppers *Peppers, now func() time.Time) *Verifier {
 	return &Verifier{
 		records: records, peppers: peppers, now: now, slots: make(chan struct{}, lookups),
-		known: map[string]*entry{}, refused: map[keyHash]time.Time{},
+		known: map[string]*entry{}, refused: map[keyHash]time.Time{}, renewals: map[string]Renewal{},
 	}
 }
 
@@ -150,7 +152,7 @@ func (v *Verifier) verify(ctx context.Context, key string) (Record, error) {
 	}
 	hash := keyHash(sha256.Sum256([]byte(key)))
 	e, known := v.remembered(k.KID)
-	if !known {
+	if !known || !v.peppers.Has(e.record.PepperVersion) { // another replica may have renewed a hash whose pepper has gone
 		return v.doubt(ctx, &hash, k, false)
 	}
 	proven := e.proven.Load()
@@ -160,6 +162,7 @@ func (v *Verifier) verify(ctx context.Context, key string) (Record, error) {
 		right = true
 	}
 	if right {
+		v.renew(k, &e.record)
 		return e.record, v.usable(&e.record, k.Env)
 	}
 	return v.doubt(ctx, &hash, k, true)
@@ -184,9 +187,10 @@ func (v *Verifier) doubt(ctx context.Context, hash *keyHash, k Key, known bool) 
 		}
 	}
 	if record.KID == "" {
-		record.MAC, record.PepperVersion = noMAC, v.peppers.current // compared all the same
+		record.MAC, record.PepperVersion = noMAC, v.peppers.Current() // compared all the same
 	}
 	if !known && v.peppers.Matches(k.Secret, record.MAC, record.PepperVersion) && record.KID != "" {
+		v.renew(k, &record)
 		return record, v.usable(&record, k.Env)
 	}
 	v.mu.Lock()

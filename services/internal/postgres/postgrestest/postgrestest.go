@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/secret"
 )
 
 // deadline bounds the making of a database, the start of the server and a download of PostgreSQL included.
@@ -61,9 +62,9 @@ func create(ctx context.Context, service string, sources []postgres.Source) (*Da
 	d := &Database{Name: "test_" + strings.ToLower(rand.Text())}
 	d.AdminURL = s.url("", d.Name)
 	d.Config = postgres.Config{
-		URL:       s.url(service+"_"+postgres.RoleWorker, d.Name),
-		TenantURL: s.url(service+"_"+postgres.RoleTenant, d.Name),
-		OwnerURL:  s.url(service+"_"+postgres.RoleOwner, d.Name),
+		URL:       secret.Ref(s.url(service+"_"+postgres.RoleWorker, d.Name)),
+		TenantURL: secret.Ref(s.url(service+"_"+postgres.RoleTenant, d.Name)),
+		OwnerURL:  secret.Ref(s.url(service+"_"+postgres.RoleOwner, d.Name)),
 		MaxConns:  8,
 	}
 	if err := s.clone(ctx, template, d.Name, service); err != nil {
@@ -126,7 +127,7 @@ func (s *server) makeTemplate(ctx context.Context, name, service string, sources
 	if err := postgres.ProvisionDatabase(ctx, s.admin, aside, service, s.rolePassword); err != nil {
 		return err
 	}
-	if err := postgres.Migrate(ctx, postgres.Config{OwnerURL: s.url(service+"_"+postgres.RoleOwner, aside)}, sources...); err != nil {
+	if err := postgres.Migrate(ctx, postgres.Config{OwnerURL: secret.Ref(s.url(service+"_"+postgres.RoleOwner, aside))}, sources...); err != nil {
 		return err
 	}
 	return s.exec(ctx, fmt.Sprintf("ALTER DATABASE %s RENAME TO %s", aside, name),

@@ -392,7 +392,8 @@ type Event struct {
 	Action string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
 	// Who: `service/<name>`, `key/<kid>`, `user/<id>`, `operator/<command>` or `anonymous`.
 	Actor string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
-	// On what: `parcel/<uuid>`, or of a call for example `api_key/<kid>`; empty for lists.
+	// On what: `parcel/<uuid>`; of a call for example `api_key/<kid>`, empty for lists; of a change of the registry the
+	// object, for example `templates/1107160000000000011`.
 	Resource string `protobuf:"bytes,5,opt,name=resource,proto3" json:"resource,omitempty"`
 	// success, refused or failure.
 	Outcome string `protobuf:"bytes,6,opt,name=outcome,proto3" json:"outcome,omitempty"`

@@ -1008,7 +1008,7 @@ func (x *RegistryChanged) GetParcels() []*RegistryChangeParcel {
 	return nil
 }
 
-// RegistryChangeParcel names the tenant and the version to load.
+// RegistryChangeParcel names the tenant and the version to load, and tells who changed what.
 type RegistryChangeParcel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// See event.v1.Parcel.
@@ -1021,8 +1021,16 @@ type RegistryChangeParcel struct {
 	CausationId []byte `protobuf:"bytes,4,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
 	// The tenant's registry version after the change; only grows.
 	Version int64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	// Objects changed, as "template/1107160000000000011"; at most 1,000, empty when there are more.
-	Objects       []string `protobuf:"bytes,6,rep,name=objects,proto3" json:"objects,omitempty"`
+	// Objects changed, as "templates/1107160000000000011"; at most 1,000, empty when there are more.
+	Objects []string `protobuf:"bytes,6,rep,name=objects,proto3" json:"objects,omitempty"`
+	// Who: `key/<kid>`, `user/<id>`, `operator/<command>` or `service/<name>`.
+	Actor string `protobuf:"bytes,7,opt,name=actor,proto3" json:"actor,omitempty"`
+	// What was done: registry.create, registry.update, registry.status, registry.deactivate, registry.import.
+	Action string `protobuf:"bytes,8,opt,name=action,proto3" json:"action,omitempty"`
+	// Why, in the actor's words.
+	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Each object before and after, where they are few (at most 20); of an import its file and counts.
+	Changes       []*RegistryChange `protobuf:"bytes,10,rep,name=changes,proto3" json:"changes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1097,6 +1105,491 @@ func (x *RegistryChangeParcel) GetObjects() []string {
 		return x.Objects
 	}
 	return nil
+}
+
+func (x *RegistryChangeParcel) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *RegistryChangeParcel) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *RegistryChangeParcel) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RegistryChangeParcel) GetChanges() []*RegistryChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// RegistryChange is one object before and after.
+type RegistryChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in RegistryChangeParcel.objects, or "registry-imports/<id>".
+	Object string `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// JSON of the object before; empty for a new one.
+	Before string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
+	// JSON of it after.
+	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegistryChange) Reset() {
+	*x = RegistryChange{}
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegistryChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegistryChange) ProtoMessage() {}
+
+func (x *RegistryChange) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegistryChange.ProtoReflect.Descriptor instead.
+func (*RegistryChange) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RegistryChange) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *RegistryChange) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *RegistryChange) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+// SendingStopsChanged: a kill switch of a tenant was put on or taken off; every replica follows at once. Lane CONTROL.
+type SendingStopsChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shared head.
+	Metadata *v1.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// One parcel a change.
+	Parcels       []*SendingStopParcel `protobuf:"bytes,2,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendingStopsChanged) Reset() {
+	*x = SendingStopsChanged{}
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendingStopsChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendingStopsChanged) ProtoMessage() {}
+
+func (x *SendingStopsChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendingStopsChanged.ProtoReflect.Descriptor instead.
+func (*SendingStopsChanged) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SendingStopsChanged) GetMetadata() *v1.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *SendingStopsChanged) GetParcels() []*SendingStopParcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
+// SendingStopParcel is one kill switch put on or taken off.
+type SendingStopParcel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// See event.v1.Parcel.
+	ParcelId []byte `protobuf:"bytes,1,opt,name=parcel_id,json=parcelId,proto3" json:"parcel_id,omitempty"`
+	// See event.v1.Parcel.
+	TenantId []byte `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// See event.v1.Parcel.
+	CorrelationId []byte `protobuf:"bytes,3,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
+	// See event.v1.Parcel.
+	CausationId []byte `protobuf:"bytes,4,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
+	// Version of the tenant's stops after the change; only grows.
+	Version int64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	// Who.
+	Actor string `protobuf:"bytes,6,opt,name=actor,proto3" json:"actor,omitempty"`
+	// tenant, entity, header or template.
+	Scope string `protobuf:"bytes,7,opt,name=scope,proto3" json:"scope,omitempty"`
+	// Of which entity, header or template.
+	ObjectId string `protobuf:"bytes,8,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	// Why, in the actor's words.
+	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Put on; else taken off.
+	Stopped       bool `protobuf:"varint,10,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendingStopParcel) Reset() {
+	*x = SendingStopParcel{}
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendingStopParcel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendingStopParcel) ProtoMessage() {}
+
+func (x *SendingStopParcel) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendingStopParcel.ProtoReflect.Descriptor instead.
+func (*SendingStopParcel) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SendingStopParcel) GetParcelId() []byte {
+	if x != nil {
+		return x.ParcelId
+	}
+	return nil
+}
+
+func (x *SendingStopParcel) GetTenantId() []byte {
+	if x != nil {
+		return x.TenantId
+	}
+	return nil
+}
+
+func (x *SendingStopParcel) GetCorrelationId() []byte {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return nil
+}
+
+func (x *SendingStopParcel) GetCausationId() []byte {
+	if x != nil {
+		return x.CausationId
+	}
+	return nil
+}
+
+func (x *SendingStopParcel) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SendingStopParcel) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *SendingStopParcel) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *SendingStopParcel) GetObjectId() string {
+	if x != nil {
+		return x.ObjectId
+	}
+	return ""
+}
+
+func (x *SendingStopParcel) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SendingStopParcel) GetStopped() bool {
+	if x != nil {
+		return x.Stopped
+	}
+	return false
+}
+
+// RegistryRemindersRaised: objects of a tenant's registry need care before they fail. Once an object, kind and time. Lane
+// CONTROL.
+type RegistryRemindersRaised struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shared head.
+	Metadata *v1.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Parcels of reminders.
+	Parcels       []*RegistryReminderParcel `protobuf:"bytes,2,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegistryRemindersRaised) Reset() {
+	*x = RegistryRemindersRaised{}
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegistryRemindersRaised) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegistryRemindersRaised) ProtoMessage() {}
+
+func (x *RegistryRemindersRaised) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegistryRemindersRaised.ProtoReflect.Descriptor instead.
+func (*RegistryRemindersRaised) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RegistryRemindersRaised) GetMetadata() *v1.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *RegistryRemindersRaised) GetParcels() []*RegistryReminderParcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
+// RegistryReminderParcel is 1..500 reminders of one tenant.
+type RegistryReminderParcel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// See event.v1.Parcel.
+	ParcelId []byte `protobuf:"bytes,1,opt,name=parcel_id,json=parcelId,proto3" json:"parcel_id,omitempty"`
+	// See event.v1.Parcel.
+	TenantId []byte `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// See event.v1.Parcel.
+	CorrelationId []byte `protobuf:"bytes,3,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
+	// See event.v1.Parcel.
+	CausationId []byte `protobuf:"bytes,4,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
+	// The reminders.
+	Reminders     []*RegistryReminder `protobuf:"bytes,5,rep,name=reminders,proto3" json:"reminders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegistryReminderParcel) Reset() {
+	*x = RegistryReminderParcel{}
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegistryReminderParcel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegistryReminderParcel) ProtoMessage() {}
+
+func (x *RegistryReminderParcel) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegistryReminderParcel.ProtoReflect.Descriptor instead.
+func (*RegistryReminderParcel) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RegistryReminderParcel) GetParcelId() []byte {
+	if x != nil {
+		return x.ParcelId
+	}
+	return nil
+}
+
+func (x *RegistryReminderParcel) GetTenantId() []byte {
+	if x != nil {
+		return x.TenantId
+	}
+	return nil
+}
+
+func (x *RegistryReminderParcel) GetCorrelationId() []byte {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return nil
+}
+
+func (x *RegistryReminderParcel) GetCausationId() []byte {
+	if x != nil {
+		return x.CausationId
+	}
+	return nil
+}
+
+func (x *RegistryReminderParcel) GetReminders() []*RegistryReminder {
+	if x != nil {
+		return x.Reminders
+	}
+	return nil
+}
+
+// RegistryReminder is one thing to do.
+type RegistryReminder struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it takes effect unless something is done, Unix microseconds.
+	DueTimeUs int64 `protobuf:"varint,1,opt,name=due_time_us,json=dueTimeUs,proto3" json:"due_time_us,omitempty"`
+	// UNUSED_25_DAYS, CERTIFICATION_DUE, VALIDITY_ENDING_30_DAYS, VALIDITY_ENDING_7_DAYS or CHAIN_HASH_DIFFERS.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// As in RegistryChangeParcel.objects.
+	Object string `protobuf:"bytes,3,opt,name=object,proto3" json:"object,omitempty"`
+	// What to do.
+	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegistryReminder) Reset() {
+	*x = RegistryReminder{}
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegistryReminder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegistryReminder) ProtoMessage() {}
+
+func (x *RegistryReminder) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_compliance_v1_events_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegistryReminder.ProtoReflect.Descriptor instead.
+func (*RegistryReminder) Descriptor() ([]byte, []int) {
+	return file_onlinesms_compliance_v1_events_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RegistryReminder) GetDueTimeUs() int64 {
+	if x != nil {
+		return x.DueTimeUs
+	}
+	return 0
+}
+
+func (x *RegistryReminder) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RegistryReminder) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *RegistryReminder) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
 }
 
 var File_onlinesms_compliance_v1_events_proto protoreflect.FileDescriptor
@@ -1180,14 +1673,52 @@ const file_onlinesms_compliance_v1_events_proto_rawDesc = "" +
 	"\x05round\x18\x02 \x01(\rR\x05round\"\x94\x01\n" +
 	"\x0fRegistryChanged\x128\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12G\n" +
-	"\aparcels\x18\x02 \x03(\v2-.onlinesms.compliance.v1.RegistryChangeParcelR\aparcels\"\xce\x01\n" +
+	"\aparcels\x18\x02 \x03(\v2-.onlinesms.compliance.v1.RegistryChangeParcelR\aparcels\"\xd7\x02\n" +
 	"\x14RegistryChangeParcel\x12\x1b\n" +
 	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
 	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +
 	"\x0ecorrelation_id\x18\x03 \x01(\fR\rcorrelationId\x12!\n" +
 	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\x03R\aversion\x12\x18\n" +
-	"\aobjects\x18\x06 \x03(\tR\aobjectsBOZMgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1;compliancev1b\x06proto3"
+	"\aobjects\x18\x06 \x03(\tR\aobjects\x12\x14\n" +
+	"\x05actor\x18\a \x01(\tR\x05actor\x12\x16\n" +
+	"\x06action\x18\b \x01(\tR\x06action\x12\x16\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\x12A\n" +
+	"\achanges\x18\n" +
+	" \x03(\v2'.onlinesms.compliance.v1.RegistryChangeR\achanges\"V\n" +
+	"\x0eRegistryChange\x12\x16\n" +
+	"\x06object\x18\x01 \x01(\tR\x06object\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"\x95\x01\n" +
+	"\x13SendingStopsChanged\x128\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12D\n" +
+	"\aparcels\x18\x02 \x03(\v2*.onlinesms.compliance.v1.SendingStopParcelR\aparcels\"\xac\x02\n" +
+	"\x11SendingStopParcel\x12\x1b\n" +
+	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
+	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +
+	"\x0ecorrelation_id\x18\x03 \x01(\fR\rcorrelationId\x12!\n" +
+	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x03R\aversion\x12\x14\n" +
+	"\x05actor\x18\x06 \x01(\tR\x05actor\x12\x14\n" +
+	"\x05scope\x18\a \x01(\tR\x05scope\x12\x1b\n" +
+	"\tobject_id\x18\b \x01(\tR\bobjectId\x12\x16\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\x12\x18\n" +
+	"\astopped\x18\n" +
+	" \x01(\bR\astopped\"\x9e\x01\n" +
+	"\x17RegistryRemindersRaised\x128\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12I\n" +
+	"\aparcels\x18\x02 \x03(\v2/.onlinesms.compliance.v1.RegistryReminderParcelR\aparcels\"\xe5\x01\n" +
+	"\x16RegistryReminderParcel\x12\x1b\n" +
+	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
+	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +
+	"\x0ecorrelation_id\x18\x03 \x01(\fR\rcorrelationId\x12!\n" +
+	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12G\n" +
+	"\treminders\x18\x05 \x03(\v2).onlinesms.compliance.v1.RegistryReminderR\treminders\"z\n" +
+	"\x10RegistryReminder\x12\x1e\n" +
+	"\vdue_time_us\x18\x01 \x01(\x03R\tdueTimeUs\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06object\x18\x03 \x01(\tR\x06object\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detailBOZMgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1;compliancev1b\x06proto3"
 
 var (
 	file_onlinesms_compliance_v1_events_proto_rawDescOnce sync.Once
@@ -1201,49 +1732,61 @@ func file_onlinesms_compliance_v1_events_proto_rawDescGZIP() []byte {
 	return file_onlinesms_compliance_v1_events_proto_rawDescData
 }
 
-var file_onlinesms_compliance_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_onlinesms_compliance_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_onlinesms_compliance_v1_events_proto_goTypes = []any{
-	(*MessagesCleared)(nil),      // 0: onlinesms.compliance.v1.MessagesCleared
-	(*ClearedParcel)(nil),        // 1: onlinesms.compliance.v1.ClearedParcel
-	(*ClearedMessage)(nil),       // 2: onlinesms.compliance.v1.ClearedMessage
-	(*MessagesRefused)(nil),      // 3: onlinesms.compliance.v1.MessagesRefused
-	(*RefusedParcel)(nil),        // 4: onlinesms.compliance.v1.RefusedParcel
-	(*RefusedMessage)(nil),       // 5: onlinesms.compliance.v1.RefusedMessage
-	(*MessagesHeld)(nil),         // 6: onlinesms.compliance.v1.MessagesHeld
-	(*HeldParcel)(nil),           // 7: onlinesms.compliance.v1.HeldParcel
-	(*HeldMessage)(nil),          // 8: onlinesms.compliance.v1.HeldMessage
-	(*MessagesCancelled)(nil),    // 9: onlinesms.compliance.v1.MessagesCancelled
-	(*CancelledParcel)(nil),      // 10: onlinesms.compliance.v1.CancelledParcel
-	(*CancelledMessage)(nil),     // 11: onlinesms.compliance.v1.CancelledMessage
-	(*RegistryChanged)(nil),      // 12: onlinesms.compliance.v1.RegistryChanged
-	(*RegistryChangeParcel)(nil), // 13: onlinesms.compliance.v1.RegistryChangeParcel
-	(*v1.Metadata)(nil),          // 14: onlinesms.event.v1.Metadata
-	(v11.Category)(0),            // 15: onlinesms.type.v1.Category
-	(*v11.Reason)(nil),           // 16: onlinesms.type.v1.Reason
+	(*MessagesCleared)(nil),         // 0: onlinesms.compliance.v1.MessagesCleared
+	(*ClearedParcel)(nil),           // 1: onlinesms.compliance.v1.ClearedParcel
+	(*ClearedMessage)(nil),          // 2: onlinesms.compliance.v1.ClearedMessage
+	(*MessagesRefused)(nil),         // 3: onlinesms.compliance.v1.MessagesRefused
+	(*RefusedParcel)(nil),           // 4: onlinesms.compliance.v1.RefusedParcel
+	(*RefusedMessage)(nil),          // 5: onlinesms.compliance.v1.RefusedMessage
+	(*MessagesHeld)(nil),            // 6: onlinesms.compliance.v1.MessagesHeld
+	(*HeldParcel)(nil),              // 7: onlinesms.compliance.v1.HeldParcel
+	(*HeldMessage)(nil),             // 8: onlinesms.compliance.v1.HeldMessage
+	(*MessagesCancelled)(nil),       // 9: onlinesms.compliance.v1.MessagesCancelled
+	(*CancelledParcel)(nil),         // 10: onlinesms.compliance.v1.CancelledParcel
+	(*CancelledMessage)(nil),        // 11: onlinesms.compliance.v1.CancelledMessage
+	(*RegistryChanged)(nil),         // 12: onlinesms.compliance.v1.RegistryChanged
+	(*RegistryChangeParcel)(nil),    // 13: onlinesms.compliance.v1.RegistryChangeParcel
+	(*RegistryChange)(nil),          // 14: onlinesms.compliance.v1.RegistryChange
+	(*SendingStopsChanged)(nil),     // 15: onlinesms.compliance.v1.SendingStopsChanged
+	(*SendingStopParcel)(nil),       // 16: onlinesms.compliance.v1.SendingStopParcel
+	(*RegistryRemindersRaised)(nil), // 17: onlinesms.compliance.v1.RegistryRemindersRaised
+	(*RegistryReminderParcel)(nil),  // 18: onlinesms.compliance.v1.RegistryReminderParcel
+	(*RegistryReminder)(nil),        // 19: onlinesms.compliance.v1.RegistryReminder
+	(*v1.Metadata)(nil),             // 20: onlinesms.event.v1.Metadata
+	(v11.Category)(0),               // 21: onlinesms.type.v1.Category
+	(*v11.Reason)(nil),              // 22: onlinesms.type.v1.Reason
 }
 var file_onlinesms_compliance_v1_events_proto_depIdxs = []int32{
-	14, // 0: onlinesms.compliance.v1.MessagesCleared.metadata:type_name -> onlinesms.event.v1.Metadata
+	20, // 0: onlinesms.compliance.v1.MessagesCleared.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 1: onlinesms.compliance.v1.MessagesCleared.parcels:type_name -> onlinesms.compliance.v1.ClearedParcel
 	2,  // 2: onlinesms.compliance.v1.ClearedParcel.messages:type_name -> onlinesms.compliance.v1.ClearedMessage
-	15, // 3: onlinesms.compliance.v1.ClearedMessage.category:type_name -> onlinesms.type.v1.Category
-	14, // 4: onlinesms.compliance.v1.MessagesRefused.metadata:type_name -> onlinesms.event.v1.Metadata
+	21, // 3: onlinesms.compliance.v1.ClearedMessage.category:type_name -> onlinesms.type.v1.Category
+	20, // 4: onlinesms.compliance.v1.MessagesRefused.metadata:type_name -> onlinesms.event.v1.Metadata
 	4,  // 5: onlinesms.compliance.v1.MessagesRefused.parcels:type_name -> onlinesms.compliance.v1.RefusedParcel
 	5,  // 6: onlinesms.compliance.v1.RefusedParcel.messages:type_name -> onlinesms.compliance.v1.RefusedMessage
-	16, // 7: onlinesms.compliance.v1.RefusedMessage.reasons:type_name -> onlinesms.type.v1.Reason
-	14, // 8: onlinesms.compliance.v1.MessagesHeld.metadata:type_name -> onlinesms.event.v1.Metadata
+	22, // 7: onlinesms.compliance.v1.RefusedMessage.reasons:type_name -> onlinesms.type.v1.Reason
+	20, // 8: onlinesms.compliance.v1.MessagesHeld.metadata:type_name -> onlinesms.event.v1.Metadata
 	7,  // 9: onlinesms.compliance.v1.MessagesHeld.parcels:type_name -> onlinesms.compliance.v1.HeldParcel
 	8,  // 10: onlinesms.compliance.v1.HeldParcel.messages:type_name -> onlinesms.compliance.v1.HeldMessage
-	16, // 11: onlinesms.compliance.v1.HeldMessage.reason:type_name -> onlinesms.type.v1.Reason
-	14, // 12: onlinesms.compliance.v1.MessagesCancelled.metadata:type_name -> onlinesms.event.v1.Metadata
+	22, // 11: onlinesms.compliance.v1.HeldMessage.reason:type_name -> onlinesms.type.v1.Reason
+	20, // 12: onlinesms.compliance.v1.MessagesCancelled.metadata:type_name -> onlinesms.event.v1.Metadata
 	10, // 13: onlinesms.compliance.v1.MessagesCancelled.parcels:type_name -> onlinesms.compliance.v1.CancelledParcel
 	11, // 14: onlinesms.compliance.v1.CancelledParcel.messages:type_name -> onlinesms.compliance.v1.CancelledMessage
-	14, // 15: onlinesms.compliance.v1.RegistryChanged.metadata:type_name -> onlinesms.event.v1.Metadata
+	20, // 15: onlinesms.compliance.v1.RegistryChanged.metadata:type_name -> onlinesms.event.v1.Metadata
 	13, // 16: onlinesms.compliance.v1.RegistryChanged.parcels:type_name -> onlinesms.compliance.v1.RegistryChangeParcel
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	14, // 17: onlinesms.compliance.v1.RegistryChangeParcel.changes:type_name -> onlinesms.compliance.v1.RegistryChange
+	20, // 18: onlinesms.compliance.v1.SendingStopsChanged.metadata:type_name -> onlinesms.event.v1.Metadata
+	16, // 19: onlinesms.compliance.v1.SendingStopsChanged.parcels:type_name -> onlinesms.compliance.v1.SendingStopParcel
+	20, // 20: onlinesms.compliance.v1.RegistryRemindersRaised.metadata:type_name -> onlinesms.event.v1.Metadata
+	18, // 21: onlinesms.compliance.v1.RegistryRemindersRaised.parcels:type_name -> onlinesms.compliance.v1.RegistryReminderParcel
+	19, // 22: onlinesms.compliance.v1.RegistryReminderParcel.reminders:type_name -> onlinesms.compliance.v1.RegistryReminder
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_compliance_v1_events_proto_init() }
@@ -1257,7 +1800,7 @@ func file_onlinesms_compliance_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_compliance_v1_events_proto_rawDesc), len(file_onlinesms_compliance_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
