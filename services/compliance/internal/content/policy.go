@@ -8,18 +8,12 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 )
 
-// The canonical reasons. Each of them blocks, or stands as a warning beside a decision.
+// The canonical reasons. Each of them blocks, or stands as a finding beside a decision.
 const (
-	ReasonSensitive  = "CONTENT_SENSITIVE"
-	ReasonCredential = "CONTENT_CREDENTIAL"
-	ReasonLink       = "CONTENT_LINK_PERSONAL"
+	ReasonSensitive  = policy.ContentSensitive
+	ReasonCredential = policy.ContentCredential
+	ReasonLink       = policy.ContentLinkPersonal
 )
-
-var details = map[string]string{
-	ReasonSensitive:  "The text holds personal data that does not belong in a message; mask it, as in XXXX XXXX 2346, or have the policy allow it.",
-	ReasonCredential: "The text holds a password, PIN or CVV; no message may carry one. Send a link or a one-time password.",
-	ReasonLink:       "A link in the text carries personal data in its path or query; use an opaque id.",
-}
 
 // Action is what a policy does with a kind.
 type Action uint8
@@ -134,6 +128,5 @@ func reason(code string, action Action, noted *[kinds]Action, findings []Finding
 	if names == nil {
 		return policy.Reason{}, false
 	}
-	return policy.Reason{Code: code, Detail: details[code], Metadata: map[string]string{"action": action.String(),
-		"types": strings.Join(names, ","), "positions": strings.Join(positions, ",")}}, true
+	return policy.R(code, "action", action.String(), "types", strings.Join(names, ","), "positions", strings.Join(positions, ",")), true
 }

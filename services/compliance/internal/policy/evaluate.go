@@ -5,6 +5,12 @@ import "time"
 // Evaluate decides one message. It is total and deterministic: the same pack, facts and time give the same decision.
 // A cleared message costs no allocation.
 func Evaluate(pack *Pack, f *Facts, now time.Time) Decision {
+	d := decide(pack, f, now)
+	d.Findings = f.Findings
+	return d
+}
+
+func decide(pack *Pack, f *Facts, now time.Time) Decision {
 	e := evaluation{pack: pack, f: f, now: now, category: pack.effective(f.Template.Category)}
 	e.stops()
 	e.content()
@@ -13,7 +19,7 @@ func Evaluate(pack *Pack, f *Facts, now time.Time) Decision {
 	e.chain()
 	e.header()
 	e.template()
-	e.denials = append(e.denials, f.Text...)
+	e.denials = append(append(e.denials, f.Text...), f.Content...)
 	e.rules()
 	e.consent()
 	if expired(f, now) {

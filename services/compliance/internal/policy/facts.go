@@ -17,10 +17,13 @@ type Facts struct {
 	Template  Template
 	Requested Category // what the caller takes the template for; NoCategory when not said
 	Text      []Reason // what comparing text and template found; only with a known template
+	Content   []Reason // what the tenant's policy on personal and secret data blocks
+	Findings  []Reason // what that policy warns of; decides nothing
 
 	Transaction time.Time // when the customer began the transaction; zero when not said
 	Consent     Consent
 	Preference  Preference
+	BlockedBy   string // the part of the preference that blocks, as reasons name it; empty when not known
 	BandOn      bool // the subscriber has switched the time band of now on
 	ClockDoubt  bool // the machine's clock may be off by more than a second
 
@@ -100,4 +103,5 @@ type Decision struct {
 	Reasons  []Reason  // the deciding one first; empty when cleared
 	Due      time.Time // when a held message is decided anew
 	Warnings Warnings  // doubts that decide nothing
+	Findings []Reason  // personal and secret data in the text that decide nothing
 }

@@ -42,6 +42,9 @@ func (s *Store) encode(p *screening.Screened) (record, error) {
 	r := record{source: p.ID, screened: p, decision: decisionRow{
 		parcel: screening.Accepted(p.Messages[0].ID), id: s.newID(), tenant: p.Tenant, env: p.Env, pack: p.Pack, at: p.At,
 		entries: appendEntries(nil, p)}}
+	if p.Run != uuid.Nil {
+		r.decision.run = &p.Run
+	}
 	for i := range p.Verdicts {
 		r.outcomes[p.Verdicts[i].Outcome]++
 	}

@@ -24,6 +24,7 @@ const (
 	entryCategory protowire.Number = 4 // varint: type.v1.Category
 	entryDue      protowire.Number = 5 // varint: Unix microseconds
 	entryReason   protowire.Number = 6 // repeated type.v1.Reason
+	entryFinding  protowire.Number = 7 // repeated type.v1.Reason: personal data that decided nothing
 )
 
 func appendEntries(b []byte, p *screening.Screened) []byte {
@@ -48,12 +49,19 @@ func appendEntry(b []byte, index int, v *screening.Verdict) []byte {
 			b = protowire.AppendVarint(b, value)
 		}
 	}
-	for _, r := range encodeReasons(v.Reasons) {
+	return appendReasons(appendReasons(b, entryReason, v.Reasons), entryFinding, v.Findings)
+}
+
+func appendReasons(b []byte, field protowire.Number, reasons []policy.Reason) []byte {
+	if len(reasons) == 0 {
+		return b
+	}
+	for _, r := range encodeReasons(reasons) {
 		raw, err := proto.Marshal(r)
 		if err != nil { // only text that is not UTF-8 can cause it, and ours is
 			panic(err)
 		}
-		b = protowire.AppendTag(b, entryReason, protowire.BytesType)
+		b = protowire.AppendTag(b, field, protowire.BytesType)
 		b = protowire.AppendBytes(b, raw)
 	}
 	return b
@@ -94,8 +102,8 @@ func readEntry(entry []byte) (index int, d screening.Decided, err error) {
 		case protowire.BytesType:
 			var raw []byte
 			raw, n = protowire.ConsumeBytes(entry)
-			if number == entryReason && n >= 0 {
-				err = readReason(raw, &d)
+			if n >= 0 {
+				err = readReason(number, raw, &d)
 			}
 		default:
 			n = protowire.ConsumeFieldValue(number, kind, entry)
@@ -123,12 +131,19 @@ func readNumber(number protowire.Number, v uint64, index *int, d *screening.Deci
 	}
 }
 
-func readReason(raw []byte, d *screening.Decided) error {
+func readReason(number protowire.Number, raw []byte, d *screening.Decided) error {
+	if number != entryReason && number != entryFinding {
+		return nil
+	}
 	var r typev1.Reason
 	if err := proto.Unmarshal(raw, &r); err != nil {
 		return err
 	}
-	d.Reasons = append(d.Reasons, policy.Reason{Code: r.GetCode(), Detail: r.GetDetail(), Metadata: r.GetMetadata()})
+	to := &d.Reasons
+	if number == entryFinding {
+		to = &d.Findings
+	}
+	*to = append(*to, policy.Reason{Code: r.GetCode(), Detail: r.GetDetail(), Metadata: r.GetMetadata()})
 	return nil
 }
 

@@ -209,7 +209,7 @@ func (s *Store) Decisions(ctx context.Context, tenant uuid.UUID, env string, mes
 // decisions reads every decision on a message, the latest first.
 func decisions(ctx context.Context, tx pgx.Tx, tenant uuid.UUID, env string, message uuid.UUID) (found []screening.Decided, err error) {
 	accepted := screening.Accepted(message)
-	rows, err := tx.Query(ctx, `SELECT decide_time, rule_pack, entries, cleared_id FROM decisions
+	rows, err := tx.Query(ctx, `SELECT decide_time, rule_pack, entries, cleared_id, scrub_run FROM decisions
 		WHERE tenant_id = $1 AND day = $2 AND parcel_id = $3 AND env = $4 ORDER BY decision_id DESC`,
 		tenant, postgres.Day(accepted), accepted, env)
 	if err != nil {
@@ -218,13 +218,16 @@ func decisions(ctx context.Context, tx pgx.Tx, tenant uuid.UUID, env string, mes
 	var at time.Time
 	var pack string
 	var entries []byte
-	var cleared *uuid.UUID
-	_, err = pgx.ForEachRow(rows, []any{&at, &pack, &entries, &cleared}, func() error {
+	var cleared, run *uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&at, &pack, &entries, &cleared, &run}, func() error {
 		d, ok, err := findEntry(entries, screening.Index(message))
 		if ok {
 			d.At, d.Pack = at, pack
 			if d.Outcome == policy.Cleared && cleared != nil {
 				d.Parcel = *cleared
+			}
+			if run != nil {
+				d.Run = *run
 			}
 			found = append(found, d)
 		}

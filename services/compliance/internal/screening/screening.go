@@ -75,6 +75,7 @@ type Screened struct {
 	Parcel
 	Pack     string // version of the rule pack
 	At       time.Time
+	Run      uuid.UUID // the scrub run whose result was asked; Nil where none was
 	Verdicts []Verdict // one a message
 }
 
@@ -93,6 +94,7 @@ type Decided struct {
 	Category policy.Category
 	Pack     string
 	At       time.Time
+	Run      uuid.UUID // the scrub run that was asked about recipients of its parcel; Nil for none
 	Parcel   uuid.UUID // the one it went out in; only when cleared
 }
 

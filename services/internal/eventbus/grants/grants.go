@@ -37,6 +37,9 @@ var reads = map[string][]struct {
 	"audit": {{"audit", []string{"ingest", "compliance", "dispatch", "audit"}, lanes}},
 }
 
+// objects lists the object store of a service, where its replicas find large files.
+var objects = map[string]string{"compliance": "COMPLIANCE"}
+
 // extra lists streams beside one a lane, with their subjects.
 var extra = map[string]map[string]string{"dispatch": {"FEED": "onlinesms.feed.v1.>"}}
 
@@ -57,6 +60,9 @@ func of(service string) Grant {
 	for stream, subject := range extra[service] {
 		g.owns(stream)
 		g.Publish = append(g.Publish, subject)
+	}
+	if bucket := objects[service]; bucket != "" {
+		g.keeps(bucket)
 	}
 	g.hears(eventbus.StreamName(service, eventbus.LaneControl)) // its own broadcasts, for every replica
 	for _, r := range reads[service] {
@@ -90,6 +96,17 @@ func (g *Grant) reads(stream, durable string) {
 func (g *Grant) hears(stream string) {
 	g.api("CONSUMER.CREATE.%s.>", stream)
 	g.api("CONSUMER.MSG.NEXT.%s.*", stream)
+}
+
+// keeps lets a service put objects into a bucket of its own, read and delete them. A reader is an ephemeral push consumer
+// with flow control.
+func (g *Grant) keeps(bucket string) {
+	stream := "OBJ_" + bucket
+	for _, api := range []string{"STREAM.INFO.%s", "STREAM.CREATE.%s", "STREAM.UPDATE.%s", "STREAM.PURGE.%s", "DIRECT.GET.%s.>",
+		"CONSUMER.CREATE.%s.>", "CONSUMER.DELETE.%s.*"} {
+		g.api(api, stream)
+	}
+	g.Publish = append(g.Publish, "$O."+bucket+".>", "$JS.FC."+stream+".>")
 }
 
 func (g *Grant) api(format string, args ...any) {
