@@ -10,10 +10,11 @@ import (
 
 func main() {
 	service.Main("compliance", map[string]func(context.Context, []string) error{
-		"serve":        app.Serve,
-		"migrate":      app.Migrate,
-		"import":       app.Import,
-		"export":       app.Export,
-		"dead-letters": app.DeadLetters,
+		"serve":              app.Serve,
+		"migrate":            app.Migrate,
+		"import":             app.Import,
+		"export":             app.Export,
+		"dead-letters":       app.DeadLetters,
+		"import-preferences": app.ImportPreferences,
 	})
 }

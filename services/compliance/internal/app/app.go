@@ -16,18 +16,20 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/consumer"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	store "github.com/onlinesms/onlinesms/services/compliance/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/register"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/outbox"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
+	"github.com/onlinesms/onlinesms/services/internal/seal"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 	"github.com/onlinesms/onlinesms/services/internal/telemetry"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 )
 
-func init() { telemetry.AllowLogKeys("import_id", "lines", "problems") }
+func init() { telemetry.AllowLogKeys("import_id", "lines", "problems", "run_id") }
 
 // name of the service: producer of its events, prefix of its streams, its identity.
 const name = "compliance"
@@ -77,34 +79,42 @@ func Serve(ctx context.Context, _ []string) error {
 
 // compliance is the service's rooms, joined.
 type compliance struct {
-	log       *slog.Logger
-	now       func() time.Time
-	db        *postgres.DB
-	bus       *eventbus.Bus
-	ingest    *grpc.ClientConn
-	registry  *registry.Registry
-	records   *store.Store
-	screener  *screening.Screener
-	publisher *eventbus.Publisher
-	relay     *outbox.Relay
-	imports   chan struct{} // wakes the importer
-	addr      net.Addr      // of the inner server, once tasks has opened it
+	log         *slog.Logger
+	now         func() time.Time
+	db          *postgres.DB
+	bus         *eventbus.Bus
+	ingest      *grpc.ClientConn
+	registry    *registry.Registry
+	records     *store.Store
+	screener    *screening.Screener
+	publisher   *eventbus.Publisher
+	relay       *outbox.Relay
+	imports     chan struct{} // wakes the importer
+	runs        chan struct{} // wakes the follower of preferences
+	keyring     *seal.Keyring
+	contents    *consumer.Contents
+	preferences *register.Register
+	policies    contentPolicies
+	addr        net.Addr // of the inner server, once tasks has opened it
 }
 
 // open builds the rooms. It waits for the database and for the registry to be loaded: a message must never be decided
 // by a registry that is not there yet.
 func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time) (c *compliance, err error) {
-	c = &compliance{log: log, now: now, imports: make(chan struct{}, 1)}
+	c = &compliance{log: log, now: now, imports: make(chan struct{}, 1), runs: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			c.close()
 		}
 	}()
-	opener, conn, err := openOpener(ctx, cfg, now)
+	keyring, opener, conn, err := openOpener(ctx, cfg, now)
 	if err != nil {
 		return c, err
 	}
-	c.ingest = conn
+	c.ingest, c.keyring, c.contents = conn, keyring, consumer.NewContents(opener)
+	if err = c.openRegister(ctx, cfg); err != nil {
+		return c, err
+	}
 	if c.db, err = postgres.OpenCurrent(ctx, cfg.Postgres, log, store.Sources...); err != nil {
 		return c, err
 	}
@@ -118,11 +128,15 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 	if err = c.loadRegistry(ctx); err != nil {
 		return c, err
 	}
+	if err = c.awaitContentPolicies(ctx); err != nil {
+		return c, err
+	}
 	packs, err := policy.Builtin()
 	if err != nil {
 		return c, err
 	}
-	c.screener = screening.New(screening.Config{Registry: c.registry, Packs: packs, Contents: consumer.NewContents(opener),
+	c.screener = screening.New(screening.Config{Registry: c.registry, Packs: packs, Contents: c.contents,
+		Preferences: c.preferences, ContentPolicies: &c.policies,
 		Store: c.records, Now: now, Operators: cfg.LiveOperators, Route: cfg.route})
 	return c, nil
 }
@@ -142,11 +156,14 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 		compliancev1.ComplianceService_CancelMessage_FullMethodName:       door,
 		compliancev1.ComplianceService_CancelScheduled_FullMethodName:     door,
 	}
-	for _, m := range compliancev1.RegistryService_ServiceDesc.Methods {
-		callers["/"+compliancev1.RegistryService_ServiceDesc.ServiceName+"/"+m.MethodName] = door
-	}
-	for _, m := range compliancev1.RegistryService_ServiceDesc.Streams {
-		callers["/"+compliancev1.RegistryService_ServiceDesc.ServiceName+"/"+m.StreamName] = door
+	for _, d := range []grpc.ServiceDesc{compliancev1.RegistryService_ServiceDesc, compliancev1.PreferenceService_ServiceDesc,
+		compliancev1.ContentService_ServiceDesc} {
+		for _, m := range d.Methods {
+			callers["/"+d.ServiceName+"/"+m.MethodName] = door
+		}
+		for _, m := range d.Streams {
+			callers["/"+d.ServiceName+"/"+m.StreamName] = door
+		}
 	}
 	server := api.NewServer(c.records, c.registry, c.records, c.now)
 	registrar := api.NewRegistryServer(c.records, c.wakeImporter)
@@ -154,6 +171,8 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 		func(r grpc.ServiceRegistrar) {
 			compliancev1.RegisterComplianceServiceServer(r, server)
 			compliancev1.RegisterRegistryServiceServer(r, registrar)
+			compliancev1.RegisterPreferenceServiceServer(r, api.NewPreferenceServer(c.preferences, c.records, c.now))
+			compliancev1.RegisterContentServiceServer(r, api.NewContentServer(c.records))
 		})
 }
 
@@ -169,5 +188,10 @@ func (c *compliance) close() {
 	}
 	if c.db != nil {
 		c.db.Close()
+	}
+	if c.preferences != nil {
+		if err := c.preferences.Close(); err != nil {
+			c.log.Warn("preference register not closed", slog.String("error", err.Error()))
+		}
 	}
 }

@@ -28,18 +28,18 @@ func (k contentKeys) Wrapped(ctx context.Context, id uint64) ([]byte, error) {
 
 // openOpener makes what opens content: deployment keys from the keyring, data keys from ingest. Close the connection
 // when done.
-func openOpener(ctx context.Context, cfg Config, now func() time.Time) (*seal.Opener, *grpc.ClientConn, error) {
+func openOpener(ctx context.Context, cfg Config, now func() time.Time) (*seal.Keyring, *seal.Opener, *grpc.ClientConn, error) {
 	keyring, err := seal.OpenKeyring(ctx, cfg.KEK, cfg.Keyring, now)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	tls, err := tlsconf.Client(cfg.TLS, "ingest")
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	conn, err := rpc.Dial(cfg.IngestAddr, tls)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return seal.NewOpener(keyring, contentKeys{ingestv1.NewContentKeyServiceClient(conn)}, now), conn, nil
+	return keyring, seal.NewOpener(keyring, contentKeys{ingestv1.NewContentKeyServiceClient(conn)}, now), conn, nil
 }

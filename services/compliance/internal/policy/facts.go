@@ -24,8 +24,8 @@ type Facts struct {
 	Consent     Consent
 	Preference  Preference
 	BlockedBy   string // the part of the preference that blocks, as reasons name it; empty when not known
-	BandOn      bool // the subscriber has switched the time band of now on
-	ClockDoubt  bool // the machine's clock may be off by more than a second
+	BandOn      bool   // the subscriber has switched the time band of now on
+	ClockDoubt  bool   // the machine's clock may be off by more than a second
 
 	Schedule time.Time // not before; zero for at once
 	Expire   time.Time // not after; zero for never

@@ -19,7 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
 
-	store "github.com/onlinesms/onlinesms/services/compliance/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/internal/outbox"
 	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
 )
 
@@ -150,7 +150,7 @@ func BenchmarkRatioA3PostgreSQL(b *testing.B) {
 
 func connect(b *testing.B) *pgx.Conn {
 	b.Helper()
-	d := postgrestest.New(b, "compliance", store.Sources...)
+	d := postgrestest.New(b, "compliance", outbox.Source)
 	conn, err := pgx.Connect(context.Background(), d.AdminURL)
 	if err != nil {
 		b.Fatal(err)

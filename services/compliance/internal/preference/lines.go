@@ -291,3 +291,20 @@ func (l *lines) sample() ([16]Preference, error) {
 	trial.complete(func(_ Number, p Preference) { counts[p]++ })
 	return dictionaryOf(counts), nil
 }
+
+// ReadChanges reads at most limit lines of an import file as changes.
+func ReadChanges(ctx context.Context, in io.Reader, limit int) ([]Change, error) {
+	var changes []Change
+	err := newLines(in, nil).each(ctx, func(n Number, p Preference) {
+		if len(changes) <= limit {
+			changes = append(changes, Change{n, p})
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(changes) > limit {
+		return nil, errs.E(errs.Invalid, ReasonFileInvalid, fmt.Sprintf("More than %d changes; import a whole file instead.", limit), nil)
+	}
+	return changes, nil
+}

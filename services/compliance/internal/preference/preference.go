@@ -230,3 +230,16 @@ func (p Preference) String() string {
 func (p Preference) valid() bool {
 	return p < partial || p&3 == partial && bits.OnesCount32(uint32(p)) > 2
 }
+
+// NationalHoliday tells whether an instant is on one of the three national holidays of India: 26 January, 15 August, 2 October.
+func NationalHoliday(at time.Time) bool {
+	switch _, month, day := at.In(IST).Date(); month {
+	case time.January:
+		return day == 26
+	case time.August:
+		return day == 15
+	case time.October:
+		return day == 2
+	}
+	return false
+}

@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
@@ -175,4 +176,27 @@ func (s *Store) Changes(after uint64, limit int) ([]Change, uint64, error) {
 		changes[i] = Change{r.number, Preference(r.value)}
 	}
 	return changes, after + uint64(len(records)), nil
+}
+
+// Sequence is how many changes were made to the file in force since it was imported.
+func (s *Store) Sequence() uint64 {
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	if s.journal == nil {
+		return 0
+	}
+	return s.journal.sequence
+}
+
+// Discard removes a register from a directory no process has open: one that is damaged, or was only made to be exported.
+func Discard(dir string) error {
+	unlock, err := prepare(dir, planeName)
+	if err != nil {
+		return err
+	}
+	err = os.Remove(filepath.Join(dir, planeName))
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, sweep(dir, "preference-", ""), unlock())
 }

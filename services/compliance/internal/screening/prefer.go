@@ -3,6 +3,8 @@ package screening
 import (
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/preference"
 )
@@ -11,8 +13,18 @@ import (
 type Preferences interface {
 	// View answers the register in force, to be closed once. It must not wait.
 	View() preference.View
-	// Answered is the code by which an operator refused promotion to a number lately; 0 for none.
-	Answered(n preference.Number, now time.Time) preference.Code
+	// Answered is the code by which an operator refused promotion of an environment to a number lately; 0 for none.
+	Answered(env string, n preference.Number, now time.Time) preference.Code
+}
+
+// Answer is what an operator said of a message.
+type Answer struct {
+	ID      uuid.UUID // UUIDv7, in the order of recording
+	Tenant  uuid.UUID
+	Env     string
+	Message uuid.UUID
+	Code    preference.Code
+	At      time.Time
 }
 
 // wish is what the register says of one message.
@@ -56,7 +68,7 @@ func (d *decider) wishes(messages []Message) {
 	var results [lookAhead]preference.Result
 	d.view.LookAll(results[:n], numbers[:n])
 	for i, place := range places[:n] {
-		d.wished[place] = wish{asked: true, operator: d.preferences.Answered(numbers[i], d.now) != 0, Result: results[i]}
+		d.wished[place] = wish{asked: true, operator: d.preferences.Answered(d.parcel.Env, numbers[i], d.now) != 0, Result: results[i]}
 	}
 }
 
@@ -80,7 +92,7 @@ func (d *decider) prefer(w *wish) {
 	case !w.Scrubbed:
 		f.Preference = policy.PreferenceUnknown
 	default:
-		part := w.Preference.Blocks(preference.Message{Goods: goods(f), Mode: preference.SMS, At: d.now, Holiday: holiday(d.now)})
+		part := w.Preference.Blocks(preference.Message{Goods: goods(f), Mode: preference.SMS, At: d.now, Holiday: preference.NationalHoliday(d.now)})
 		if f.Preference = policy.NotBlocked; part != preference.Free {
 			f.Preference, f.BlockedBy = policy.Blocked, part.String()
 		}
@@ -94,17 +106,4 @@ func goods(f *policy.Facts) int {
 		return int(f.Header.Text[0] - '0')
 	}
 	return f.Template.Goods
-}
-
-// holiday tells whether an instant is on one of the three national holidays of India: 26 January, 15 August, 2 October.
-func holiday(at time.Time) bool {
-	switch _, month, day := at.In(preference.IST).Date(); month {
-	case time.January:
-		return day == 26
-	case time.August:
-		return day == 15
-	case time.October:
-		return day == 2
-	}
-	return false
 }

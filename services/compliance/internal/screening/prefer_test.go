@@ -22,7 +22,9 @@ type register struct {
 	*preference.Feedback
 }
 
-func (r register) Answered(n preference.Number, now time.Time) preference.Code { return r.Has(n, now) }
+func (r register) Answered(_ string, n preference.Number, now time.Time) preference.Code {
+	return r.Has(n, now)
+}
 
 const recipient = "+919876543210"
 

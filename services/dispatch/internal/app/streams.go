@@ -25,7 +25,9 @@ func streams() []eventbus.Stream {
 	durables := map[string][]string{eventbus.LaneControl: {"audit"}}
 	for _, lane := range lanes {
 		durables[lane] = []string{
-			"ingest", "compliance=" + eventbus.Subject("onlinesms.dispatch.v1.MessagesReturned", "*", lane), "audit", feedDurable,
+			"ingest", "compliance=" + eventbus.Subject("onlinesms.dispatch.v1.MessagesReturned", "*", lane) +
+				"," + eventbus.Subject("onlinesms.dispatch.v1.MessagesFailed", "*", lane) +
+				"," + eventbus.Subject("onlinesms.dispatch.v1.MessagesUndelivered", "*", lane), "audit", feedDurable,
 		}
 	}
 	owned := eventbus.ServiceStreams("dispatch", durables)

@@ -167,6 +167,7 @@ func newWorld(t testing.TB) *world {
 		Register: w.register, Records: w.records, Revoker: w,
 		Forward: []Forward{
 			{"onlinesms.compliance.v1.ComplianceService", inner}, {"onlinesms.compliance.v1.RegistryService", nil},
+			{"onlinesms.compliance.v1.PreferenceService", nil}, {"onlinesms.compliance.v1.ContentService", nil},
 			{"doortest.v1.Echo", inner},
 			{"onlinesms.audit.v1.AuditService", nil},
 		},
