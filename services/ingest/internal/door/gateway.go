@@ -44,6 +44,8 @@ var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientC
 	"onlinesms.ingest.v1.VerificationService":   gwingestv1.RegisterVerificationServiceHandler,
 	"onlinesms.compliance.v1.ComplianceService": gwcompliancev1.RegisterComplianceServiceHandler,
 	"onlinesms.compliance.v1.RegistryService":   gwcompliancev1.RegisterRegistryServiceHandler,
+	"onlinesms.compliance.v1.PreferenceService": gwcompliancev1.RegisterPreferenceServiceHandler,
+	"onlinesms.compliance.v1.ContentService":    gwcompliancev1.RegisterContentServiceHandler,
 	"onlinesms.audit.v1.AuditService":           gwauditv1.RegisterAuditServiceHandler,
 }
 
