@@ -27,7 +27,7 @@ type Provider interface {
 	Fetch(ctx context.Context) (Result, error)
 }
 
-// File is a result that lies on disk; Run says what it is.
+// File is a result that lies on disk, or comes on the standard input with the path -; Run says what it is.
 type File struct {
 	Path string
 	Run  Result
@@ -35,6 +35,11 @@ type File struct {
 
 // Fetch implements Provider.
 func (f File) Fetch(context.Context) (Result, error) {
+	r := f.Run
+	if f.Path == "-" {
+		r.Lines = os.Stdin
+		return r, nil
+	}
 	file, err := os.Open(f.Path)
 	if err != nil {
 		return Result{}, errs.E(errs.Invalid, preference.ReasonFileInvalid, "The file cannot be opened.", err)
@@ -44,7 +49,6 @@ func (f File) Fetch(context.Context) (Result, error) {
 		file.Close()
 		return Result{}, err
 	}
-	r := f.Run
 	r.Size, r.Lines = info.Size(), file
 	return r, nil
 }
