@@ -53,7 +53,7 @@ func newParty(t *testing.T, s sender, env string) *party {
 // has before and after.
 func cross(t *testing.T, owner, intruder *party, want ...codes.Code) {
 	t.Helper()
-	all := offered(t, owner.conn, owner.key)
+	all := offered(t, owner.conn)
 	owner.collectTokens(t, all)
 	before := owner.snapshot(t, all)
 	named := 0
@@ -262,10 +262,10 @@ func (p *party) confirm(t *testing.T, all []method, refusals map[string][]codes.
 		}
 		_, err := p.invoke(t.Context(), m, about(m, p))
 		own, allowed := status.Code(err), want
-		switch {
-		case own == codes.NotFound || own == codes.InvalidArgument:
+		switch own {
+		case codes.NotFound, codes.InvalidArgument:
 			t.Errorf("%s by its owner: %v", m.FullName(), err)
-		case own == codes.PermissionDenied:
+		case codes.PermissionDenied:
 			allowed = append([]codes.Code{codes.PermissionDenied}, want...)
 		}
 		if !addressed(m) { // a filter or a number: whatever came back was looked through

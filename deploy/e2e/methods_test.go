@@ -11,7 +11,6 @@ import (
 
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -104,10 +103,9 @@ func methodsOf(service protoreflect.ServiceDescriptor) (all []method) {
 
 // offered asks the running door by reflection for its services, and answers their RPCs: so a new one is met by these
 // tests without a word here.
-func offered(t *testing.T, conn *grpc.ClientConn, key string) (all []method) {
+func offered(t *testing.T, conn *grpc.ClientConn) (all []method) {
 	t.Helper()
-	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+key)
-	stream, err := grpc_reflection_v1.NewServerReflectionClient(conn).ServerReflectionInfo(ctx)
+	stream, err := grpc_reflection_v1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,5 +16,6 @@ func main() {
 		"export":             app.Export,
 		"dead-letters":       app.DeadLetters,
 		"import-preferences": app.ImportPreferences,
+		"scrub":              app.Scrub,
 	})
 }

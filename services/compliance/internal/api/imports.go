@@ -154,7 +154,8 @@ func (s *RegistryServer) ListImportProblems(ctx context.Context, req *compliance
 	}
 	resp := &compliancev1.ListImportProblemsResponse{}
 	for _, p := range found {
-		resp.Problems = append(resp.Problems, &compliancev1.ImportProblem{Line: int64(p.Line), Column: p.Column, Reason: p.Reason, Detail: p.Detail, Object: p.Object})
+		resp.Problems = append(resp.Problems, &compliancev1.ImportProblem{Line: int64(p.Line), Column: p.Column, Reason: p.Reason, Detail: p.Detail, Object: p.Object,
+			Severity: p.Severity})
 	}
 	if len(found) == limit {
 		resp.NextPageToken = strconv.Itoa(last)
@@ -192,5 +193,5 @@ func (s *RegistryServer) WatchImport(req *compliancev1.WatchImportRequest, strea
 func encodeImport(i *portal.Import) *compliancev1.RegistryImport {
 	return &compliancev1.RegistryImport{ImportId: i.ID.String(), State: string(i.State), Portal: i.Portal, Kind: string(i.Kind), Mode: i.Mode,
 		Percent: int32(i.Percent), LinesDone: i.Done, Lines: i.Lines, Created: i.Created, Changed: i.Changed, Unchanged: i.Unchanged,
-		Problems: i.Problems, Reason: i.Reason, Detail: i.Detail, SizeBytes: i.Size, CreateTime: timestamp(i.Create), FinishTime: timestamp(i.Finish)}
+		Problems: i.Problems, Warnings: i.Warnings, Reason: i.Reason, Detail: i.Detail, SizeBytes: i.Size, CreateTime: timestamp(i.Create), FinishTime: timestamp(i.Finish)}
 }

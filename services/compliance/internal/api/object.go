@@ -44,7 +44,7 @@ func EncodeObject(o *registry.Object) *compliancev1.RegistryObject {
 func encodeTemplate(o *registry.Object) *compliancev1.TemplateDetail {
 	category, _ := policy.ParseCategory(o.Category)
 	t := &compliancev1.TemplateDetail{Body: o.Body, Revision: int32(o.Revision), Category: typev1.Category(category), Headers: o.Headers,
-		Variables: o.Variables, Overrides: o.Overrides, MaxLength: int32(o.MaxLength)}
+		Variables: o.Variables, Overrides: o.Overrides, MaxLength: int32(o.MaxLength), Portal: o.Portal}
 	if o.Goods != nil {
 		t.Goods = new(int32(*o.Goods))
 	}
@@ -129,7 +129,7 @@ func decodeDetail(o *registry.Object, in *compliancev1.RegistryObject) bool {
 func decodeTemplate(o *registry.Object, t *compliancev1.TemplateDetail) {
 	o.Body, o.Revision, o.Category = t.GetBody(), int(t.GetRevision()), policy.Category(t.GetCategory()).String()
 	o.Headers, o.Variables, o.Overrides = slices.Clone(t.GetHeaders()), slices.Clone(t.GetVariables()), slices.Clone(t.GetOverrides())
-	o.MaxLength = int(t.GetMaxLength())
+	o.MaxLength, o.Portal = int(t.GetMaxLength()), t.GetPortal()
 	if t.Goods != nil {
 		o.Goods = new(int(t.GetGoods()))
 	}

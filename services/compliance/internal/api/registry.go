@@ -10,6 +10,7 @@ import (
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
 
@@ -44,13 +45,14 @@ type RegistryStore interface {
 type RegistryServer struct {
 	compliancev1.UnimplementedRegistryServiceServer
 
-	store RegistryStore
-	wake  func() // an import waits
+	store    RegistryStore
+	registry Registry
+	wake     func() // an import waits
 }
 
 // NewRegistryServer makes it; wake is called when an import is there to be worked through, and must not block.
-func NewRegistryServer(store RegistryStore, wake func()) *RegistryServer {
-	return &RegistryServer{store: store, wake: wake}
+func NewRegistryServer(store RegistryStore, r Registry, wake func()) *RegistryServer {
+	return &RegistryServer{store: store, registry: r, wake: wake}
 }
 
 // keyOf reads kind and id of a path.
@@ -76,7 +78,11 @@ func (s *RegistryServer) CreateObject(ctx context.Context, req *compliancev1.Cre
 		return nil, err
 	}
 	author := registry.Author{Actor: p.Actor, Action: "registry.create"}
+	owner := ""
 	_, err = s.store.Change(ctx, p.TenantID, author, registry.References(&o), func(known registry.View) ([]registry.Change, error) {
+		if e := known(registry.Key{Kind: registry.Entities, ID: o.Entity}); e != nil {
+			owner = e.Name
+		}
 		if before := known(o.Key()); before != nil {
 			return nil, taken(before, &o)
 		}
@@ -93,7 +99,20 @@ func (s *RegistryServer) CreateObject(ctx context.Context, req *compliancev1.Cre
 	for _, w := range registry.Warn(&created) {
 		resp.Warnings = append(resp.Warnings, &compliancev1.RegistryWarning{Reason: w.Reason, Detail: w.Detail})
 	}
+	resp.Warnings = append(resp.Warnings, s.lint(p.TenantID, &created, owner)...)
 	return resp, nil
+}
+
+// lint tells what a portal would say to a template that is registered here now.
+func (s *RegistryServer) lint(tenant uuid.UUID, o *registry.Object, owner string) (all []*compliancev1.RegistryWarning) {
+	var whitelist *template.Whitelist
+	if e := s.registry.Snapshot(tenant).Entity(o.Entity); e != nil {
+		whitelist = listOf(e.Whitelist)
+	}
+	for _, l := range registry.Lint(o, owner, whitelist) {
+		all = append(all, &compliancev1.RegistryWarning{Reason: l.Code, Detail: l.Sentence + " " + l.Remedy, Severity: string(l.Severity)})
+	}
+	return all
 }
 
 // taken is the error for an id that is registered: with another text of a template it has its own reason.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -78,13 +79,13 @@ func carry(ctx context.Context, records *store.Store, i portal.Import, out io.Wr
 
 // verdict prints how an import has ended.
 func verdict(ctx context.Context, records *store.Store, i portal.Import, out io.Writer) error {
-	fmt.Fprintf(out, "%s: %s of %s, %d new, %d changed, %d unchanged, %d problems\n", i.State, i.Kind, i.Portal, i.Created, i.Changed, i.Unchanged, i.Problems)
+	fmt.Fprintf(out, "%s: %s of %s, %d new, %d changed, %d unchanged, %d problems, %d of them warnings\n", i.State, i.Kind, i.Portal, i.Created, i.Changed, i.Unchanged, i.Problems, i.Warnings)
 	problems, _, err := records.ImportProblems(ctx, i.Tenant, i.ID, 0, shownProblems)
 	if err != nil {
 		return err
 	}
 	for _, p := range problems {
-		fmt.Fprintf(out, "line %d, %s: %s: %s\n", p.Line, p.Column, p.Reason, p.Detail)
+		fmt.Fprintf(out, "line %d, %s: %s%s: %s\n", p.Line, p.Column, strings.TrimLeft(p.Severity+" ", " "), p.Reason, p.Detail)
 	}
 	if i.State == portal.Failed {
 		return fmt.Errorf("%s: %s", i.Reason, i.Detail)

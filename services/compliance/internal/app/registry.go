@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	store "github.com/onlinesms/onlinesms/services/compliance/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 )
@@ -60,8 +62,11 @@ func (c *compliance) followRegistry() func(context.Context) error {
 			if err != nil {
 				return fmt.Errorf("tenant id: %w", err)
 			}
-			places <- struct{}{}
 			running.Go(func() {
+				if err := c.registry.Hasten(ctx, tenant, p.GetVersion(), keysOf(p.GetObjects())); err != nil {
+					c.notFollowed(ctx, err)
+				}
+				places <- struct{}{}
 				defer func() { <-places }()
 				wrong, err := c.registry.Refresh(ctx, tenant, p.GetVersion())
 				if c.leftOut(ctx, wrong); err != nil {
@@ -75,6 +80,15 @@ func (c *compliance) followRegistry() func(context.Context) error {
 		defer running.Wait()
 		return hear(ctx)
 	}
+}
+
+// keysOf reads the names of an announcement, such as templates/1107160000000000011.
+func keysOf(names []string) (keys []registry.Key) {
+	for _, name := range names {
+		kind, id, _ := strings.Cut(name, "/")
+		keys = append(keys, registry.Key{Kind: registry.Kind(kind), ID: id})
+	}
+	return keys
 }
 
 // followStops follows kill switches, beside the registry: they wait for no import.

@@ -47,7 +47,7 @@ type Import struct {
 // Result is how an import has ended.
 type Result struct {
 	Created, Changed, Unchanged int64
-	Problems                    int64
+	Problems, Warnings          int64  // warnings are among the problems
 	Reason, Detail              string // of a failure
 }
 

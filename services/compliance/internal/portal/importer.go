@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 )
 
@@ -31,7 +32,8 @@ type Store interface {
 	// Known answers a tenant's registered objects of a kind and of what that refers to, with the registry's version.
 	Known(ctx context.Context, tenant uuid.UUID, kind registry.Kind) (map[registry.Key]*registry.Object, int64, error)
 	// Complete ends a job as Succeeded, with its changes and its problems, in one transaction. progress is told how many
-	// changes are written. errs.Exists when the registry is not at that version any more: nothing is changed then.
+	// changes are written, and may be told less than before. errs.Exists when an object of the changes has changed since
+	// that version: nothing is changed then.
 	// errs.Denied as for Progress.
 	Complete(ctx context.Context, j *Job, version int64, changes []registry.Change, problems []Problem, progress func(written int)) error
 }
@@ -83,7 +85,7 @@ func (im *Importer) Next(ctx context.Context) (worked bool, err error) {
 	if err != nil || j == nil {
 		return false, err
 	}
-	w := work{Importer: im, ctx: ctx, job: j}
+	w := work{Importer: im, ctx: ctx, job: j, named: j.Portal}
 	if j.Attempts > maxAttempts {
 		return true, w.fail(errs.E(errs.Invalid, "IMPORT_ABANDONED", "The import was interrupted too often; upload the file again.", nil), nil)
 	}
@@ -98,16 +100,18 @@ type work struct {
 	*Importer
 	ctx      context.Context
 	job      *Job
+	named    string // portal
 	reported time.Time
 	lost     error // of a report
 }
 
 // report notes progress, not too often; between from and to percent.
 func (w *work) report(from, to, done, all int) {
-	w.job.Percent = from
+	percent := from
 	if all > 0 {
-		w.job.Percent += (to - from) * min(done, all) / all
+		percent += (to - from) * min(done, all) / all
 	}
+	w.job.Percent = max(w.job.Percent, percent) // it may begin anew
 	if now := w.now(); w.lost == nil && now.Sub(w.reported) >= reportEvery {
 		w.reported = now
 		w.lost = w.store.Progress(w.ctx, w.job)
@@ -128,7 +132,21 @@ func (w *work) run() error {
 	if err != nil {
 		return w.fail(err, nil)
 	}
-	f, err := Read(raw, w.job.Portal, w.job.Entity, func(done, lines int) {
+	for range maxReplans {
+		if w.lost != nil {
+			return w.lost
+		}
+		if err := w.attempt(raw); errs.KindOf(err) != errs.Exists || w.lost != nil {
+			return err
+		}
+	}
+	return w.fail(errs.E(errs.Invalid, "IMPORT_OUTPACED", "The registry was changed again and again while the file was imported; try again.", nil), nil)
+}
+
+// attempt reads the file and does what it says to the registry as it is now. What was read is let go before anything is
+// written, since a large file is some hundred megabytes of objects.
+func (w *work) attempt(raw []byte) error {
+	f, err := Read(raw, w.named, w.job.Entity, func(done, lines int) {
 		w.job.Done, w.job.Lines = int64(done), int64(lines)
 		w.report(0, 40, done, lines)
 	})
@@ -138,25 +156,15 @@ func (w *work) run() error {
 	w.job.Portal, w.job.Kind = f.Portal, f.Kind
 	w.job.Lines = int64(len(f.Lines) + f.Count)
 	w.job.Done = w.job.Lines
-	for range maxReplans {
-		if w.lost != nil {
-			return w.lost
-		}
-		known, version, err := w.store.Known(w.ctx, w.job.Tenant, f.Kind)
-		if err != nil {
-			return err
-		}
-		w.report(45, 45, 0, 0)
-		if w.job.Mode == ModeCompare {
-			err = w.compare(*f, known, version)
-		} else {
-			err = w.change(*f, known, version)
-		}
-		if errs.KindOf(err) != errs.Exists || w.lost != nil {
-			return err
-		}
+	known, version, err := w.store.Known(w.ctx, w.job.Tenant, f.Kind)
+	if err != nil {
+		return err
 	}
-	return w.fail(errs.E(errs.Invalid, "IMPORT_OUTPACED", "The registry was changed again and again while the file was imported; try again.", nil), nil)
+	w.report(45, 45, 0, 0)
+	if w.job.Mode == ModeCompare {
+		return w.compare(f, known, version)
+	}
+	return w.change(f, known, version)
 }
 
 // unpack reads gzip, within bounds; what is not gzip is as it is.
@@ -180,12 +188,12 @@ func unpack(content []byte) ([]byte, error) {
 }
 
 // change registers what the file says: all of it or, when a line is wrong, nothing.
-func (w *work) change(f File, known map[registry.Key]*registry.Object, version int64) error {
-	wanted := wantedOf(&f, known)
+func (w *work) change(f *File, known map[registry.Key]*registry.Object, version int64) error {
+	wanted := wantedOf(f, known)
 	changes, unchanged, problems := registry.Plan(func(k registry.Key) *registry.Object { return known[k] }, wanted)
 	for _, p := range problems {
 		l := &f.Lines[p.At]
-		f.problem(Problem{Line: l.Number, Column: l.column(p.Field), Reason: p.Reason, Detail: p.Detail, Object: l.Object.Key().String()})
+		f.problem(Problem{Line: l.Number, Column: l.column(p.Field), Reason: p.Reason, Detail: p.Detail, Object: wanted[p.At].Key().String()})
 	}
 	w.job.Result = Result{Problems: int64(f.Count)}
 	if f.Count > 0 {
@@ -199,20 +207,55 @@ func (w *work) change(f File, known map[registry.Key]*registry.Object, version i
 			w.job.Changed++
 		}
 	}
-	return w.complete(version, changes, nil)
+	w.lint(f, wanted, known)
+	w.job.Problems, w.job.Warnings = int64(f.Count), int64(f.Count)
+	found := f.Problems
+	*f = File{}
+	return w.complete(version, changes, found)
 }
 
+// lint notes what a portal would refuse or ask about the templates of a file.
+func (w *work) lint(f *File, wanted []registry.Object, known map[registry.Key]*registry.Object) {
+	if f.Kind != registry.Templates {
+		return
+	}
+	whitelists := registry.Whitelists(known)
+	for i := range wanted {
+		o := &wanted[i]
+		owner := ""
+		if e := known[registry.Key{Kind: registry.Entities, ID: o.Entity}]; e != nil {
+			owner = e.Name
+		}
+		for _, found := range registry.Lint(o, owner, whitelists[o.Entity]) {
+			if found.Severity == template.Note {
+				continue
+			}
+			detail := found.Sentence + " " + found.Remedy
+			if found.Code == template.LintCTA {
+				detail = found.Remedy // the sentence quotes what may be a number
+			}
+			f.problem(Problem{Line: f.Lines[i].Number, Column: f.Lines[i].column("body"), Reason: found.Code, Detail: detail,
+				Object: o.Key().String(), Severity: string(template.Warning)})
+		}
+		if i%1000 == 999 {
+			w.report(45, 50, i, len(wanted))
+		}
+	}
+}
+
+// wantedOf takes the objects out of the lines: there is no room for two of each.
 func wantedOf(f *File, known map[registry.Key]*registry.Object) []registry.Object {
 	wanted := make([]registry.Object, len(f.Lines))
 	for i := range f.Lines {
 		wanted[i] = f.Lines[i].over(known[f.Lines[i].Object.Key()])
+		f.Lines[i].Object = nil
 	}
 	return wanted
 }
 
 // compare reports differences, and blacklists what the portal has blacklisted.
-func (w *work) compare(f File, known map[registry.Key]*registry.Object, version int64) error {
-	differences, blacklisted := registry.Compare(known, f.Kind, wantedOf(&f, known))
+func (w *work) compare(f *File, known map[registry.Key]*registry.Object, version int64) error {
+	differences, blacklisted := registry.Compare(known, f.Kind, wantedOf(f, known))
 	for _, d := range differences {
 		p := Problem{Reason: d.Reason, Detail: d.Detail, Object: d.String()}
 		if d.At >= 0 {

@@ -22,9 +22,11 @@ const Generic = "generic"
 
 // Mapping is how one portal writes its exports.
 type Mapping struct {
-	Portal string  `yaml:"portal"`
-	Title  string  `yaml:"title"`
-	Sheets []Sheet `yaml:"sheets"`
+	Portal string `yaml:"portal"`
+	// Profile is the syntax of the bodies (template.ProfileNamed); empty: what any portal writes.
+	Profile string  `yaml:"profile"`
+	Title   string  `yaml:"title"`
+	Sheets  []Sheet `yaml:"sheets"`
 	// Operators are columns with the status at one operator; Values the words of a field. Both of the generic mapping
 	// hold for all.
 	Operators map[string][]string          `yaml:"operators"`
@@ -97,10 +99,11 @@ func canonical(name string) string {
 
 // layout is where a file's columns are.
 type layout struct {
-	portal string
-	kind   registry.Kind
-	names  []string       // of the columns, as the file writes them
-	fields map[string]int // field or operator: column
+	portal  string
+	profile string
+	kind    registry.Kind
+	names   []string       // of the columns, as the file writes them
+	fields  map[string]int // field or operator: column
 }
 
 // operatorPrefix marks a field that is an operator's status.
@@ -124,7 +127,7 @@ func recognise(header []string, named string) (layout, bool) {
 		}
 		for i := range m.Sheets {
 			if l, ok := m.Sheets[i].fit(columns); ok && len(l.fields) > len(best.fields) {
-				l.portal = m.Portal
+				l.portal, l.profile = m.Portal, m.Profile
 				best = l
 			}
 		}

@@ -8,7 +8,7 @@ import (
 
 // over is the object of a line over what is registered: what the file has no column for stays.
 func (l *Line) over(known *registry.Object) registry.Object {
-	o := l.Object
+	o := *l.Object
 	if known == nil {
 		return o
 	}
@@ -31,6 +31,9 @@ func (l *Line) over(known *registry.Object) registry.Object {
 	keep("valid_until", func() { o.ValidUntil = known.ValidUntil })
 	keep("certified", func() { o.Certified = known.Certified })
 	o.Overrides, o.MaxLength = known.Overrides, known.MaxLength
+	if o.Body == known.Body {
+		o.Portal = known.Portal // portals copy registrations from one another; the syntax is that of the first
+	}
 	if len(known.Operators) > 0 {
 		operators := maps.Clone(known.Operators)
 		maps.Copy(operators, o.Operators)

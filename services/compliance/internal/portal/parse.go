@@ -8,6 +8,7 @@ import (
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
 )
 
 // parser reads one record into an object.
@@ -58,14 +59,32 @@ func (p *parser) parse() {
 func (p *parser) template() {
 	o := &p.object
 	o.Body, _ = p.text("body")
+	if p.kind == registry.Templates && fits(p.profile, o.Body) {
+		o.Portal = p.profile
+	}
 	if tags := p.list("tags"); len(tags) > 0 {
-		o.Body = p.tagged(o.Body, tags)
+		o.Body, o.Portal = p.tagged(o.Body, tags), "" // the tags now stand in the text as any portal may write them
 	}
 	o.Revision = p.number("revision", 1, 1_000_000)
 	if text, ok := p.text("goods"); ok && text != "" {
 		goods := p.number("goods", 0, 8)
 		o.Goods = &goods
 	}
+}
+
+// fits tells whether a body has the variables for its portal that it has for any. Registrations are copied between portals:
+// a {#number#} in an export of one that does not write it so came from another, and is a variable all the same.
+func fits(profile, body string) bool {
+	p := template.ProfileNamed(profile)
+	if p == nil {
+		return false
+	}
+	own, err := p.Parse(body, nil)
+	if err != nil {
+		return false
+	}
+	whole, err := template.Default().Parse(body, nil)
+	return err == nil && len(own.Variables()) == len(whole.Variables())
 }
 
 // Forms in which a spreadsheet program keeps or spoils a long number.

@@ -37,13 +37,15 @@ type Problem struct {
 	Reason string
 	Detail string
 	Object string // its key, where it could be read
+	// Severity is warning for what a portal would refuse or ask about and is imported all the same; else empty.
+	Severity string
 }
 
 // Line is an object as a line of the file says it.
 type Line struct {
 	Number int
-	Object registry.Object
-	has    map[string]int // the fields the file has
+	Object *registry.Object // nil once it was laid over what is registered
+	has    map[string]int   // the fields the file has
 	names  []string
 }
 
@@ -84,7 +86,7 @@ func Read(raw []byte, named, entity string, progress func(done, lines int)) (*Fi
 	if err != nil {
 		return nil, err
 	}
-	f := &File{Portal: l.portal, Kind: l.kind}
+	f := &File{Portal: l.portal, Kind: l.kind, Lines: make([]Line, 0, lines)}
 	for done := 0; ; done++ {
 		record, err := r.Read()
 		if err != nil {
@@ -173,6 +175,6 @@ func (f *File) line(l *layout, r *csv.Reader, record []string, entity string) {
 		f.problem(wrong)
 	}
 	if len(p.wrong) == 0 {
-		f.Lines = append(f.Lines, Line{Number: number, Object: p.object, has: l.fields, names: l.names})
+		f.Lines = append(f.Lines, Line{Number: number, Object: new(p.object), has: l.fields, names: l.names})
 	}
 }

@@ -52,7 +52,7 @@ func TestRequirement10Files(t *testing.T) {
 			}
 			var objects, problems []string
 			for _, l := range f.Lines {
-				objects = append(objects, describe(&l.Object))
+				objects = append(objects, describe(l.Object))
 			}
 			for _, p := range f.Problems {
 				problems = append(problems, fmt.Sprintf("%d %s %s", p.Line, p.Column, p.Reason))
@@ -136,7 +136,7 @@ func FuzzRead(f *testing.F) {
 				t.Errorf("line %d after %d", l.Number, last)
 			}
 			last = l.Number
-			registry.Check(&l.Object)
+			registry.Check(l.Object)
 		}
 	})
 }
@@ -154,6 +154,36 @@ func BenchmarkRead(b *testing.B) {
 	for b.Loop() {
 		if f, err := Read(raw, "", entity, quiet); err != nil || len(f.Lines) != 1000 {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestPortalsSyntaxIsNoted: a template is read as its portal writes it; types from a column of their own come into the text,
+// as any portal writes them.
+func TestPortalsSyntaxIsNoted(t *testing.T) {
+	for name, c := range map[string]struct{ file, portal, body string }{
+		"vilpower": {"Template Id,Template Type,Template Content\n1107160000000000011,Service Implicit,Hi {#alphanumeric#} there\n", "vi", "Hi {#alphanumeric#} there"},
+		"copied":   {"Template Id,Template Type,Template Content\n1107160000000000011,Service Implicit,Hi {#number#} there\n", "", "Hi {#number#} there"},
+		"generic":  {"template_id,category,body\n1107160000000000011,service,Hi {#var#} there\n", "", "Hi {#var#} there"},
+		"tags":     {"template_id,category,body,tags\n1107160000000000011,service,Hi {#var#} there,numeric\n", "", "Hi {#numeric#} there"},
+	} {
+		f, err := Read([]byte(c.file), "", "1701158019811140068", func(int, int) {})
+		if err != nil || len(f.Lines) != 1 {
+			t.Errorf("%s: %+v, %v", name, f, err)
+			continue
+		}
+		o := f.Lines[0].Object
+		if o.Portal != c.portal || o.Body != c.body {
+			t.Errorf("%s: portal %q, body %q", name, o.Portal, o.Body)
+		}
+		known := *o
+		known.Portal = "jio"
+		if got := f.Lines[0].over(&known); got.Portal != "jio" {
+			t.Errorf("%s: a registered body is read otherwise: %q", name, got.Portal)
+		}
+		known.Body = "another"
+		if got := f.Lines[0].over(&known); got.Portal != c.portal {
+			t.Errorf("%s: a new body is read as %q", name, got.Portal)
 		}
 	}
 }

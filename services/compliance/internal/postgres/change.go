@@ -33,13 +33,13 @@ func (s *Store) Change(ctx context.Context, tenant uuid.UUID, author registry.Au
 	var announced []eventbus.Parcel
 	err = postgres.InTx(ctx, s.db.Worker, func(tx pgx.Tx) error {
 		announced = nil
+		if err := announceChange(ctx, tx, tenant); err != nil {
+			return err
+		}
 		if version, err = lockRegistry(ctx, tx, tenant); err != nil {
 			return err
 		}
-		kinds, ids := make([]string, len(keys)), make([]string, len(keys))
-		for i, k := range keys {
-			kinds[i], ids[i] = string(k.Kind), k.ID
-		}
+		kinds, ids := columnsOf(keys)
 		found, err := queryObjects(ctx, tx, `o.tenant_id = $1 AND (o.kind, o.object_id) IN (SELECT * FROM unnest($2::text[], $3::text[]))`,
 			tenant, kinds, ids)
 		if err != nil {
@@ -51,7 +51,7 @@ func (s *Store) Change(ctx context.Context, tenant uuid.UUID, author registry.Au
 			return err
 		}
 		version++
-		announced, err = s.apply(ctx, tx, tenant, author, version, changes, nil, func(int) {})
+		announced, err = s.apply(ctx, tx, tenant, author, version, changes, nil, func(int) error { return nil })
 		return err
 	})
 	if err != nil {
@@ -59,6 +59,14 @@ func (s *Store) Change(ctx context.Context, tenant uuid.UUID, author registry.Au
 	}
 	s.publish(announced...)
 	return version, nil
+}
+
+func columnsOf(keys []registry.Key) (kinds, ids []string) {
+	kinds, ids = make([]string, len(keys)), make([]string, len(keys))
+	for i, k := range keys {
+		kinds[i], ids[i] = string(k.Kind), k.ID
+	}
+	return kinds, ids
 }
 
 // lockRegistry takes a tenant's registry for this transaction and answers its version: changes of one tenant follow one
@@ -70,11 +78,11 @@ func lockRegistry(ctx context.Context, tx pgx.Tx, tenant uuid.UUID) (version int
 }
 
 // apply writes changes as a version with what announces them. summary stands for them in the audit log where they are
-// many.
+// many. written is told how many are written, between statements; its error ends the work.
 func (s *Store) apply(ctx context.Context, tx pgx.Tx, tenant uuid.UUID, author registry.Author, version int64, changes []registry.Change,
-	summary *compliancev1.RegistryChange, progress func(int)) ([]eventbus.Parcel, error) {
+	summary *compliancev1.RegistryChange, written func(int) error) ([]eventbus.Parcel, error) {
 	now := s.now()
-	if err := writeObjects(ctx, tx, tenant, version, now, changes, progress); err != nil {
+	if err := writeObjects(ctx, tx, tenant, version, now, changes, written); err != nil {
 		return nil, err
 	}
 	if _, err := tx.Exec(ctx, `UPDATE registry_versions SET version = $2, change_time = $3 WHERE tenant_id = $1`, tenant, version, now); err != nil {

@@ -13,12 +13,12 @@ import (
 )
 
 const importColumns = `import_id, tenant_id, state, mode, actor, portal, entity_id, kind, size, percent, done, lines, created, changed,
-	unchanged, problems, reason, detail, create_time, finish_time`
+	unchanged, problems, reason, detail, create_time, finish_time, warnings`
 
 func scanImport(row pgx.Row) (i portal.Import, err error) {
 	var finish *time.Time
 	err = row.Scan(&i.ID, &i.Tenant, &i.State, &i.Mode, &i.Actor, &i.Portal, &i.Entity, &i.Kind, &i.Size, &i.Percent, &i.Done, &i.Lines,
-		&i.Created, &i.Changed, &i.Unchanged, &i.Problems, &i.Reason, &i.Detail, &i.Create, &finish)
+		&i.Created, &i.Changed, &i.Unchanged, &i.Problems, &i.Reason, &i.Detail, &i.Create, &finish, &i.Warnings)
 	i.Finish = timeOf(finish)
 	return i, err
 }
@@ -108,13 +108,13 @@ func (s *Store) GetImport(ctx context.Context, tenant, id uuid.UUID) (i portal.I
 // ImportProblems answers a page of an import's problems, those after a number; with them the number of the last one.
 func (s *Store) ImportProblems(ctx context.Context, tenant, id uuid.UUID, after, limit int) (all []portal.Problem, last int, err error) {
 	err = s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT number, line, col, reason, detail, object FROM registry_import_problems
+		rows, err := tx.Query(ctx, `SELECT number, line, col, reason, detail, object, severity FROM registry_import_problems
 			WHERE tenant_id = $1 AND import_id = $2 AND number > $3 ORDER BY number LIMIT $4`, tenant, id, after, limit)
 		if err != nil {
 			return err
 		}
 		var p portal.Problem
-		_, err = pgx.ForEachRow(rows, []any{&last, &p.Line, &p.Column, &p.Reason, &p.Detail, &p.Object}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&last, &p.Line, &p.Column, &p.Reason, &p.Detail, &p.Object, &p.Severity}, func() error {
 			all = append(all, p)
 			return nil
 		})

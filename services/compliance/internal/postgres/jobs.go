@@ -11,9 +11,7 @@ import (
 
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/portal"
-	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
-	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 )
 
@@ -71,40 +69,6 @@ func (s *Store) Progress(ctx context.Context, j *portal.Job) error {
 	return postgres.Map(err)
 }
 
-// Complete implements portal.Store.
-func (s *Store) Complete(ctx context.Context, j *portal.Job, version int64, changes []registry.Change, problems []portal.Problem, progress func(int)) error {
-	var announced []eventbus.Parcel
-	err := postgres.InTx(ctx, s.db.Worker, func(tx pgx.Tx) error {
-		announced = nil
-		found, err := lockRegistry(ctx, tx, j.Tenant)
-		if err != nil {
-			return err
-		}
-		if found != version {
-			return errs.E(errs.Exists, "", "the registry was changed meanwhile", nil)
-		}
-		if len(changes) > 0 {
-			author := registry.Author{Actor: j.Actor, Action: "registry.import", Reason: "import " + j.ID.String()}
-			if j.Mode == portal.ModeCompare {
-				author.Actor, author.Action = "service/compliance", "registry.blacklist"
-			}
-			summary, err := summaryOf(j)
-			if err != nil {
-				return err
-			}
-			if announced, err = s.apply(ctx, tx, j.Tenant, author, version+1, changes, summary, progress); err != nil {
-				return err
-			}
-		}
-		return s.end(ctx, tx, j, problems)
-	})
-	if err != nil {
-		return err
-	}
-	s.publish(announced...)
-	return nil
-}
-
 // summaryOf is what the audit log keeps of a whole file.
 func summaryOf(j *portal.Job) (*compliancev1.RegistryChange, error) {
 	after, err := json.Marshal(map[string]any{"portal": j.Portal, "kind": j.Kind, "mode": j.Mode, "lines": j.Lines, "created": j.Created,
@@ -120,9 +84,9 @@ func (s *Store) Fail(ctx context.Context, j *portal.Job, problems []portal.Probl
 // end writes how a job has ended; its file is not needed any more.
 func (s *Store) end(ctx context.Context, tx pgx.Tx, j *portal.Job, problems []portal.Problem) error {
 	tag, err := tx.Exec(ctx, `UPDATE registry_imports SET state = $4, percent = 100, done = $5, lines = $6, portal = $7, kind = $8, created = $9,
-		changed = $10, unchanged = $11, problems = $12, reason = $13, detail = $14, finish_time = $15, holder = NULL, lease_until = NULL
+		changed = $10, unchanged = $11, problems = $12, reason = $13, detail = $14, finish_time = $15, warnings = $16, holder = NULL, lease_until = NULL
 		WHERE tenant_id = $1 AND import_id = $2 AND holder = $3 AND state = 'RUNNING'`,
-		j.Tenant, j.ID, j.Holder, j.State, j.Done, j.Lines, j.Portal, j.Kind, j.Created, j.Changed, j.Unchanged, j.Problems, j.Reason, j.Detail, s.now())
+		j.Tenant, j.ID, j.Holder, j.State, j.Done, j.Lines, j.Portal, j.Kind, j.Created, j.Changed, j.Unchanged, j.Problems, j.Reason, j.Detail, s.now(), j.Warnings)
 	if err != nil {
 		return err
 	}
@@ -139,13 +103,14 @@ func (s *Store) end(ctx context.Context, tx pgx.Tx, j *portal.Job, problems []po
 func writeProblems(ctx context.Context, tx pgx.Tx, j *portal.Job, problems []portal.Problem) error {
 	n := len(problems)
 	numbers, lines := make([]int32, n), make([]int32, n)
-	columns, reasons, details, objects := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	columns, reasons, details, objects, severities := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i, p := range problems {
 		numbers[i], lines[i] = int32(i+1), int32(p.Line)
 		columns[i], reasons[i], details[i], objects[i] = p.Column, p.Reason, p.Detail, p.Object
+		severities[i] = p.Severity
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO registry_import_problems (tenant_id, import_id, number, line, col, reason, detail, object)
-		SELECT $1, $2, u.* FROM unnest($3::int[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[]) u`,
-		j.Tenant, j.ID, numbers, lines, columns, reasons, details, objects)
+	_, err := tx.Exec(ctx, `INSERT INTO registry_import_problems (tenant_id, import_id, number, line, col, reason, detail, object, severity)
+		SELECT $1, $2, u.* FROM unnest($3::int[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[]) u`,
+		j.Tenant, j.ID, numbers, lines, columns, reasons, details, objects, severities)
 	return err
 }

@@ -55,12 +55,11 @@ func nullable(t time.Time) *time.Time {
 	return &t
 }
 
-// writeBatch bounds the rows of one statement: a few megabytes.
-const writeBatch = 5000
+// writeBatch bounds the rows of one statement: a megabyte, and less than a tenth of a second.
+const writeBatch = 2000
 
-// writeObjects puts the objects of changes in place, as of a version. Changes are sorted by key. progress is told how many
-// are written.
-func writeObjects(ctx context.Context, tx pgx.Tx, tenant uuid.UUID, version int64, now time.Time, changes []registry.Change, progress func(int)) error {
+// writeObjects puts the objects of changes in place, as of a version. Changes are sorted by key. written is as for apply.
+func writeObjects(ctx context.Context, tx pgx.Tx, tenant uuid.UUID, version int64, now time.Time, changes []registry.Change, written func(int) error) error {
 	for start := 0; start < len(changes); start += writeBatch {
 		part := changes[start:min(start+writeBatch, len(changes))]
 		var batch pgx.Batch
@@ -71,7 +70,9 @@ func writeObjects(ctx context.Context, tx pgx.Tx, tenant uuid.UUID, version int6
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 			return err
 		}
-		progress(start + len(part))
+		if err := written(start + len(part)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -31,11 +31,17 @@ func (s *Store) Versions(ctx context.Context) (map[uuid.UUID]registry.Versions, 
 }
 
 // Rows implements registry.Source.
-func (s *Store) Rows(ctx context.Context, tenant uuid.UUID, since int64) (r registry.Rows, err error) {
+func (s *Store) Rows(ctx context.Context, tenant uuid.UUID, since int64, only []registry.Key) (r registry.Rows, err error) {
 	err = s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
 		// The version first: a change between the statements makes the rows newer than it says, and is read again.
 		err := tx.QueryRow(ctx, `SELECT coalesce((SELECT version FROM registry_versions), 0)`).Scan(&r.Version)
 		if err != nil {
+			return err
+		}
+		if len(only) > 0 {
+			kinds, ids := columnsOf(only)
+			r.Objects, err = queryObjects(ctx, tx, `o.tenant_id = $1 AND o.version > $2 AND (o.kind, o.object_id) IN (SELECT * FROM unnest($3::text[], $4::text[]))`,
+				tenant, since, kinds, ids)
 			return err
 		}
 		r.Objects, err = queryObjects(ctx, tx, `o.tenant_id = $1 AND o.version > $2`, tenant, since)
@@ -114,6 +120,9 @@ func (s *Store) Revisions(ctx context.Context, tenant uuid.UUID, template string
 // Known implements portal.Store: objects of a kind and of the kinds it may refer to.
 func (s *Store) Known(ctx context.Context, tenant uuid.UUID, kind registry.Kind) (map[registry.Key]*registry.Object, int64, error) {
 	kinds := []string{string(kind), string(registry.Entities), string(registry.Telemarketers)}
+	if kind == registry.Templates {
+		kinds = append(kinds, string(registry.CTAs)) // what their links are looked up in
+	}
 	var version int64
 	var found []registry.Object
 	err := s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {

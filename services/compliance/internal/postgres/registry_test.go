@@ -72,7 +72,7 @@ func TestImport(t *testing.T) {
 	if event.GetVersion() != 1 || !slices.Contains(event.GetObjects(), "templates/"+otp) || event.GetActor() != "key/k1" || event.GetAction() != "registry.import" {
 		t.Errorf("event: %v", event)
 	}
-	if other, err := s.Rows(t.Context(), uuid.New(), 0); err != nil || other.Version != 0 || len(other.Objects) != 0 {
+	if other, err := s.Rows(t.Context(), uuid.New(), 0, nil); err != nil || other.Version != 0 || len(other.Objects) != 0 {
 		t.Errorf("another tenant reads %+v, %v", other, err)
 	}
 	postgrestest.CheckTenancy(t, d)
@@ -90,7 +90,7 @@ func TestChangesAreReadAlone(t *testing.T) {
 	if version, err := change(t, s, f.Tenant, key, func(o *registry.Object) { o.Status = "suspended_usage" }); err != nil || version != 2 {
 		t.Fatal(version, err)
 	}
-	rows, err := s.Rows(t.Context(), f.Tenant, 1)
+	rows, err := s.Rows(t.Context(), f.Tenant, 1, nil)
 	if err != nil || rows.Version != 2 || len(rows.Objects) != 1 || rows.Objects[0].Key() != key {
 		t.Fatalf("%+v %v", rows, err)
 	}

@@ -17,7 +17,8 @@ func (s *Snapshot) Apply(rows Rows) (*Snapshot, error) {
 	next := *s
 	next.version = rows.Version
 	b := builder{s: &next, entities: edit[Entity]{shards: &next.entities}, headers: edit[Header]{shards: &next.headers},
-		templates: edit[Template]{shards: &next.templates}, owned: map[string]bool{}, relisted: map[string]bool{}}
+		templates: edit[Template]{shards: &next.templates}, owned: map[string]bool{}, relisted: map[string]bool{},
+		found: map[string]found{}, links: map[string][]string{}}
 	for rank := -1; rank < len(Kinds); rank++ { // what refers to an object comes after it; -1 is of no kind
 		for i := range rows.Objects {
 			if rows.Objects[i].Kind.Rank() == rank {
@@ -29,6 +30,8 @@ func (s *Snapshot) Apply(rows Rows) (*Snapshot, error) {
 	}
 	b.rechain()
 	b.relist()
+	template.Pack(b.parsed)
+	next.finder = s.finder.next(b.found)
 	return b.s, errors.Join(b.wrong...)
 }
 
@@ -40,6 +43,9 @@ type builder struct {
 	owned     map[string]bool // entities that are this version's own copies
 	relisted  map[string]bool // entities whose calls to action have changed
 	chained   bool            // telemarketers have changed
+	parsed    []*template.Template
+	found     map[string]found    // by template: what changes for the index of bodies
+	links     map[string][]string // lists of headers, of which templates share few
 	wrong     []error
 }
 
@@ -226,7 +232,7 @@ func (b *builder) header(o *Object, standing Standing, err error) {
 
 func (b *builder) template(o *Object, standing Standing, err error) {
 	old := b.templates.get(o.ID)
-	t, malformed := newTemplate(o)
+	t, malformed := b.newTemplate(old, o)
 	if b.refuse(o, err, malformed, wantID(o.ID), b.owner(o)) {
 		b.index(old, nil)
 		b.templates.remove(o.ID)
@@ -236,13 +242,18 @@ func (b *builder) template(o *Object, standing Standing, err error) {
 	if old != nil {
 		t.Use = old.Use
 	}
+	if owner := b.entities.get(o.Entity); owner != nil {
+		t.Entity = owner.ID // one string for all
+	}
 	b.index(old, t)
 	b.templates.put(o.ID, t)
 }
 
 // index keeps what is looked up by other things than a template's id, when old gives way to t (either may be nil): here
-// belongs every such index of an entity or header. Today: which templates have a call to action in their own text.
+// belongs every such index of an entity or header. Today: which templates have a call to action in their own text, and
+// what the index of bodies must take in.
 func (b *builder) index(old, t *Template) {
+	b.find(old, t)
 	had, has := b.hasCTA(old), false
 	if t != nil {
 		_, free := t.Parsed.Unlisted(nil)
@@ -269,53 +280,6 @@ func (b *builder) hasCTA(t *Template) bool {
 	}
 	_, there := e.withCTA[t.ID]
 	return there
-}
-
-func newTemplate(o *Object) (*Template, error) {
-	category, err := policy.ParseCategory(o.Category)
-	if err != nil {
-		return nil, err
-	}
-	parsed, err := parseTemplate(o)
-	if err != nil {
-		return nil, err
-	}
-	t := &Template{ID: o.ID, Entity: o.Entity, Headers: slices.Clone(o.Headers), Category: category, Goods: -1,
-		Parsed: parsed, Use: newUse(o)}
-	if o.Goods != nil {
-		t.Goods = *o.Goods
-	}
-	if t.OptOut = policy.No; parsed.HasOptOut() {
-		t.OptOut = policy.Yes
-	}
-	for _, override := range o.Overrides {
-		switch {
-		case override == PreferenceUncheckedAllowed:
-			t.Unchecked = true
-		case override != UntypedAllowed:
-			return nil, fmt.Errorf("unknown override %q", override)
-		case o.MaxLength <= 0 || o.MaxLength > 2000:
-			return nil, fmt.Errorf("override %s needs a max_length of 1 to 2000", override)
-		default:
-			t.UntypedMax = o.MaxLength
-		}
-	}
-	return t, nil
-}
-
-func parseTemplate(o *Object) (*template.Template, error) {
-	names := o.Variables
-	if len(names) == 0 {
-		names = nil
-	}
-	return template.Parse(o.Body, names)
-}
-
-// sameBody tells whether two bodies are the same text to a message.
-func sameBody(a, b string) bool {
-	a, _ = template.Normalise(a)
-	b, _ = template.Normalise(b)
-	return a == b
 }
 
 func (b *builder) owner(o *Object) error {

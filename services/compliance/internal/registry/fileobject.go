@@ -40,6 +40,7 @@ type fileObject struct {
 	Revision  int      `yaml:"revision,omitempty"`
 	Headers   []string `yaml:"headers,omitempty"`
 	Body      string   `yaml:"body,omitempty"`
+	Portal    string   `yaml:"portal,omitempty"`
 	Variables []string `yaml:"variables,omitempty"`
 	Overrides []string `yaml:"overrides,omitempty"`
 	MaxLength int      `yaml:"max_length,omitempty"`
@@ -51,7 +52,7 @@ func (f *fileObject) object(kind Kind) Object {
 		ValidUntil: f.ValidUntil, Certified: f.Certified, Detail: Detail{Name: f.Name, Role: f.Role, Chain: f.Chain,
 			ChainStatus: f.ChainStatus, PortalHash: f.PortalHash, Type: f.Kind, Value: f.Value, Body: f.Body, Revision: f.Revision,
 			Category: f.Category, Headers: f.Headers, Variables: f.Variables, Overrides: f.Overrides, MaxLength: f.MaxLength,
-			Goods: f.Goods}}
+			Goods: f.Goods, Portal: f.Portal}}
 	if kind == Headers {
 		o.ID = f.Header
 	}
@@ -63,7 +64,7 @@ func fileObjectOf(o *Object) fileObject {
 	f := fileObject{ID: o.ID, Entity: o.Entity, Name: o.Name, Kind: o.Type, Value: o.Value, Role: o.Role, Status: o.Status,
 		Operators: o.Operators, ValidFrom: o.ValidFrom, ValidUntil: o.ValidUntil, Certified: o.Certified, Chain: o.Chain,
 		ChainStatus: o.ChainStatus, PortalHash: o.PortalHash, Category: o.Category, Revision: o.Revision, Headers: o.Headers,
-		Body: o.Body, Variables: o.Variables, Overrides: o.Overrides, MaxLength: o.MaxLength, Goods: o.Goods}
+		Body: o.Body, Variables: o.Variables, Overrides: o.Overrides, MaxLength: o.MaxLength, Goods: o.Goods, Portal: o.Portal}
 	switch o.Kind {
 	case Headers:
 		f.ID, f.Header = "", o.ID

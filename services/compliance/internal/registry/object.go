@@ -71,6 +71,7 @@ type Detail struct {
 	// Templates. MaxLength belongs to the override untyped_allowed: UTF-16 units an untyped variable may have. Goods is the
 	// category of goods 0-8 (TCCCPR 2018, header rules), when registered.
 	Body      string   `json:"body,omitempty"`
+	Portal    string   `json:"portal,omitempty"` // whose syntax the body has; empty: what any portal writes
 	Revision  int      `json:"revision,omitempty"`
 	Category  string   `json:"category,omitempty"`
 	Headers   []string `json:"headers,omitempty"`

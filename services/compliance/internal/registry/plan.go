@@ -34,6 +34,7 @@ const (
 // there are problems nothing may be changed. Plan neither keeps nor changes what it is given.
 func Plan(known View, wanted []Object) (changes []Change, unchanged int, problems []Problem) {
 	p := planner{known: known, coming: make(map[Key]bool, len(wanted))}
+	changes = make([]Change, 0, len(wanted))
 	for i := range wanted {
 		o := wanted[i]
 		o.Settle()
@@ -46,6 +47,9 @@ func Plan(known View, wanted []Object) (changes []Change, unchanged int, problem
 		before := known(o.Key())
 		if before != nil && o.Kind == Templates && o.Revision < before.Revision && sameBody(before.Body, o.Body) {
 			o.Revision = before.Revision // who knows of no revisions means the one in force
+		}
+		if before != nil && o.Portal == "" && sameBody(before.Body, o.Body) {
+			o.Portal = before.Portal // nor of the portals' syntax
 		}
 		count := len(p.problems)
 		if seen[o.Key()] {

@@ -19,9 +19,9 @@ type Versions struct{ Registry, Stops int64 }
 type Source interface {
 	// Versions answers the current versions of every tenant.
 	Versions(ctx context.Context) (map[uuid.UUID]Versions, error)
-	// Rows answers one tenant's objects that were changed after version since, and the version that brings. A tenant without
-	// registry has no rows and version 0.
-	Rows(ctx context.Context, tenant uuid.UUID, since int64) (Rows, error)
+	// Rows answers one tenant's objects that were changed after version since, and the version that brings; with only, of
+	// those objects alone. A tenant without registry has no rows and version 0.
+	Rows(ctx context.Context, tenant uuid.UUID, since int64, only []Key) (Rows, error)
 	// Stops answers one tenant's stops.
 	Stops(ctx context.Context, tenant uuid.UUID) (Stops, error)
 }
@@ -39,6 +39,7 @@ type held struct {
 	refresh, follow sync.Mutex // one reader of rows, one of stops at a time
 	mu              sync.Mutex // guards the swap
 	snapshot        atomic.Pointer[Snapshot]
+	hastened        map[Key]Object // put in place before their turn; guarded by mu
 }
 
 // swap puts the next snapshot in place.
@@ -134,7 +135,7 @@ func (r *Registry) reload(ctx context.Context, tenant uuid.UUID, _ int64) (wrong
 
 // follow puts in place what base becomes by all that has changed since; its caller holds the lock.
 func (r *Registry) follow(ctx context.Context, tenant uuid.UUID, h *held, base *Snapshot) (wrong, err error) {
-	rows, err := r.source.Rows(ctx, tenant, base.version)
+	rows, err := r.source.Rows(ctx, tenant, base.version, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -143,10 +144,61 @@ func (r *Registry) follow(ctx context.Context, tenant uuid.UUID, h *held, base *
 		wrong = fmt.Errorf("registry of tenant %s, version %d: %w", tenant, rows.Version, wrong)
 	}
 	h.swap(func(s *Snapshot) *Snapshot {
+		next = h.overtaken(next)
 		next.stopsVersion, next.stops = s.stopsVersion, s.stops
 		return next
 	})
 	return wrong, nil
+}
+
+// overtaken is a new version with what was hastened while it was read and is newer; its caller holds the lock.
+func (h *held) overtaken(next *Snapshot) *Snapshot {
+	var newer []Object
+	for _, o := range h.hastened {
+		if o.Version > next.version {
+			newer = append(newer, o)
+		}
+	}
+	h.hastened = nil
+	if len(newer) > 0 {
+		next, _ = next.Apply(Rows{Version: next.version, Objects: newer}) // what is wrong is told when their turn comes
+	}
+	return next
+}
+
+// Hasten puts single objects that an announcement names in place before their turn, when a tenant is just being brought up
+// to date: what a large import has changed may take seconds to read, and a suspension that came after it must not wait. The
+// version held stays; Refresh brings it. Objects are whole, so that they can be put in place twice and in any order.
+func (r *Registry) Hasten(ctx context.Context, tenant uuid.UUID, version int64, keys []Key) error {
+	h := r.tenant(tenant)
+	held := h.snapshot.Load().version
+	if len(keys) == 0 || held == 0 || held >= version {
+		return nil
+	}
+	if h.refresh.TryLock() {
+		h.refresh.Unlock() // nobody is ahead: a refresh is as fast
+		return nil
+	}
+	rows, err := r.source.Rows(ctx, tenant, held, keys)
+	if err != nil {
+		return err
+	}
+	h.swap(func(s *Snapshot) *Snapshot {
+		var newer []Object
+		for _, o := range rows.Objects {
+			if before, there := h.hastened[o.Key()]; o.Version <= s.version || there && o.Version <= before.Version {
+				continue // it has come meanwhile
+			}
+			if h.hastened == nil {
+				h.hastened = map[Key]Object{}
+			}
+			h.hastened[o.Key()] = o
+			newer = append(newer, o)
+		}
+		next, _ := s.Apply(Rows{Version: s.version, Objects: newer})
+		return next
+	})
+	return nil
 }
 
 // FollowStops brings a tenant's stops to at least this version.

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,7 @@ type source struct {
 	rows  map[uuid.UUID]registry.Rows
 	stops map[uuid.UUID]registry.Stops
 	err   error
+	whole func() // called before everything that has changed is answered
 }
 
 func (s *source) Versions(context.Context) (map[uuid.UUID]registry.Versions, error) {
@@ -115,11 +117,14 @@ func (s *source) Versions(context.Context) (map[uuid.UUID]registry.Versions, err
 	return versions, s.err
 }
 
-func (s *source) Rows(_ context.Context, tenant uuid.UUID, since int64) (registry.Rows, error) {
+func (s *source) Rows(_ context.Context, tenant uuid.UUID, since int64, only []registry.Key) (registry.Rows, error) {
+	if only == nil && s.whole != nil {
+		s.whole()
+	}
 	all := s.rows[tenant]
 	changed := registry.Rows{Version: all.Version}
 	for _, o := range all.Objects {
-		if o.Version > since {
+		if o.Version > since && (only == nil || slices.Contains(only, o.Key())) {
 			changed.Objects = append(changed.Objects, o)
 		}
 	}

@@ -46,7 +46,9 @@ type Template struct {
 	Headers  []string
 	Category policy.Category
 	Standing
-	Goods      int // -1 when not registered
+	Goods      int    // -1 when not registered
+	Portal     string // whose syntax the body has; empty: what any portal writes
+	Named      bool   // its variables have names of their own
 	Parsed     *template.Template
 	UntypedMax int           // above 0: the override untyped_allowed with its limit
 	Unchecked  bool          // the override preference_unchecked_allowed
@@ -66,6 +68,7 @@ type Snapshot struct {
 	entities      shards[Entity]
 	headers       shards[Header]
 	templates     shards[Template]
+	finder        *finder
 
 	stopsVersion int64
 	stops        map[stopKey]Stop
@@ -87,4 +90,4 @@ func (s *Snapshot) Template(id string) *Template { return s.templates.get(id) }
 // else is there, so that a bad row cannot stop a tenant's traffic.
 func NewSnapshot(rows Rows) (*Snapshot, error) { return empty.Apply(rows) }
 
-var empty = &Snapshot{}
+var empty = &Snapshot{finder: &finder{}}

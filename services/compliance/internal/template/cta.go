@@ -108,3 +108,17 @@ func (t *Template) skeleton() string {
 	}
 	return b.String()
 }
+
+// Call is a call to action in the fixed text of a template.
+type Call struct {
+	Value  string // as it stands there; a letter x stands for each variable in it
+	Listed bool   // the whitelist has it
+}
+
+// Calls are the calls to action in the fixed text: links, domains and addresses in their order, then numbers.
+func (t *Template) Calls(w *Whitelist) (all []Call) {
+	for _, call := range scan(t.skeleton(), nil) {
+		all = append(all, Call{call.value, w.lists(&call)})
+	}
+	return all
+}

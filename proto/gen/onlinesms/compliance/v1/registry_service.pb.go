@@ -464,7 +464,10 @@ type TemplateDetail struct {
 	// untyped_allowed: in environment test an untyped variable takes any text up to max_length.
 	Overrides []string `protobuf:"bytes,7,rep,name=overrides,proto3" json:"overrides,omitempty"`
 	// UTF-16 units an untyped variable may have under that override, 1-2000.
-	MaxLength     int32 `protobuf:"varint,8,opt,name=max_length,json=maxLength,proto3" json:"max_length,omitempty"`
+	MaxLength int32 `protobuf:"varint,8,opt,name=max_length,json=maxLength,proto3" json:"max_length,omitempty"`
+	// Whose syntax the body has: default (also when empty; reads what any portal writes), airtel, bsnl, vi, jio, tata,
+	// smartping or plain. It stays with the body when an update leaves it out.
+	Portal        string `protobuf:"bytes,9,opt,name=portal,proto3" json:"portal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -553,6 +556,13 @@ func (x *TemplateDetail) GetMaxLength() int32 {
 		return x.MaxLength
 	}
 	return 0
+}
+
+func (x *TemplateDetail) GetPortal() string {
+	if x != nil {
+		return x.Portal
+	}
+	return ""
 }
 
 // CtaDetail is a whitelisted call to action.
@@ -743,7 +753,7 @@ type CreateObjectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The object.
 	Object *RegistryObject `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
-	// What looks wrong and is allowed, for example LOOKS_LIKE_TEMPLATE_ID.
+	// What looks wrong and is allowed, for example LOOKS_LIKE_TEMPLATE_ID; of a template what TemplateService.Lint finds.
 	Warnings      []*RegistryWarning `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -798,8 +808,10 @@ type RegistryWarning struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Canonical word.
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	// One sentence.
-	Detail        string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	// What was found and what to do.
+	Detail string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Of what a portal would say to a template: error (refused there), warning or note; else empty.
+	Severity      string `protobuf:"bytes,3,opt,name=severity,proto3" json:"severity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -844,6 +856,13 @@ func (x *RegistryWarning) GetReason() string {
 func (x *RegistryWarning) GetDetail() string {
 	if x != nil {
 		return x.Detail
+	}
+	return ""
+}
+
+func (x *RegistryWarning) GetSeverity() string {
+	if x != nil {
+		return x.Severity
 	}
 	return ""
 }
@@ -1864,7 +1883,9 @@ type RegistryImport struct {
 	// When it was begun.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When it ended.
-	FinishTime    *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=finish_time,json=finishTime,proto3" json:"finish_time,omitempty"`
+	FinishTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=finish_time,json=finishTime,proto3" json:"finish_time,omitempty"`
+	// Of problems, those that are warnings: they refuse nothing.
+	Warnings      int64 `protobuf:"varint,18,opt,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2016,6 +2037,13 @@ func (x *RegistryImport) GetFinishTime() *timestamppb.Timestamp {
 		return x.FinishTime
 	}
 	return nil
+}
+
+func (x *RegistryImport) GetWarnings() int64 {
+	if x != nil {
+		return x.Warnings
+	}
+	return 0
 }
 
 // CreateImportRequest holds a file or its first part.
@@ -2434,7 +2462,9 @@ type ImportProblem struct {
 	// What is wrong and what mends it.
 	Detail string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
 	// The object, as templates/1107160000000000011, where it could be read.
-	Object        string `protobuf:"bytes,5,opt,name=object,proto3" json:"object,omitempty"`
+	Object string `protobuf:"bytes,5,opt,name=object,proto3" json:"object,omitempty"`
+	// warning: a portal would refuse or ask about the template; it is registered here all the same. Else empty.
+	Severity      string `protobuf:"bytes,6,opt,name=severity,proto3" json:"severity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2500,6 +2530,13 @@ func (x *ImportProblem) GetDetail() string {
 func (x *ImportProblem) GetObject() string {
 	if x != nil {
 		return x.Object
+	}
+	return ""
+}
+
+func (x *ImportProblem) GetSeverity() string {
+	if x != nil {
+		return x.Severity
 	}
 	return ""
 }
@@ -2774,7 +2811,7 @@ const file_onlinesms_compliance_v1_registry_service_proto_rawDesc = "" +
 	"\x12TelemarketerDetail\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\"\"\n" +
 	"\fHeaderDetail\x12\x12\n" +
-	"\x04type\x18\x01 \x01(\tR\x04type\"\x93\x02\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\"\xab\x02\n" +
 	"\x0eTemplateDetail\x12\x12\n" +
 	"\x04body\x18\x01 \x01(\tR\x04body\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x05R\brevision\x127\n" +
@@ -2784,7 +2821,8 @@ const file_onlinesms_compliance_v1_registry_service_proto_rawDesc = "" +
 	"\x05goods\x18\x06 \x01(\x05H\x00R\x05goods\x88\x01\x01\x12\x1c\n" +
 	"\toverrides\x18\a \x03(\tR\toverrides\x12\x1d\n" +
 	"\n" +
-	"max_length\x18\b \x01(\x05R\tmaxLengthB\b\n" +
+	"max_length\x18\b \x01(\x05R\tmaxLength\x12\x16\n" +
+	"\x06portal\x18\t \x01(\tR\x06portalB\b\n" +
 	"\x06_goods\"5\n" +
 	"\tCtaDetail\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
@@ -2799,10 +2837,11 @@ const file_onlinesms_compliance_v1_registry_service_proto_rawDesc = "" +
 	"\x06object\x18\x02 \x01(\v2'.onlinesms.compliance.v1.RegistryObjectB\x03\xe0A\x02R\x06object\"\x9d\x01\n" +
 	"\x14CreateObjectResponse\x12?\n" +
 	"\x06object\x18\x01 \x01(\v2'.onlinesms.compliance.v1.RegistryObjectR\x06object\x12D\n" +
-	"\bwarnings\x18\x02 \x03(\v2(.onlinesms.compliance.v1.RegistryWarningR\bwarnings\"A\n" +
+	"\bwarnings\x18\x02 \x03(\v2(.onlinesms.compliance.v1.RegistryWarningR\bwarnings\"]\n" +
 	"\x0fRegistryWarning\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x16\n" +
-	"\x06detail\x18\x02 \x01(\tR\x06detail\"M\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x1a\n" +
+	"\bseverity\x18\x03 \x01(\tR\bseverity\"M\n" +
 	"\x10GetObjectRequest\x12\x17\n" +
 	"\x04kind\x18\x01 \x01(\tB\x03\xe0A\x02R\x04kind\x12 \n" +
 	"\tobject_id\x18\x02 \x01(\tB\x03\xe0A\x02R\bobjectId\"\x9d\x01\n" +
@@ -2859,7 +2898,7 @@ const file_onlinesms_compliance_v1_registry_service_proto_rawDesc = "" +
 	"\x15ResumeSendingResponse\"\x12\n" +
 	"\x10ListStopsRequest\"O\n" +
 	"\x11ListStopsResponse\x12:\n" +
-	"\x05stops\x18\x01 \x03(\v2$.onlinesms.compliance.v1.SendingStopR\x05stops\"\x89\x04\n" +
+	"\x05stops\x18\x01 \x03(\v2$.onlinesms.compliance.v1.SendingStopR\x05stops\"\xa5\x04\n" +
 	"\x0eRegistryImport\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
@@ -2882,7 +2921,8 @@ const file_onlinesms_compliance_v1_registry_service_proto_rawDesc = "" +
 	"\vcreate_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vfinish_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"finishTime\"\x91\x01\n" +
+	"finishTime\x12\x1a\n" +
+	"\bwarnings\x18\x12 \x01(\x03R\bwarnings\"\x91\x01\n" +
 	"\x13CreateImportRequest\x12\x1d\n" +
 	"\acontent\x18\x01 \x01(\fB\x03\xe0A\x02R\acontent\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more\x12\x16\n" +
@@ -2906,13 +2946,14 @@ const file_onlinesms_compliance_v1_registry_service_proto_rawDesc = "" +
 	"\timport_id\x18\x01 \x01(\tB\x03\xe0A\x02R\bimportId\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"\x83\x01\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x9f\x01\n" +
 	"\rImportProblem\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x03R\x04line\x12\x16\n" +
 	"\x06column\x18\x02 \x01(\tR\x06column\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x04 \x01(\tR\x06detail\x12\x16\n" +
-	"\x06object\x18\x05 \x01(\tR\x06object\"\x88\x01\n" +
+	"\x06object\x18\x05 \x01(\tR\x06object\x12\x1a\n" +
+	"\bseverity\x18\x06 \x01(\tR\bseverity\"\x88\x01\n" +
 	"\x1aListImportProblemsResponse\x12B\n" +
 	"\bproblems\x18\x01 \x03(\v2&.onlinesms.compliance.v1.ImportProblemR\bproblems\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"6\n" +
