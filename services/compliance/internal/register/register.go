@@ -52,19 +52,12 @@ func Open(ctx context.Context, dir string) (*Register, error) {
 		"live": preference.NewFeedback(remembered, Life), "test": preference.NewFeedback(remembered, Life)}}, nil
 }
 
-// Answered implements screening.Preferences.
+// Answered implements screening.Preferences. A consent needs no forgetting: where one is valid the register is not asked.
 func (r *Register) Answered(env string, n preference.Number, now time.Time) preference.Code {
 	if f := r.answers[env]; f != nil {
 		return f.Has(n, now)
 	}
 	return 0
-}
-
-// Forget drops what operators answered for a number: its subscriber has consented since.
-func (r *Register) Forget(env string, n preference.Number) {
-	if f := r.answers[env]; f != nil {
-		f.Forget(n)
-	}
 }
 
 // Answers is where answers are recorded, and the messages they are about.

@@ -112,7 +112,7 @@ func (d *download) Read(p []byte) (int, error) {
 	}
 	for d.tag != "" && d.tried < tries && service.Pause(d.ctx, d.from.Pause) {
 		d.tried++
-		resp, again := d.from.get(d.ctx, d.read, d.tag)
+		resp, again := d.from.get(d.ctx, d.read, d.tag) //nolint:bodyclose // Close closes it
 		if again == nil {
 			d.body.Close()
 			d.body = resp.Body
