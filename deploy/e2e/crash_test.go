@@ -58,6 +58,7 @@ func TestNothingIsLostOrDoubledWhenProcessesDie(t *testing.T) {
 		existing[s.tenant] = listAll(t, messages(t, s.tenant))
 		trails[s.tenant] = readTrail(t.Context(), t, auditor(t, s.tenant))
 	}
+	began := time.Now()
 	sent := &flood{ids: map[string][]string{}}
 	victims := victims()
 	// A kill each time another share of the messages is accepted, and one share after the last kill.
@@ -85,6 +86,7 @@ func TestNothingIsLostOrDoubledWhenProcessesDie(t *testing.T) {
 	for _, s := range senders() {
 		checkStates(t, s, sent.ids[s.tenant], existing[s.tenant])
 		checkTrail(t, s, len(sent.ids[s.tenant]), trails[s.tenant])
+		checkDecisions(t, s, sent.ids[s.tenant], began)
 	}
 	after := simulatorStats(t)
 	if after.Duplicates != before.Duplicates {

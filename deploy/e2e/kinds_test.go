@@ -56,8 +56,9 @@ var registered = []string{"entity_id", "template_id", "client_id"}
 var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantRequest.limits",
 	"onlinesms.ingest.v1.UpdateTenantRequest.allowed_addresses", "onlinesms.ingest.v1.UpdateTenantRequest.name"}
 
-// growing are reads whose answer changes with every call anybody makes.
-var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents"}
+// growing are reads whose answer changes with every call anybody makes, or is about what the call itself brings.
+var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents", "/onlinesms.compliance.v1.ScrubService/Scrub",
+	"/onlinesms.compliance.v1.ScrubService/BatchScrub", "/onlinesms.compliance.v1.ScrubService/Simulate"}
 
 // volatile are fields that change by being looked at.
 var volatile = []string{"last_use_time", "last_use_address"}

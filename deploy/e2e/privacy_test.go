@@ -17,12 +17,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 )
 
 // TestNothingIsStoredInClear sends 1,000 messages that share a mark in their texts and eight digits in their numbers,
-// and looks for both in everything that is written: NATS's directory, PostgreSQL's, every log but the operator's own.
+// scrubs such messages, and looks for both in everything that is written: NATS's directory, PostgreSQL's, every log but the operator's own.
 func TestNothingIsStoredInClear(t *testing.T) {
 	mark := randomWord(12)
 	digits := fmt.Sprintf("98%06d", rand.IntN(1_000_000))
@@ -47,11 +48,26 @@ func TestNothingIsStoredInClear(t *testing.T) {
 	for _, id := range ids {
 		awaitState(t, client, id, typev1.MessageState_DELIVERED)
 	}
+	scrubMarked(t, mark, digits)
 	checkpoint(t)
 	for _, folder := range []string{platform.Env("ONLINESMS_NATS_DATA"), platform.Env("ONLINESMS_POSTGRES_DATA"), filepath.Join(platform.Dir(), "logs")} {
 		if read := grep(t, folder, forms(mark, digits)); read == 0 {
 			t.Errorf("%s holds nothing: the search proves nothing", folder)
 		}
+	}
+}
+
+// scrubMarked tries messages with the mark, half of which no template matches.
+func scrubMarked(t *testing.T, mark, digits string) {
+	t.Helper()
+	request := &compliancev1.BatchScrubRequest{}
+	for i := range 100 {
+		request.Messages = append(request.Messages, &compliancev1.ScrubMessage{To: fmt.Sprintf("+91%s%02d", digits, i), EntityId: demoEntity,
+			Header: demoHeader, TemplateId: []string{anyTemplate, "1107160000000000011"}[i%2], Text: mark + " - ABCBNK"})
+	}
+	got, err := scrubs(t, demoTenant).BatchScrub(t.Context(), request)
+	if err != nil || got.GetResults()[0].GetOutcome() != "CLEARED" || got.GetResults()[1].GetOutcome() != "REFUSED" {
+		t.Fatalf("BatchScrub: %v", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 // Scopes a key needs; the door has checked them, and they are checked again.
 const (
 	scopeRead          = "decisions:read"
+	scopeScrub         = "messages:scrub"
 	scopeRegistryRead  = "registry:read"
 	scopeRegistryWrite = "registry:write"
 )

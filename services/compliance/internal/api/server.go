@@ -1,5 +1,6 @@
-// Package api is onlinesms.compliance.v1.ComplianceService: why a message was decided as it was, what category a template
-// has, and the withdrawal of messages that are not cleared yet.
+// Package api is compliance's gRPC services. ComplianceService: why a message was decided as it was, what category a
+// template has, and the withdrawal of messages that are not cleared yet. RegistryService: what is registered. ScrubService:
+// messages tried without being sent, decisions explained, made again and simulated.
 package api
 
 import (
@@ -18,7 +19,7 @@ import (
 
 // Decisions answers the decisions on a message of a tenant, the latest first; errs.NotFound when there is none.
 type Decisions interface {
-	Decisions(ctx context.Context, tenant uuid.UUID, env string, message uuid.UUID) ([]screening.Decided, error)
+	Decisions(ctx context.Context, tenant uuid.UUID, env string, message uuid.UUID) ([]screening.Recorded, error)
 }
 
 // Registry answers what is registered for a tenant.
@@ -58,7 +59,7 @@ func (s *Server) GetDecision(ctx context.Context, req *compliancev1.GetDecisionR
 	}
 	resp := &compliancev1.GetDecisionResponse{}
 	for _, d := range decided {
-		resp.Decisions = append(resp.Decisions, encode(message, d))
+		resp.Decisions = append(resp.Decisions, encode(message, d.Decided))
 	}
 	return resp, nil
 }

@@ -30,14 +30,14 @@ var (
 // decisions knows one message.
 type decisions struct{}
 
-func (decisions) Decisions(_ context.Context, t uuid.UUID, env string, m uuid.UUID) ([]screening.Decided, error) {
+func (decisions) Decisions(_ context.Context, t uuid.UUID, env string, m uuid.UUID) ([]screening.Recorded, error) {
 	if t != tenant || env != "live" || m != message {
 		return nil, errs.E(errs.NotFound, "MESSAGE_NOT_FOUND", "", nil)
 	}
-	return []screening.Decided{
-		{Round: 1, Category: policy.Promotional, Pack: "2026-01-17", At: at, Decision: policy.Decision{Outcome: policy.Cleared}},
-		{Round: 1, Category: policy.Promotional, Pack: "2026-01-17", At: at, Decision: policy.Decision{Outcome: policy.Held,
-			Due: at.Add(time.Hour), Reasons: []policy.Reason{policy.R(policy.PromoWindow, "a", "b")}}},
+	return []screening.Recorded{
+		{Decided: screening.Decided{Round: 1, Category: policy.Promotional, Pack: "2026-01-17", At: at, Decision: policy.Decision{Outcome: policy.Cleared}}},
+		{Decided: screening.Decided{Round: 1, Category: policy.Promotional, Pack: "2026-01-17", At: at, Decision: policy.Decision{Outcome: policy.Held,
+			Due: at.Add(time.Hour), Reasons: []policy.Reason{policy.R(policy.PromoWindow, "a", "b")}}}},
 	}, nil
 }
 

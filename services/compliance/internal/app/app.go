@@ -156,8 +156,8 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 		compliancev1.ComplianceService_CancelMessage_FullMethodName:       door,
 		compliancev1.ComplianceService_CancelScheduled_FullMethodName:     door,
 	}
-	for _, service := range []grpc.ServiceDesc{compliancev1.RegistryService_ServiceDesc, compliancev1.TemplateService_ServiceDesc,
-		compliancev1.PreferenceService_ServiceDesc, compliancev1.ContentService_ServiceDesc} {
+	for _, service := range []grpc.ServiceDesc{compliancev1.RegistryService_ServiceDesc, compliancev1.ScrubService_ServiceDesc,
+		compliancev1.TemplateService_ServiceDesc, compliancev1.PreferenceService_ServiceDesc, compliancev1.ContentService_ServiceDesc} {
 		for _, m := range service.Methods {
 			callers["/"+service.ServiceName+"/"+m.MethodName] = door
 		}
@@ -167,12 +167,14 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 	}
 	server := api.NewServer(c.records, c.registry, c.records, c.now)
 	registrar := api.NewRegistryServer(c.records, c.registry, c.wakeImporter)
+	scrubber := api.NewScrubServer(c.screener, c.records, c.now)
 	return rpc.NewServer(rpc.ServerConfig{Addr: cfg.GRPCAddr, TLS: tls, Log: c.log, Callers: callers},
 		func(r grpc.ServiceRegistrar) {
 			compliancev1.RegisterComplianceServiceServer(r, server)
 			compliancev1.RegisterRegistryServiceServer(r, registrar)
 			compliancev1.RegisterPreferenceServiceServer(r, api.NewPreferenceServer(c.preferences, c.records, c.now))
 			compliancev1.RegisterContentServiceServer(r, api.NewContentServer(c.records))
+			compliancev1.RegisterScrubServiceServer(r, scrubber)
 			compliancev1.RegisterTemplateServiceServer(r, api.NewTemplateServer(c.registry, c.now))
 		})
 }

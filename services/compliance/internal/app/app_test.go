@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -66,13 +67,18 @@ func TestMessagesAreDecided(t *testing.T) {
 	postgrestest.CheckTenancy(t, w.database)
 }
 
-func (w *world) client(caller string, c *compliance) compliancev1.ComplianceServiceClient {
+// dial connects to a replica's inner port as another service.
+func (w *world) dial(caller string, c *compliance) *grpc.ClientConn {
 	tls, err := tlsconf.Client(w.files[caller], name)
 	must(w.t, err)
 	conn, err := rpc.Dial(c.addr.String(), tls)
 	must(w.t, err)
 	w.t.Cleanup(func() { conn.Close() })
-	return compliancev1.NewComplianceServiceClient(conn)
+	return conn
+}
+
+func (w *world) client(caller string, c *compliance) compliancev1.ComplianceServiceClient {
+	return compliancev1.NewComplianceServiceClient(w.dial(caller, c))
 }
 
 // checkDecision asks as the door does, and as others may not.
@@ -100,6 +106,17 @@ func (w *world) checkDecision(c *compliance, id uuid.UUID, outcome, code string)
 	}
 }
 
+// giveBack is what dispatch says of a cleared message that it may not send now.
+func (w *world) giveBack(cleared seen, due time.Time, reason string) {
+	id := newID()
+	payload, err := proto.Marshal(&dispatchv1.OutcomeParcel{ParcelId: id[:], TenantId: w.demo.Tenant[:], CorrelationId: id[:],
+		Outcomes: []*dispatchv1.Outcome{{MessageId: cleared.id[:], ClearedParcelId: cleared.parcel[:], DueTimeUs: due.UnixMicro(),
+			Reason: &typev1.Reason{Code: reason, Detail: "not now"}}}})
+	must(w.t, err)
+	w.dispatch.Publish(eventbus.Parcel{ID: id, Tenant: w.demo.Tenant, Entries: 1, Payload: payload,
+		Subject: eventbus.Subject("onlinesms.dispatch.v1.MessagesReturned", "live", "bulk")})
+}
+
 // TestPromotionAtNight: held at 22:00, cleared at 10:00; given back by dispatch at 21:00, held once more in the next round.
 func TestPromotionAtNight(t *testing.T) {
 	w := newWorld(t, today(22))
@@ -118,13 +135,7 @@ func TestPromotionAtNight(t *testing.T) {
 	night := ten.Add(11 * time.Hour)
 	w.clock.set(night)
 	due := ten.AddDate(0, 0, 1)
-	id := newID()
-	payload, err := proto.Marshal(&dispatchv1.OutcomeParcel{ParcelId: id[:], TenantId: w.demo.Tenant[:], CorrelationId: id[:],
-		Outcomes: []*dispatchv1.Outcome{{MessageId: ids[0][:], ClearedParcelId: cleared.parcel[:], DueTimeUs: due.UnixMicro(),
-			Reason: &typev1.Reason{Code: "PROMO_WINDOW", Detail: "closed"}}}})
-	must(t, err)
-	w.dispatch.Publish(eventbus.Parcel{ID: id, Tenant: w.demo.Tenant, Entries: 1, Payload: payload,
-		Subject: eventbus.Subject("onlinesms.dispatch.v1.MessagesReturned", "live", "bulk")})
+	w.giveBack(cleared, due, "PROMO_WINDOW")
 	if held := w.next(1)[0]; held.event != "MessagesHeld" || held.round != 1 || held.due != due.UnixMicro() {
 		t.Fatalf("%+v", held)
 	}

@@ -18,17 +18,11 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/postgres/postgrestest"
 	"github.com/onlinesms/onlinesms/services/internal/principal"
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
-	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 )
 
 // registrar is RegistryService of a replica, as the door calls it.
 func (w *world) registrar(c *compliance) compliancev1.RegistryServiceClient {
-	tls, err := tlsconf.Client(w.files["ingest"], name)
-	must(w.t, err)
-	conn, err := rpc.Dial(c.addr.String(), tls)
-	must(w.t, err)
-	w.t.Cleanup(func() { conn.Close() })
-	return compliancev1.NewRegistryServiceClient(conn)
+	return compliancev1.NewRegistryServiceClient(w.dial("ingest", c))
 }
 
 // as is a call of a tenant's key.

@@ -18,7 +18,8 @@ var lanes = []string{eventbus.LaneOTP, eventbus.LaneInteractive, eventbus.LaneBu
 
 // streams are the ones compliance owns, with the durables of those who read them.
 func streams() []eventbus.Stream {
-	durables := map[string][]string{eventbus.LaneControl: {"audit"}}
+	durables := map[string][]string{eventbus.LaneControl: {"audit",
+		"dispatch=" + eventbus.Subject(store.EventStopsChanged, "*", eventbus.LaneControl)}}
 	for _, lane := range lanes {
 		durables[lane] = []string{"dispatch=onlinesms.compliance.v1.MessagesCleared.*." + lane, "ingest", "audit", "feed"}
 	}

@@ -3,6 +3,8 @@ package policy
 import (
 	"bytes"
 	_ "embed"
+	"maps"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -72,4 +74,26 @@ func OperatorCode(table string, r Reason) string {
 		return codes[0]
 	}
 	return ""
+}
+
+// Code is what one table of operators' codes calls a reason.
+type Code struct{ Table, Code string }
+
+// OperatorCodes are the predictions of OperatorCode for every table that has one, by table.
+func OperatorCodes(r Reason) (codes []Code) {
+	entry, ok := entries[r.Code]
+	if !ok {
+		return nil
+	}
+	tables := slices.Collect(maps.Keys(entry.Codes))
+	for table := range entry.BySuspension {
+		tables = append(tables, table)
+	}
+	slices.Sort(tables)
+	for _, table := range slices.Compact(tables) {
+		if code := OperatorCode(table, r); code != "" {
+			codes = append(codes, Code{table, code})
+		}
+	}
+	return codes
 }

@@ -9,6 +9,7 @@
 // chain of telemarketers, header, template, text, the category's rules, consent, preference, validity. Refusal wins over
 // waiting: only a message without any denial is held, for its schedule, for an answer that cannot be had now, or for the
 // promotional time band. A doubt that decides nothing is a warning.
+// Which checks were made stands in the decision; Decision.Report tells how each came out.
 //
 // A fact that depends on another is judged only where the other is known: of an unknown entity it is not said that the
 // header does not belong to it. A fact that nobody has gathered denies promotion (consent, preference) and says nothing of

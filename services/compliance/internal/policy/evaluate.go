@@ -5,12 +5,6 @@ import "time"
 // Evaluate decides one message. It is total and deterministic: the same pack, facts and time give the same decision.
 // A cleared message costs no allocation.
 func Evaluate(pack *Pack, f *Facts, now time.Time) Decision {
-	d := decide(pack, f, now)
-	d.Findings = f.Findings
-	return d
-}
-
-func decide(pack *Pack, f *Facts, now time.Time) Decision {
 	e := evaluation{pack: pack, f: f, now: now, category: pack.effective(f.Template.Category)}
 	e.stops()
 	e.content()
@@ -19,16 +13,19 @@ func decide(pack *Pack, f *Facts, now time.Time) Decision {
 	e.chain()
 	e.header()
 	e.template()
-	e.denials = append(append(e.denials, f.Text...), f.Content...)
+	e.text()
 	e.rules()
 	e.consent()
 	if expired(f, now) {
+		e.begin(TimeCheck)
 		e.deny(MessageExpired)
 	}
-	if len(e.denials) > 0 {
-		return Decision{Outcome: Refused, Reasons: e.denials, Warnings: e.warnings}
+	d := Decision{Outcome: Refused, Reasons: e.denials}
+	if len(e.denials) == 0 {
+		d = e.wait()
 	}
-	return e.wait()
+	d.Warnings, d.Checked, d.TextAt, d.TextCount = e.warnings, e.checked, e.textAt, uint16(len(f.Text))
+	return d
 }
 
 // evaluation is one run of the checks, in their order.
@@ -39,7 +36,12 @@ type evaluation struct {
 	category Category // of the template, as the pack takes it
 	denials  []Reason
 	warnings Warnings
+	checked  Checks
+	textAt   uint16
 }
+
+// begin notes that a check is really made.
+func (e *evaluation) begin(c Check) { e.checked |= 1 << c }
 
 func (e *evaluation) deny(code string, metadata ...string) {
 	e.denials = append(e.denials, R(code, metadata...))
@@ -58,6 +60,7 @@ func (e *evaluation) choose(strictness Strictness, w Warnings, code string, meta
 }
 
 func (e *evaluation) content() {
+	e.begin(ContentCheck)
 	if e.f.Unreadable {
 		e.deny(ContentUnreadable)
 	}
@@ -65,10 +68,11 @@ func (e *evaluation) content() {
 
 // stops names every kill switch that is on.
 func (e *evaluation) stops() {
+	e.begin(StopsCheck)
 	if e.f.Stops == 0 {
 		return
 	}
-	for i, scope := range [...]string{"tenant", "entity", "header", "template"} {
+	for i, scope := range stopScopes {
 		if e.f.Stops>>i&1 == 1 {
 			e.deny(SendingStopped, "scope", scope)
 		}
@@ -79,6 +83,7 @@ func (e *evaluation) recipient() {
 	if e.f.Unreadable {
 		return
 	}
+	e.begin(RecipientCheck)
 	if !e.f.Mobile {
 		e.deny(RecipientInvalid)
 	} else if e.f.SeriesUnknown {
@@ -87,6 +92,7 @@ func (e *evaluation) recipient() {
 }
 
 func (e *evaluation) entity() {
+	e.begin(EntityCheck)
 	entity := &e.f.Entity
 	if !IsID(entity.ID) {
 		e.deny(EntityIDInvalid)
@@ -98,6 +104,15 @@ func (e *evaluation) entity() {
 	e.status(entity.Status, entity.AtOperator, &entityWords)
 }
 
+// text takes over what comparing text and template found, where they could be compared.
+func (e *evaluation) text() {
+	if e.f.Template.Status != Unknown && IsID(e.f.Template.ID) && !e.f.Unreadable {
+		e.begin(TextCheck)
+	}
+	e.textAt = uint16(len(e.denials))
+	e.denials = append(e.denials, e.f.Text...)
+}
+
 // chain judges the chain of telemarketers: approved, active, of active members, hashed as the portal has it, ending with
 // who submits on the route (TRAI direction of 20 August 2024). Of an unknown entity nothing is said.
 func (e *evaluation) chain() {
@@ -105,6 +120,7 @@ func (e *evaluation) chain() {
 	if !e.pack.Chain || e.f.Entity.Status == Unknown {
 		return
 	}
+	e.begin(ChainCheck)
 	if !e.status(chain.Status, chain.AtOperator, &chainWords) {
 		return
 	}

@@ -16,9 +16,7 @@ type Facts struct {
 	Header    Header
 	Template  Template
 	Requested Category // what the caller takes the template for; NoCategory when not said
-	Text      []Reason // what comparing text and template found; only with a known template
-	Content   []Reason // what the tenant's policy on personal and secret data blocks
-	Findings  []Reason // what that policy warns of; decides nothing
+	Text      []Reason // what comparing text and template found, only with a known template, and what the tenant's content policy blocks
 
 	Transaction time.Time // when the customer began the transaction; zero when not said
 	Consent     Consent
@@ -103,5 +101,16 @@ type Decision struct {
 	Reasons  []Reason  // the deciding one first; empty when cleared
 	Due      time.Time // when a held message is decided anew
 	Warnings Warnings  // doubts that decide nothing
-	Findings []Reason  // personal and secret data in the text that decide nothing
+	Checked  Checks    // the checks that were made; the others had nothing to go by, or do not concern the category
+	// TextAt and TextCount say which of the Reasons came from the facts' Text, so that these can be told from a record.
+	TextAt, TextCount uint16
+}
+
+// Same tells whether two messages have the same facts in all that does not belong to one message alone: text, expiry and
+// schedule.
+func (f *Facts) Same(o *Facts) bool {
+	return f.Template == o.Template && f.Header == o.Header && f.Entity == o.Entity && f.Chain == o.Chain && f.Route == o.Route &&
+		f.Unreadable == o.Unreadable && f.Mobile == o.Mobile && f.SeriesUnknown == o.SeriesUnknown && f.Stops == o.Stops &&
+		f.Requested == o.Requested && f.Transaction.Equal(o.Transaction) && f.Consent == o.Consent &&
+		f.Preference == o.Preference && f.BlockedBy == o.BlockedBy && f.BandOn == o.BandOn && f.ClockDoubt == o.ClockDoubt
 }

@@ -4,6 +4,7 @@ import "errors"
 
 // header judges the header a message names: form first, and only a well-formed one against the registry.
 func (e *evaluation) header() {
+	e.begin(HeaderCheck)
 	h, t := &e.f.Header, &e.f.Template
 	wrong, more := headerForm(h.Text, e.pack.SixOnly || e.f.Route.SixOnly)
 	for _, code := range [...]string{wrong, more} {

@@ -7,14 +7,17 @@ import "time"
 func (e *evaluation) rules() {
 	switch e.category {
 	case Promotional:
+		e.begin(CategoryCheck)
 		if e.f.Template.OptOut == No {
 			e.choose(e.pack.OptOut, WarnOptOut, OptOutMissing)
 		}
 	case Service:
+		e.begin(CategoryCheck)
 		if e.f.Consent == ConsentEnded {
 			e.deny(InferredConsentEnded)
 		}
 	case Transactional:
+		e.begin(CategoryCheck)
 		e.transaction()
 	}
 }
@@ -27,6 +30,9 @@ func (e *evaluation) transaction() {
 		e.choose(rule.Missing, WarnTransactionTimeMissing, TransactionTimeMissing)
 	case e.now.Sub(begun) > rule.MaxAge:
 		e.choose(rule.Old, WarnTransactionOld, TransactionTooOld)
+	}
+	if rule.Consent {
+		e.begin(ConsentCheck)
 	}
 	if rule.Consent && e.f.Consent != ConsentValid && e.f.Consent != ConsentAway {
 		e.deny(ConsentRequired)
@@ -43,6 +49,7 @@ func (e *evaluation) consent() {
 		e.warn(WarnPreferenceUnchecked)
 		return
 	}
+	e.begin(ConsentCheck)
 	switch e.f.Consent {
 	case ConsentValid, ConsentAway:
 		return
@@ -61,6 +68,7 @@ func (e *evaluation) consent() {
 }
 
 func (e *evaluation) preference() {
+	e.begin(PreferenceCheck)
 	switch e.f.Preference {
 	case NotBlocked, PreferenceAway:
 	case Blocked:
@@ -100,6 +108,7 @@ func expired(f *Facts, at time.Time) bool { return !f.Expire.IsZero() && !at.Bef
 // wait finds the first moment the message may go. When that is later than now it is held until then, or refused if its
 // validity ends before.
 func (e *evaluation) wait() Decision {
+	e.begin(TimeCheck)
 	due := e.now
 	var why []Reason
 	if e.f.Schedule.After(e.now) {
@@ -116,10 +125,10 @@ func (e *evaluation) wait() Decision {
 			why = append([]Reason{R(PromoWindow)}, why...)
 		}
 	}
-	d := Decision{Outcome: Held, Reasons: why, Due: due, Warnings: e.warnings}
+	d := Decision{Outcome: Held, Reasons: why, Due: due}
 	switch {
 	case !due.After(e.now):
-		return Decision{Outcome: Cleared, Warnings: e.warnings}
+		return Decision{Outcome: Cleared}
 	case expired(e.f, due):
 		d.Outcome, d.Due = Refused, time.Time{}
 		d.Reasons = append([]Reason{R(MessageExpired)}, why...)

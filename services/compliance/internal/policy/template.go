@@ -2,6 +2,7 @@ package policy
 
 // template judges registration, ownership, link to the header, type.
 func (e *evaluation) template() {
+	e.begin(TemplateCheck)
 	t := &e.f.Template
 	if !IsID(t.ID) {
 		e.deny(TemplateIDInvalid)

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -104,6 +105,9 @@ const (
 	PromotionalHeader
 )
 
+// String is the word of registry files.
+func (k Kind) String() string { return word(k, "other", "promotional") }
+
 // ParseKind reads a kind as registry files write it; empty is other.
 func ParseKind(s string) (Kind, error) {
 	switch s {
@@ -139,6 +143,9 @@ const (
 	Yes
 )
 
+// String is the answer in words.
+func (a Answer) String() string { return word(a, "unanswered", "no", "yes") }
+
 // Preference is what the subscriber's registered preference (TCCCPR 2018, Schedule II) says of a message.
 type Preference uint8
 
@@ -149,6 +156,9 @@ const (
 	NotBlocked
 	Blocked
 )
+
+// String is the preference in words.
+func (p Preference) String() string { return word(p, "unknown", "away", "not_blocked", "blocked") }
 
 // Consent is the state of the recipient's consent to the entity for the template's purpose.
 type Consent uint8
@@ -165,6 +175,19 @@ const (
 	ConsentEnded
 )
 
+// String is the consent in words.
+func (c Consent) String() string {
+	return word(c, "unknown", "away", "none", "valid", "expired", "revoked", "ended")
+}
+
+// word is the one of words that a value stands for; its number where there is none.
+func word[N ~uint8](value N, words ...string) string {
+	if int(value) < len(words) {
+		return words[value]
+	}
+	return strconv.Itoa(int(value))
+}
+
 // Stops are the kill switches that are on for a message.
 type Stops uint8
 
@@ -175,3 +198,16 @@ const (
 	StopHeader
 	StopTemplate
 )
+
+var stopScopes = [...]string{"tenant", "entity", "header", "template"}
+
+// String names the scopes of the switches that are on.
+func (s Stops) String() string {
+	var on []string
+	for i, scope := range stopScopes {
+		if s>>i&1 == 1 {
+			on = append(on, scope)
+		}
+	}
+	return strings.Join(on, ", ")
+}

@@ -85,7 +85,7 @@ func (s *Store) cancelDecided(ctx context.Context, tx pgx.Tx, what *screening.Sc
 	if err != nil || len(found) == 0 || found[0].Outcome == policy.Held { // it was taken out before
 		return screening.Withdrawal{Cancelled: true}, nil, err
 	}
-	return screening.Withdrawal{Latest: found[0]}, nil, nil
+	return screening.Withdrawal{Latest: found[0].Decided}, nil, nil
 }
 
 const (

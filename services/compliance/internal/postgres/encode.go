@@ -39,29 +39,26 @@ func (s *Store) encodeAll(screened []screening.Screened) ([]record, error) {
 
 // encode makes the rows and parcels of one screened parcel.
 func (s *Store) encode(p *screening.Screened) (record, error) {
-	r := record{source: p.ID, screened: p, decision: decisionRow{
-		parcel: screening.Accepted(p.Messages[0].ID), id: s.newID(), tenant: p.Tenant, env: p.Env, pack: p.Pack, at: p.At,
-		entries: appendEntries(nil, p)}}
-	if p.Run != uuid.Nil {
-		r.decision.run = &p.Run
-	}
+	decided := row{parcel: screening.Accepted(p.Messages[0].ID), env: p.Env, pack: p.Pack, at: p.At, entries: appendEntries(nil, p)}
+	r := record{source: p.ID, screened: p, decision: decisionRow{row: decided, id: s.newID(), tenant: p.Tenant}}
+	digest := decided.digest(p.Tenant)
 	for i := range p.Verdicts {
 		r.outcomes[p.Verdicts[i].Outcome]++
 	}
 	if n := r.outcomes[policy.Cleared]; n > 0 {
-		out, err := s.cleared(p, n)
+		out, err := s.cleared(p, n, digest[:])
 		if err := r.add(out, err); err != nil {
 			return r, err
 		}
 		r.decision.cleared = &out.ID
 	}
 	if n := r.outcomes[policy.Refused]; n > 0 {
-		if err := r.add(s.refused(p, n)); err != nil {
+		if err := r.add(s.refused(p, n, digest[:])); err != nil {
 			return r, err
 		}
 	}
 	if n := r.outcomes[policy.Held]; n > 0 {
-		out, err := s.held(p, n)
+		out, err := s.held(p, n, digest[:])
 		if err := r.add(out, err); err != nil {
 			return r, err
 		}
@@ -84,7 +81,7 @@ func (s *Store) parcel(p *screening.Screened, id uuid.UUID, event string, entrie
 		Payload: payload, Trace: p.Trace}, err
 }
 
-func (s *Store) cleared(p *screening.Screened, n int) (eventbus.Parcel, error) {
+func (s *Store) cleared(p *screening.Screened, n int, digest []byte) (eventbus.Parcel, error) {
 	id := s.newID()
 	room := make([]compliancev1.ClearedMessage, n) // one allocation for all
 	messages := make([]*compliancev1.ClearedMessage, 0, n)
@@ -100,10 +97,11 @@ func (s *Store) cleared(p *screening.Screened, n int) (eventbus.Parcel, error) {
 		messages = append(messages, c)
 	}
 	return s.parcel(p, id, eventCleared, n, &compliancev1.ClearedParcel{ParcelId: id[:], TenantId: p.Tenant[:],
-		CorrelationId: p.Correlation[:], CausationId: p.ID[:], Messages: messages, DecideTimeUs: p.At.UnixMicro(), RulePack: p.Pack})
+		CorrelationId: p.Correlation[:], CausationId: p.ID[:], Messages: messages, DecideTimeUs: p.At.UnixMicro(), RulePack: p.Pack,
+		DecisionDigest: digest})
 }
 
-func (s *Store) refused(p *screening.Screened, n int) (eventbus.Parcel, error) {
+func (s *Store) refused(p *screening.Screened, n int, digest []byte) (eventbus.Parcel, error) {
 	id := s.newID()
 	messages := make([]*compliancev1.RefusedMessage, 0, n)
 	for i := range p.Messages {
@@ -113,10 +111,11 @@ func (s *Store) refused(p *screening.Screened, n int) (eventbus.Parcel, error) {
 		}
 	}
 	return s.parcel(p, id, eventRefused, n, &compliancev1.RefusedParcel{ParcelId: id[:], TenantId: p.Tenant[:],
-		CorrelationId: p.Correlation[:], CausationId: p.ID[:], Messages: messages, DecideTimeUs: p.At.UnixMicro(), RulePack: p.Pack})
+		CorrelationId: p.Correlation[:], CausationId: p.ID[:], Messages: messages, DecideTimeUs: p.At.UnixMicro(), RulePack: p.Pack,
+		DecisionDigest: digest})
 }
 
-func (s *Store) held(p *screening.Screened, n int) (eventbus.Parcel, error) {
+func (s *Store) held(p *screening.Screened, n int, digest []byte) (eventbus.Parcel, error) {
 	id := s.newID()
 	messages := make([]*compliancev1.HeldMessage, 0, n)
 	for i := range p.Messages {
@@ -126,7 +125,8 @@ func (s *Store) held(p *screening.Screened, n int) (eventbus.Parcel, error) {
 		}
 	}
 	return s.parcel(p, id, eventHeld, n, &compliancev1.HeldParcel{ParcelId: id[:], TenantId: p.Tenant[:],
-		CorrelationId: p.Correlation[:], CausationId: p.ID[:], Messages: messages, DecideTimeUs: p.At.UnixMicro(), RulePack: p.Pack})
+		CorrelationId: p.Correlation[:], CausationId: p.ID[:], Messages: messages, DecideTimeUs: p.At.UnixMicro(), RulePack: p.Pack,
+		DecisionDigest: digest})
 }
 
 // holds makes one row for each due time and round among the held messages.

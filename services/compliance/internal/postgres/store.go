@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
@@ -191,50 +190,6 @@ func (s *Store) Cleared(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]scr
 		return nil, errs.E(errs.NotFound, "PARCEL_NOT_FOUND", "a cleared parcel is not there", nil)
 	}
 	return parcels, nil
-}
-
-// Decisions answers every decision on a message of a tenant, the latest first; errs.NotFound when there is none for
-// this tenant and environment.
-func (s *Store) Decisions(ctx context.Context, tenant uuid.UUID, env string, message uuid.UUID) (found []screening.Decided, err error) {
-	err = s.db.InTenant(ctx, tenant, func(tx pgx.Tx) error {
-		found, err = decisions(ctx, tx, tenant, env, message)
-		return err
-	})
-	if err == nil && len(found) == 0 {
-		err = errs.E(errs.NotFound, "MESSAGE_NOT_FOUND", "No decision is recorded for this message id.", nil)
-	}
-	return found, err
-}
-
-// decisions reads every decision on a message, the latest first.
-func decisions(ctx context.Context, tx pgx.Tx, tenant uuid.UUID, env string, message uuid.UUID) (found []screening.Decided, err error) {
-	accepted := screening.Accepted(message)
-	rows, err := tx.Query(ctx, `SELECT decide_time, rule_pack, entries, cleared_id, scrub_run FROM decisions
-		WHERE tenant_id = $1 AND day = $2 AND parcel_id = $3 AND env = $4 ORDER BY decision_id DESC`,
-		tenant, postgres.Day(accepted), accepted, env)
-	if err != nil {
-		return nil, err
-	}
-	var at time.Time
-	var pack string
-	var entries []byte
-	var cleared, run *uuid.UUID
-	_, err = pgx.ForEachRow(rows, []any{&at, &pack, &entries, &cleared, &run}, func() error {
-		d, ok, err := findEntry(entries, screening.Index(message))
-		if ok {
-			d.At, d.Pack = at, pack
-			if d.Outcome == policy.Cleared && cleared != nil {
-				d.Parcel = *cleared
-			}
-			if run != nil {
-				d.Run = *run
-			}
-			found = append(found, d)
-		}
-		return err
-	})
-	slices.SortStableFunc(found, func(a, b screening.Decided) int { return int(b.Round) - int(a.Round) })
-	return found, err
 }
 
 // done publishes what was committed and counts it.

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"context"
 	"os"
 	"slices"
 	"sync"
@@ -69,10 +68,12 @@ func TestStore(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				decided := make([]screening.Decided, len(found))
 				for i := range found {
-					found[i].At, found[i].Parcel = found[i].At.UTC(), uuid.Nil // its id is the store's choice
+					decided[i] = found[i].Decided
+					decided[i].At, decided[i].Parcel = found[i].At.UTC(), uuid.Nil // its id is the store's choice
 				}
-				return found
+				return decided
 			}}
 	})
 }
@@ -155,14 +156,14 @@ func TestDecisionsOfOthersAreNotFound(t *testing.T) {
 	}
 	unknown := p.Messages[0].ID
 	unknown[15] = 7
-	for name, ask := range map[string]func() ([]screening.Decided, error){
-		"another tenant": func() ([]screening.Decided, error) {
+	for name, ask := range map[string]func() ([]screening.Recorded, error){
+		"another tenant": func() ([]screening.Recorded, error) {
 			return s.Decisions(t.Context(), uuid.New(), "live", p.Messages[0].ID)
 		},
-		"another environment": func() ([]screening.Decided, error) {
+		"another environment": func() ([]screening.Recorded, error) {
 			return s.Decisions(t.Context(), p.Tenant, "test", p.Messages[0].ID)
 		},
-		"no such message": func() ([]screening.Decided, error) { return s.Decisions(t.Context(), p.Tenant, "live", unknown) },
+		"no such message": func() ([]screening.Recorded, error) { return s.Decisions(t.Context(), p.Tenant, "live", unknown) },
 	} {
 		if found, err := ask(); errs.KindOf(err) != errs.NotFound || len(found) != 0 {
 			t.Errorf("%s: %v %v", name, found, err)
@@ -207,19 +208,4 @@ func TestTenantsSeeTheirOwn(t *testing.T) {
 			}
 		}
 	}
-}
-
-func BenchmarkRecord(b *testing.B) {
-	s, _, _ := open(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		batch := make([]screening.Screened, 5)
-		for i := range batch {
-			batch[i] = screeningtest.Judge(screeningtest.NewParcel(100), screeningtest.Clear)
-		}
-		if err := s.Record(context.Background(), batch); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/message")
 }

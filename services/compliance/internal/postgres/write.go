@@ -25,12 +25,8 @@ type record struct {
 }
 
 type decisionRow struct {
-	parcel, id, tenant uuid.UUID
-	env, pack          string
-	run                *uuid.UUID // the scrub run that was asked
-	cleared            *uuid.UUID // the outgoing parcel
-	at                 time.Time
-	entries            []byte
+	row
+	id, tenant uuid.UUID
 }
 
 type holdRow struct {
@@ -78,16 +74,13 @@ func queueDecisions(batch *pgx.Batch, rows []decisionRow) {
 	days, times := make([]time.Time, n), make([]time.Time, n)
 	tenants, parcels, ids := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
 	envs, packs, entries, cleared := make([]string, n), make([]string, n), make([][]byte, n), make([]*uuid.UUID, n)
-	runs := make([]*uuid.UUID, n)
 	for i, r := range rows {
 		days[i], tenants[i], parcels[i], ids[i] = postgres.Day(r.parcel), r.tenant, r.parcel, r.id
 		envs[i], times[i], packs[i], entries[i], cleared[i] = r.env, r.at, r.pack, r.entries, r.cleared
-		runs[i] = r.run
 	}
-	batch.Queue(`INSERT INTO decisions (day, tenant_id, parcel_id, decision_id, env, decide_time, rule_pack, entries, cleared_id,
-			scrub_run)
+	batch.Queue(`INSERT INTO decisions (day, tenant_id, parcel_id, decision_id, env, decide_time, rule_pack, entries, cleared_id)
 		SELECT * FROM unnest($1::date[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::timestamptz[], $7::text[], $8::bytea[],
-			$9::uuid[], $10::uuid[])`, days, tenants, parcels, ids, envs, times, packs, entries, cleared, runs)
+			$9::uuid[])`, days, tenants, parcels, ids, envs, times, packs, entries, cleared)
 }
 
 func queueHolds(batch *pgx.Batch, rows []holdRow) {

@@ -75,6 +75,7 @@ type benchWorld struct {
 	contents *benchContents
 	messages []Message
 	bodies   []string // of the messages' templates
+	verdicts [lookAhead]Verdict
 }
 
 func benchHeader(i int) string {
@@ -171,9 +172,10 @@ func (w *benchWorld) fill(now time.Time) {
 // decide decides messages by batches and measures what each would cost to send.
 func (w *benchWorld) decide(b *testing.B, from, n int) {
 	from %= len(w.messages)
-	var verdicts [lookAhead]Verdict
+	verdicts := &w.verdicts
 	for at := from; at < from+n; at += lookAhead {
 		clear(verdicts[:])
+		w.decider.known = w.decider.known[:0] // as for a parcel of its own
 		if err := w.decider.decideAll(context.Background(), w.messages[at:at+lookAhead], verdicts[:]); err != nil {
 			b.Fatal(err)
 		}

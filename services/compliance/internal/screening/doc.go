@@ -7,6 +7,15 @@
 // A message that is held again at its release, or that dispatch gives back, opens the next round. So a message's state,
 // its highest (round, rank), never goes backwards (design §4.7).
 //
+// # Records
+//
+// A decision is recorded with its rule pack, its time and the facts it was made from: once for all messages of a parcel
+// that have them in common, without text or number. What comparing the text found stands among the reasons. So Evaluate
+// gives the same answer from the record years later (Recorded.Replay), and another pack can be tried on it (Simulation).
+// The sealed contents are vouched for by a digest only; the digest of the whole record goes out with the events.
+//
+// Preview runs the same code over contents that were never sealed, and leaves nothing behind.
+//
 // # Crashes
 //
 //   - Before the commit nothing has happened: the event comes again, a hold stays due.

@@ -75,15 +75,24 @@ func distinct(parcels []Parcel) []Parcel {
 // go out otherwise than it came (rendered, normalised) is sealed anew in the answer.
 func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, error) {
 	now := s.cfg.Now()
-	pack := s.cfg.Packs.At(now)
-	d := decider{opener: s.cfg.Contents, proofs: s.cfg.Proofs, pack: pack, now: now, day: registry.Day(now), operators: s.cfg.Operators}
+	return s.decide(ctx, s.decider(s.cfg.Packs.At(now), now), parcels)
+}
+
+// decider makes one for a pack and a time, in the precision of records: a decision must come out the same from its record.
+func (s *Screener) decider(pack *policy.Pack, now time.Time) *decider {
+	now = now.Truncate(time.Microsecond)
+	return &decider{opener: s.cfg.Contents, proofs: s.cfg.Proofs, pack: pack, now: now, day: registry.Day(now), operators: s.cfg.Operators}
+}
+
+// decide has d decide parcels.
+func (s *Screener) decide(ctx context.Context, d *decider, parcels []Parcel) ([]Screened, error) {
 	d.openPreferences(s.cfg.Preferences)
 	defer d.view.Close()
 	screened := make([]Screened, len(parcels))
 	for i, p := range parcels {
+		contents := digest(p.Messages)
 		p.Messages = slices.Clone(p.Messages) // their content may be replaced
-		d.asked = false
-		d.parcel, d.snapshot = &p, s.cfg.Registry.Snapshot(p.Tenant)
+		d.known, d.asked, d.parcel, d.snapshot = nil, false, &p, s.cfg.Registry.Snapshot(p.Tenant)
 		if d.route = (policy.Route{}); s.cfg.Route != nil {
 			d.route = s.cfg.Route(p.Env)
 		}
@@ -97,7 +106,7 @@ func (s *Screener) Decide(ctx context.Context, parcels []Parcel) ([]Screened, er
 		if err := d.decideAll(ctx, p.Messages, verdicts); err != nil {
 			return nil, err
 		}
-		screened[i] = Screened{Parcel: p, Pack: pack.Version, At: now, Verdicts: verdicts}
+		screened[i] = Screened{Parcel: p, Pack: d.pack.Version, At: d.now, Verdicts: verdicts, Facts: d.known, Contents: contents}
 		if d.asked && d.fresh {
 			screened[i].Run = d.view.Run().ID
 		}
@@ -131,6 +140,9 @@ type decider struct {
 	findings    []content.Finding
 	sensitive   content.Policy // of the parcel's tenant
 	touched     int
+	known       []policy.Facts // distinct ones of the parcel
+	// examined is told of each message when it is decided, with content and facts still at hand; nothing then counts as used.
+	examined func(i int, v *Verdict)
 }
 
 // decideAll fills in a verdict for each message.
@@ -145,6 +157,9 @@ func (d *decider) decideAll(ctx context.Context, messages []Message, verdicts []
 		for i := range batch {
 			if err := d.decide(ctx, &batch[i], i, &verdicts[from+i]); err != nil {
 				return err
+			}
+			if d.examined != nil {
+				d.examined(from+i, &verdicts[from+i])
 			}
 		}
 	}
@@ -177,12 +192,14 @@ func (d *decider) decide(ctx context.Context, m *Message, i int, v *Verdict) (er
 	d.prove(m, number)
 	d.prefer(&d.wished[i])
 	d.asked = d.asked || d.wished[i].asked
+	v.Findings = nil
 	if !d.facts.Unreadable {
-		d.scan(m)
+		v.Findings = d.scan(m)
 	}
 	v.Decision = policy.Evaluate(d.pack, &d.facts, d.now)
 	v.Round = m.Round
-	if v.Outcome == policy.Cleared && d.parcel.Env == envLive {
+	v.Facts = d.remember()
+	if v.Outcome == policy.Cleared && d.parcel.Env == envLive && d.examined == nil {
 		d.used(r)
 	}
 	if v.Outcome == policy.Held && d.parcel.Hold != uuid.Nil {

@@ -77,6 +77,11 @@ type Screened struct {
 	At       time.Time
 	Run      uuid.UUID // the scrub run whose result was asked; Nil where none was
 	Verdicts []Verdict // one a message
+	// Facts are the distinct ones of the messages, without text, expiry and schedule, which are one message's own; empty for
+	// what was not decided by facts.
+	Facts []policy.Facts
+	// Contents is a SHA-256 over ids and sealed contents as they came: what was decided, without keeping it.
+	Contents [32]byte
 }
 
 // Verdict is the decision on one message with what goes out beside it.
@@ -84,12 +89,15 @@ type Verdict struct {
 	policy.Decision
 	Round     uint32
 	Category  policy.Category
-	ChainHash []byte // when cleared: 32 bytes
+	ChainHash []byte          // when cleared: 32 bytes
+	Findings  []policy.Reason // personal and secret data in the text that decide nothing
+	Facts     int             // place of its facts in Screened.Facts, from 1; 0 when it was not decided by facts
 }
 
 // Decided is a recorded decision.
 type Decided struct {
 	policy.Decision
+	Findings []policy.Reason // as in Verdict
 	Round    uint32
 	Category policy.Category
 	Pack     string

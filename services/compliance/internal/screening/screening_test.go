@@ -305,3 +305,37 @@ func TestIndexAndParcelOfAMessage(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkPreview tries batches as BatchScrub does.
+func BenchmarkPreview(b *testing.B) {
+	packs, err := policy.Builtin()
+	if err != nil {
+		b.Fatal(err)
+	}
+	raw, err := os.ReadFile("../../../../deploy/local/demo.yaml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	file, err := registry.ParseFile(raw)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rows, err := registry.NewSnapshot(file.Rows)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := screening.New(screening.Config{Registry: demo{rows}, Packs: packs, Now: time.Now})
+	drafts := make([]screening.Draft, screening.MaxDrafts)
+	for i := range drafts {
+		drafts[i] = screening.Draft{EntityID: "1701158019811140068", Header: "ABCBNK", TemplateID: shipped, Content: screening.Content{
+			To: "09876543210", Text: "Dear Asha, order 2345 shipped. Track: https://abc.in/t?o=2345 - ABCBNK"}}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		previews, err := s.Preview(b.Context(), uuid.Nil, "live", drafts, nil, time.Time{})
+		if err != nil || previews[0].Outcome != policy.Cleared {
+			b.Fatal(err, previews[0])
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/screening.MaxDrafts, "ns/message")
+}

@@ -4,6 +4,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/onlinesms/onlinesms/services/compliance/internal/content"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 )
 
 // ContentPolicies answers what tenants do with personal and secret data in texts.
@@ -12,18 +13,20 @@ type ContentPolicies interface {
 	ContentPolicy(tenant uuid.UUID) content.Policy
 }
 
-// scan looks for personal and secret data in the text as it would go out, and fills in what the tenant's policy makes of
-// it. Findings go with their places into the decision, values nowhere.
-func (d *decider) scan(m *Message) {
+// scan looks for personal and secret data in the text as it would go out, and adds what the tenant's policy blocks to
+// what was found wrong with the text. It answers what the policy warns of. Both go with their places into the decision,
+// values nowhere.
+func (d *decider) scan(m *Message) (warned []policy.Reason) {
 	if d.findings = d.scanner.Append(d.findings[:0], d.content.Text, m.EntityID, m.TemplateID); len(d.findings) == 0 {
-		return
+		return nil
 	}
 	v := content.Judge(d.sensitive, d.facts.Template.Category, d.findings, d.now)
 	for _, r := range v.Reasons {
 		if r.Metadata["action"] == content.Block.String() {
-			d.facts.Content = append(d.facts.Content, r)
+			d.facts.Text = append(d.facts.Text, r)
 		} else {
-			d.facts.Findings = append(d.facts.Findings, r)
+			warned = append(warned, r)
 		}
 	}
+	return warned
 }

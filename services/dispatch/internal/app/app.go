@@ -85,6 +85,8 @@ type dispatch struct {
 	engine    *delivery.Engine
 	feed      *webhook.Feed
 	inner     *rpc.Server
+	store     *store.Store
+	stops     *stopKeeping
 }
 
 func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err error) {
@@ -113,6 +115,8 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	d.letters = outbox.NewDeadLetters(d.db.Worker)
 	d.feed = webhook.NewFeed(d.bus)
 	s := store.New(d.db.Worker, d.publisher.Publish, newID, time.Now)
+	d.store, d.stops = s, &stopKeeping{source: s, stops: &delivery.Stops{}, log: log}
+	d.stops.load(ctx) // what stood when this replica was down
 	if err = d.listen(s, log); err != nil {
 		return d, err
 	}
@@ -137,7 +141,7 @@ func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, content cons
 		return err
 	}
 	d.engine = delivery.New(delivery.Config{
-		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Opener: consumer.NewOpener(content),
+		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Opener: consumer.NewOpener(content), Stops: d.stops.stops,
 		Log: log, Now: time.Now, NewID: newID, LeaseTTL: d.cfg.LeaseTTL, DrainTimeout: drainTimeout,
 	})
 	return nil
@@ -184,6 +188,7 @@ func (d *dispatch) tasks() []service.Task {
 		{Name: "streams", Run: d.keepStreams},
 		{Name: "relay", Run: d.relay.Run},
 		{Name: "publisher", Run: d.publisher.Run},
+		{Name: "stops", Run: d.stops.run},
 		{Name: "engine", Run: d.engine.Run},
 		{Name: "inner gRPC", Run: d.inner.Run},
 	}

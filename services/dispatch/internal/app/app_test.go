@@ -22,6 +22,7 @@ import (
 	feedv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/feed/v1"
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 
+	"github.com/onlinesms/onlinesms/services/dispatch/internal/consumer"
 	"github.com/onlinesms/onlinesms/services/dispatch/internal/smsc"
 	"github.com/onlinesms/onlinesms/services/internal/errs"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
@@ -142,6 +143,9 @@ func (h *house) startCompliance() {
 			if producer == "compliance" {
 				durables[lane] = append(durables[lane], "dispatch=onlinesms.compliance.v1.MessagesCleared.*."+lane)
 			}
+		}
+		if producer == "compliance" {
+			durables[eventbus.LaneControl] = []string{"dispatch=" + eventbus.Subject(consumer.StopsChanged, "*", eventbus.LaneControl)}
 		}
 		h.must(h.bus.Own(h.t.Context(), eventbus.ServiceStreams(producer, durables)))
 	}

@@ -47,6 +47,7 @@ func (d *dispatch) subscriptions() []eventbus.Subscription {
 			Handler: cleared.Handle, DeadLetters: d.letters,
 		})
 	}
+	list = append(list, d.stopsSubscription())
 	for _, producer := range []string{"ingest", "compliance", "dispatch"} {
 		for _, lane := range lanes {
 			list = append(list, eventbus.Subscription{

@@ -31,6 +31,7 @@ type Config struct {
 	Records Records
 	Leases  Leases
 	Opener  Opener
+	Stops   *Stops // nil: no kill switches
 	Log     *slog.Logger
 	Now     func() time.Time
 	NewID   func() uuid.UUID // UUIDv7

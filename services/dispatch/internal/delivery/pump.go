@@ -188,7 +188,7 @@ func (b *bind) fit(s *smpp.Session, list []*Message, tokens, keep int, now time.
 	return taken, need, went
 }
 
-// vet takes out the messages that may not go out now: expired, outside their time band, or too long for the window. The
+// vet takes out the messages that may not go out now: expired, stopped by a kill switch, outside their time band, or too long for the window. The
 // others come back in order.
 func (b *bind) vet(list []*Message, now time.Time) []*Message {
 	fit := list[:0]
@@ -211,6 +211,8 @@ func (b *bind) refuse(m *Message, now time.Time) (Result, bool) {
 		r.Kind, r.Reason = Failed, ReasonTooManyParts
 	case !m.Expire.IsZero() && !now.Before(m.Expire):
 		r.Kind, r.Reason = Expired, ReasonExpired
+	case b.t.e.cfg.Stops.Covers(m):
+		r.Kind, r.Reason, r.Due = Returned, ReasonStopped, now.Add(stopPause)
 	case m.Promotional && !route.PromoOpen(now):
 		r.Kind, r.Reason, r.Due = Returned, ReasonPromoWindow, route.NextPromoOpening(now)
 	default:

@@ -46,6 +46,7 @@ func forwards(compliance, audit grpc.ClientConnInterface) []door.Forward {
 		{Service: "onlinesms.compliance.v1.RegistryService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.PreferenceService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.ContentService", Conn: compliance},
+		{Service: "onlinesms.compliance.v1.ScrubService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.TemplateService", Conn: compliance},
 		{Service: "onlinesms.audit.v1.AuditService", Conn: audit},
 	}

@@ -46,6 +46,7 @@ var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientC
 	"onlinesms.compliance.v1.RegistryService":   gwcompliancev1.RegisterRegistryServiceHandler,
 	"onlinesms.compliance.v1.PreferenceService": gwcompliancev1.RegisterPreferenceServiceHandler,
 	"onlinesms.compliance.v1.ContentService":    gwcompliancev1.RegisterContentServiceHandler,
+	"onlinesms.compliance.v1.ScrubService":      gwcompliancev1.RegisterScrubServiceHandler,
 	"onlinesms.compliance.v1.TemplateService":   gwcompliancev1.RegisterTemplateServiceHandler,
 	"onlinesms.audit.v1.AuditService":           gwauditv1.RegisterAuditServiceHandler,
 }

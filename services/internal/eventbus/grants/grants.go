@@ -32,7 +32,7 @@ var reads = map[string][]struct {
 }{
 	"ingest":     {{"ingest", []string{"compliance", "dispatch"}, messages}},
 	"compliance": {{"compliance", []string{"ingest", "dispatch"}, messages}},
-	"dispatch": {{"dispatch", []string{"compliance"}, messages},
+	"dispatch": {{"dispatch", []string{"compliance"}, lanes}, // kill switches come by lane control
 		{"feed", []string{"ingest", "compliance", "dispatch"}, messages}},
 	"audit": {{"audit", []string{"ingest", "compliance", "dispatch", "audit"}, lanes}},
 }

@@ -46,10 +46,11 @@ func streamsOfAll() map[string]string {
 	return owners
 }
 
-// reads tells whether service works off the durable of a stream. Requests on lane control are told to audit only.
+// reads tells whether service works off the durable of a stream. Requests on lane control are told to audit only, kill
+// switches to dispatch.
 func reads(service, stream, durable string) bool {
 	producer, lane, _ := strings.Cut(stream, "_")
-	return documented[producer][durable] == service && (lane != "CONTROL" || durable == "audit")
+	return documented[producer][durable] == service && (lane != "CONTROL" || durable == "audit" || producer == "COMPLIANCE" && durable == "dispatch")
 }
 
 // publishing is every subject class with the services that may publish on it.

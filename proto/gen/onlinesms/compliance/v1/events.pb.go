@@ -94,9 +94,11 @@ type ClearedParcel struct {
 	// When the decision was made, Unix microseconds.
 	DecideTimeUs int64 `protobuf:"varint,6,opt,name=decide_time_us,json=decideTimeUs,proto3" json:"decide_time_us,omitempty"`
 	// Version of the rule pack that decided.
-	RulePack      string `protobuf:"bytes,7,opt,name=rule_pack,json=rulePack,proto3" json:"rule_pack,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RulePack string `protobuf:"bytes,7,opt,name=rule_pack,json=rulePack,proto3" json:"rule_pack,omitempty"`
+	// SHA-256 over the record of the decision: rule pack, time, facts, outcomes, and the digest of the sealed contents.
+	DecisionDigest []byte `protobuf:"bytes,8,opt,name=decision_digest,json=decisionDigest,proto3" json:"decision_digest,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ClearedParcel) Reset() {
@@ -176,6 +178,13 @@ func (x *ClearedParcel) GetRulePack() string {
 		return x.RulePack
 	}
 	return ""
+}
+
+func (x *ClearedParcel) GetDecisionDigest() []byte {
+	if x != nil {
+		return x.DecisionDigest
+	}
+	return nil
 }
 
 // ClearedMessage is all that dispatch needs for one message.
@@ -376,9 +385,11 @@ type RefusedParcel struct {
 	// When the decision was made, Unix microseconds.
 	DecideTimeUs int64 `protobuf:"varint,6,opt,name=decide_time_us,json=decideTimeUs,proto3" json:"decide_time_us,omitempty"`
 	// Version of the rule pack that decided.
-	RulePack      string `protobuf:"bytes,7,opt,name=rule_pack,json=rulePack,proto3" json:"rule_pack,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RulePack string `protobuf:"bytes,7,opt,name=rule_pack,json=rulePack,proto3" json:"rule_pack,omitempty"`
+	// SHA-256 over the record of the decision: rule pack, time, facts, outcomes, and the digest of the sealed contents.
+	DecisionDigest []byte `protobuf:"bytes,8,opt,name=decision_digest,json=decisionDigest,proto3" json:"decision_digest,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RefusedParcel) Reset() {
@@ -458,6 +469,13 @@ func (x *RefusedParcel) GetRulePack() string {
 		return x.RulePack
 	}
 	return ""
+}
+
+func (x *RefusedParcel) GetDecisionDigest() []byte {
+	if x != nil {
+		return x.DecisionDigest
+	}
+	return nil
 }
 
 // RefusedMessage names every reason; the first one decided.
@@ -595,9 +613,11 @@ type HeldParcel struct {
 	// When the decision was made, Unix microseconds.
 	DecideTimeUs int64 `protobuf:"varint,6,opt,name=decide_time_us,json=decideTimeUs,proto3" json:"decide_time_us,omitempty"`
 	// Version of the rule pack that decided.
-	RulePack      string `protobuf:"bytes,7,opt,name=rule_pack,json=rulePack,proto3" json:"rule_pack,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RulePack string `protobuf:"bytes,7,opt,name=rule_pack,json=rulePack,proto3" json:"rule_pack,omitempty"`
+	// SHA-256 over the record of the decision: rule pack, time, facts, outcomes, and the digest of the sealed contents.
+	DecisionDigest []byte `protobuf:"bytes,8,opt,name=decision_digest,json=decisionDigest,proto3" json:"decision_digest,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *HeldParcel) Reset() {
@@ -677,6 +697,13 @@ func (x *HeldParcel) GetRulePack() string {
 		return x.RulePack
 	}
 	return ""
+}
+
+func (x *HeldParcel) GetDecisionDigest() []byte {
+	if x != nil {
+		return x.DecisionDigest
+	}
+	return nil
 }
 
 // HeldMessage says until when and why.
@@ -1599,7 +1626,7 @@ const file_onlinesms_compliance_v1_events_proto_rawDesc = "" +
 	"$onlinesms/compliance/v1/events.proto\x12\x17onlinesms.compliance.v1\x1a\x1donlinesms/event/v1/pack.proto\x1a onlinesms/type/v1/category.proto\x1a\x1eonlinesms/type/v1/reason.proto\"\x8d\x01\n" +
 	"\x0fMessagesCleared\x128\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12@\n" +
-	"\aparcels\x18\x02 \x03(\v2&.onlinesms.compliance.v1.ClearedParcelR\aparcels\"\x9b\x02\n" +
+	"\aparcels\x18\x02 \x03(\v2&.onlinesms.compliance.v1.ClearedParcelR\aparcels\"\xc4\x02\n" +
 	"\rClearedParcel\x12\x1b\n" +
 	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
 	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +
@@ -1607,7 +1634,8 @@ const file_onlinesms_compliance_v1_events_proto_rawDesc = "" +
 	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12C\n" +
 	"\bmessages\x18\x05 \x03(\v2'.onlinesms.compliance.v1.ClearedMessageR\bmessages\x12$\n" +
 	"\x0edecide_time_us\x18\x06 \x01(\x03R\fdecideTimeUs\x12\x1b\n" +
-	"\trule_pack\x18\a \x01(\tR\brulePack\"\xdc\x02\n" +
+	"\trule_pack\x18\a \x01(\tR\brulePack\x12'\n" +
+	"\x0fdecision_digest\x18\b \x01(\fR\x0edecisionDigest\"\xdc\x02\n" +
 	"\x0eClearedMessage\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\fR\tmessageId\x12\x1b\n" +
@@ -1625,7 +1653,7 @@ const file_onlinesms_compliance_v1_events_proto_rawDesc = "" +
 	" \x01(\rR\x05round\"\x8d\x01\n" +
 	"\x0fMessagesRefused\x128\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12@\n" +
-	"\aparcels\x18\x02 \x03(\v2&.onlinesms.compliance.v1.RefusedParcelR\aparcels\"\x9b\x02\n" +
+	"\aparcels\x18\x02 \x03(\v2&.onlinesms.compliance.v1.RefusedParcelR\aparcels\"\xc4\x02\n" +
 	"\rRefusedParcel\x12\x1b\n" +
 	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
 	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +
@@ -1633,7 +1661,8 @@ const file_onlinesms_compliance_v1_events_proto_rawDesc = "" +
 	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12C\n" +
 	"\bmessages\x18\x05 \x03(\v2'.onlinesms.compliance.v1.RefusedMessageR\bmessages\x12$\n" +
 	"\x0edecide_time_us\x18\x06 \x01(\x03R\fdecideTimeUs\x12\x1b\n" +
-	"\trule_pack\x18\a \x01(\tR\brulePack\"z\n" +
+	"\trule_pack\x18\a \x01(\tR\brulePack\x12'\n" +
+	"\x0fdecision_digest\x18\b \x01(\fR\x0edecisionDigest\"z\n" +
 	"\x0eRefusedMessage\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\fR\tmessageId\x123\n" +
@@ -1641,7 +1670,7 @@ const file_onlinesms_compliance_v1_events_proto_rawDesc = "" +
 	"\x05round\x18\x03 \x01(\rR\x05round\"\x87\x01\n" +
 	"\fMessagesHeld\x128\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12=\n" +
-	"\aparcels\x18\x02 \x03(\v2#.onlinesms.compliance.v1.HeldParcelR\aparcels\"\x95\x02\n" +
+	"\aparcels\x18\x02 \x03(\v2#.onlinesms.compliance.v1.HeldParcelR\aparcels\"\xbe\x02\n" +
 	"\n" +
 	"HeldParcel\x12\x1b\n" +
 	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
@@ -1650,7 +1679,8 @@ const file_onlinesms_compliance_v1_events_proto_rawDesc = "" +
 	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12@\n" +
 	"\bmessages\x18\x05 \x03(\v2$.onlinesms.compliance.v1.HeldMessageR\bmessages\x12$\n" +
 	"\x0edecide_time_us\x18\x06 \x01(\x03R\fdecideTimeUs\x12\x1b\n" +
-	"\trule_pack\x18\a \x01(\tR\brulePack\"\x95\x01\n" +
+	"\trule_pack\x18\a \x01(\tR\brulePack\x12'\n" +
+	"\x0fdecision_digest\x18\b \x01(\fR\x0edecisionDigest\"\x95\x01\n" +
 	"\vHeldMessage\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\fR\tmessageId\x12\x1e\n" +

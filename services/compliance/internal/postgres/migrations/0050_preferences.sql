@@ -1,6 +1,3 @@
--- Which scrub run was asked about recipients of a parcel: part of the proof of a decision.
-ALTER TABLE decisions ADD COLUMN scrub_run uuid;
-
 -- Scrub runs, each a whole preference file. They are of the platform, not of a tenant: who may not be written to is the same
 -- for all. The file itself is in no table: it is on the replicas' volumes, and sealed in the object store.
 CREATE TABLE preference_runs (
