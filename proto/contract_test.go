@@ -67,6 +67,9 @@ var control = map[protoreflect.FullName]bool{
 	"onlinesms.compliance.v1.RegistryReminder": true,
 	"onlinesms.ingest.v1.ExposedKey":           true,
 	"onlinesms.ingest.v1.FailedLogins":         true,
+	"onlinesms.compliance.v1.Wish":             true,
+	"onlinesms.compliance.v1.ComplaintEntry":   true,
+	"onlinesms.dispatch.v1.ReceivedOptOut":     true,
 }
 
 // Audit finds messages by position: entries are field 5 of a parcel, a message's id is field 1 of an entry.

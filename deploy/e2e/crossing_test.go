@@ -194,6 +194,9 @@ func (p *party) collectTokens(t *testing.T, all []method) {
 		}
 		req, resp := dynamicpb.NewMessage(m.Input()), dynamicpb.NewMessage(m.Output())
 		req.Set(size, protoreflect.ValueOfInt32(1))
+		for _, name := range m.ids() { // a list within an object
+			set(req, m.Input().Fields().ByName(protoreflect.Name(name)), p.ids[name])
+		}
 		if err := p.conn.Invoke(t.Context(), m.path(), req, resp); status.Code(err) == codes.PermissionDenied {
 			continue // not for keys of this environment
 		} else if err != nil {

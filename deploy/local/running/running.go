@@ -83,7 +83,7 @@ func (p *Platform) Env(name string) string { return p.env[name] }
 
 // ServiceEnv is the environment of commands of compliance.
 func (p *Platform) ServiceEnv() ([]string, error) {
-	values, err := rundir.ReadEnvFile(p.dir.Path("keys", "compliance.env"))
+	values, err := rundir.ReadEnvFile(p.dir.Path("compliance.env"))
 	if err != nil {
 		return nil, err
 	}

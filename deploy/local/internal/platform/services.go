@@ -130,7 +130,7 @@ func (p *Platform) startService(service string, index int) (*supervise.Child, er
 	})
 }
 
-// writeCommandEnv writes what commands of compliance need: `set -a; . .run/keys/compliance.env`, then
+// writeCommandEnv writes what commands of compliance need: `set -a; . .run/compliance.env`, then
 // `.run/bin/compliance import-preferences …`.
 func (p *Platform) writeCommandEnv() error {
 	env, err := p.environment("compliance", 0)
@@ -144,7 +144,7 @@ func (p *Platform) writeCommandEnv() error {
 			values[name] = value
 		}
 	}
-	return p.dir.WriteEnvFile("keys/compliance.env", values)
+	return p.dir.WriteEnvFile("compliance.env", values)
 }
 
 // writeEnv writes what stands outside may rely on (design section 7).

@@ -18,6 +18,8 @@ var (
 	contentChanged     = string((&compliancev1.ContentPolicyChanged{}).ProtoReflect().Descriptor().FullName())
 	preferencesChanged = string((&compliancev1.PreferenceRegisterChanged{}).ProtoReflect().Descriptor().FullName())
 	stopsChanged       = string((&compliancev1.SendingStopsChanged{}).ProtoReflect().Descriptor().FullName())
+	wishesRecorded     = string((&compliancev1.WishesRecorded{}).ProtoReflect().Descriptor().FullName())
+	complaintsMade     = string((&compliancev1.ComplaintsRecorded{}).ProtoReflect().Descriptor().FullName())
 )
 
 // author is who made a change, on what, and how it stood before and after.
@@ -48,6 +50,18 @@ func authorOf(event string, payload []byte) (a author, err error) {
 			return a, errs.E(errs.Invalid, "PARCEL_MALFORMED", "the bytes are no scrub run", err)
 		}
 		return authorOfRun(&p)
+	case wishesRecorded:
+		var p compliancev1.WishParcel
+		if err := proto.Unmarshal(payload, &p); err != nil {
+			return a, errs.E(errs.Invalid, "PARCEL_MALFORMED", "the bytes are no wishes of recipients", err)
+		}
+		return authorOfWishes(&p), nil
+	case complaintsMade:
+		var p compliancev1.ComplaintParcel
+		if err := proto.Unmarshal(payload, &p); err != nil {
+			return a, errs.E(errs.Invalid, "PARCEL_MALFORMED", "the bytes are no complaints", err)
+		}
+		return authorOfComplaints(&p), nil
 	case stopsChanged:
 		var p compliancev1.SendingStopParcel
 		if err := proto.Unmarshal(payload, &p); err != nil {

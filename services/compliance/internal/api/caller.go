@@ -46,3 +46,7 @@ func violated(violations ...errs.Violation) error {
 	e.Violations = violations
 	return e
 }
+
+func violation(field, reason, detail string) errs.Violation {
+	return errs.Violation{Field: field, Reason: reason, Detail: detail}
+}

@@ -87,6 +87,7 @@ type compliance struct {
 	registry    *registry.Registry
 	records     *store.Store
 	screener    *screening.Screener
+	index       api.Index // keyed hashes of numbers
 	publisher   *eventbus.Publisher
 	relay       *outbox.Relay
 	imports     chan struct{} // wakes the importer
@@ -111,7 +112,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 	if err != nil {
 		return c, err
 	}
-	c.ingest, c.keyring, c.contents = conn, keyring, consumer.NewContents(opener)
+	c.ingest, c.index, c.keyring, c.contents = conn, indexOf(keyring), keyring, consumer.NewContents(opener)
 	if err = c.openRegister(ctx, cfg); err != nil {
 		return c, err
 	}
@@ -137,7 +138,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 	}
 	c.screener = screening.New(screening.Config{Registry: c.registry, Packs: packs, Contents: c.contents,
 		Preferences: c.preferences, ContentPolicies: &c.policies,
-		Store: c.records, Now: now, Operators: cfg.LiveOperators, Route: cfg.route})
+		Wishes: store.NewWishes(c.records), Store: c.records, Now: now, Operators: cfg.LiveOperators, Route: cfg.route})
 	return c, nil
 }
 
@@ -156,8 +157,9 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 		compliancev1.ComplianceService_CancelMessage_FullMethodName:       door,
 		compliancev1.ComplianceService_CancelScheduled_FullMethodName:     door,
 	}
-	for _, service := range []grpc.ServiceDesc{compliancev1.RegistryService_ServiceDesc, compliancev1.ScrubService_ServiceDesc,
-		compliancev1.TemplateService_ServiceDesc, compliancev1.PreferenceService_ServiceDesc, compliancev1.ContentService_ServiceDesc} {
+	for _, service := range []grpc.ServiceDesc{compliancev1.RegistryService_ServiceDesc, compliancev1.ScrubService_ServiceDesc, compliancev1.TemplateService_ServiceDesc,
+		compliancev1.PreferenceService_ServiceDesc, compliancev1.ContentService_ServiceDesc,
+		compliancev1.ConsentService_ServiceDesc, compliancev1.SuppressionService_ServiceDesc, compliancev1.ComplaintService_ServiceDesc} {
 		for _, m := range service.Methods {
 			callers["/"+service.ServiceName+"/"+m.MethodName] = door
 		}
@@ -176,6 +178,9 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 			compliancev1.RegisterContentServiceServer(r, api.NewContentServer(c.records))
 			compliancev1.RegisterScrubServiceServer(r, scrubber)
 			compliancev1.RegisterTemplateServiceServer(r, api.NewTemplateServer(c.registry, c.now))
+			compliancev1.RegisterConsentServiceServer(r, api.NewConsentServer(c.records, c.index, c.now))
+			compliancev1.RegisterSuppressionServiceServer(r, api.NewSuppressionServer(c.records, c.index, c.now))
+			compliancev1.RegisterComplaintServiceServer(r, api.NewComplaintServer(c.records, c.index, c.now))
 		})
 }
 

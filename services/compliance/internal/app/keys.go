@@ -7,6 +7,8 @@ import (
 	"google.golang.org/grpc"
 
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/api"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/consent"
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
 	"github.com/onlinesms/onlinesms/services/internal/seal"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
@@ -42,4 +44,16 @@ func openOpener(ctx context.Context, cfg Config, now func() time.Time) (*seal.Ke
 		return nil, nil, nil, err
 	}
 	return keyring, seal.NewOpener(keyring, contentKeys{ingestv1.NewContentKeyServiceClient(conn)}, now), conn, nil
+}
+
+// indexOf answers the keyed hashes of numbers, the same as messages carry.
+func indexOf(keyring *seal.Keyring) api.Index {
+	return func(at consent.Place, number string) (index [16]byte, err error) {
+		x, err := keyring.BlindIndex(at.Env, at.Tenant)
+		if err != nil {
+			return index, err
+		}
+		x.Of(index[:0], number)
+		return index, nil
+	}
 }

@@ -70,6 +70,9 @@ func (c *compliance) tasks(cfg Config) ([]service.Task, error) {
 			}})
 		}
 	}
+	optOuts := eventbus.Subscription{Stream: eventbus.StreamName("dispatch", eventbus.LaneControl), Durable: store.Consumer,
+		Handler: consumer.NewOptOuts(c.records).Handle, DeadLetters: letters}
+	tasks = append(tasks, service.Task{Name: "consume opt-outs", Run: func(ctx context.Context) error { return c.bus.Consume(ctx, optOuts) }})
 	return tasks, nil
 }
 

@@ -99,6 +99,7 @@ type world struct {
 	database  *postgrestest.Database
 	files     map[string]tlsconf.Files
 	sealer    *seal.Sealer
+	keyring   *seal.Keyring
 	clock     *clock
 	ingest    *eventbus.Publisher
 	dispatch  *eventbus.Publisher
@@ -163,7 +164,7 @@ func (w *world) startIngest() {
 	ring, err := seal.OpenKeyring(t.Context(), w.cfg.KEK, w.cfg.Keyring, time.Now)
 	must(t, err)
 	keys := &dataKeys{ids: map[string]uint64{}}
-	w.sealer = seal.NewSealer(ring, keys, time.Now)
+	w.sealer, w.keyring = seal.NewSealer(ring, keys, time.Now), ring
 	tls, err := tlsconf.Server(w.files["ingest"])
 	must(t, err)
 	server, err := rpc.NewServer(rpc.ServerConfig{Addr: "127.0.0.1:0", TLS: tls, Log: slog.Default(),
@@ -186,6 +187,9 @@ func (w *world) producer(service string) *eventbus.Publisher {
 			durables[lane] = []string{store.Consumer + "=onlinesms.dispatch.v1.MessagesReturned.*." + lane + ",onlinesms.dispatch.v1.MessagesFailed.*." + lane +
 				",onlinesms.dispatch.v1.MessagesUndelivered.*." + lane}
 		}
+	}
+	if service == "dispatch" {
+		durables[eventbus.LaneControl] = []string{store.Consumer}
 	}
 	must(w.t, bus.Own(w.t.Context(), eventbus.ServiceStreams(service, durables)))
 	p := bus.NewPublisher(service, func(context.Context, []eventbus.Parcel) {})
@@ -214,7 +218,7 @@ func (w *world) start() (c *compliance, stop func()) {
 	w.t.Helper()
 	w.replicas++ // each has a directory of its own
 	cfg := w.cfg
-	cfg.PreferenceDir = filepath.Join(filepath.Dir(cfg.PreferenceDir), strconv.Itoa(w.replicas))
+	cfg.PreferenceDir = filepath.Join(filepath.Dir(cfg.PreferenceDir), "started-"+strconv.Itoa(w.replicas))
 	c, err := open(w.t.Context(), cfg, slog.Default(), w.clock.now)
 	must(w.t, err)
 	tasks, err := c.tasks(cfg)
@@ -241,6 +245,17 @@ type message struct {
 	expire           time.Time
 }
 
+// recipient is who all messages go to.
+const recipient = "+919876543210"
+
+// index is the keyed hash of the recipient's number.
+func (w *world) index(env string) []byte {
+	w.t.Helper()
+	x, err := w.keyring.BlindIndex(env, w.demo.Tenant)
+	must(w.t, err)
+	return x.Of(nil, recipient)
+}
+
 // accept seals messages and makes their parcel.
 func (w *world) accept(env, lane string, messages ...message) (eventbus.Parcel, []uuid.UUID) {
 	w.t.Helper()
@@ -251,13 +266,13 @@ func (w *world) accept(env, lane string, messages ...message) (eventbus.Parcel, 
 		one := id
 		one[15] = byte(i)
 		ids = append(ids, one)
-		m.content.To = "+919876543210"
+		m.content.To = recipient
 		plain, err := proto.Marshal(m.content)
 		must(w.t, err)
 		sealed, err := w.sealer.Seal(w.t.Context(), nil, plain, seal.Binding{Env: env, Tenant: w.demo.Tenant, Message: one, Class: seal.ClassContent})
 		must(w.t, err)
 		a := &ingestv1.AcceptedMessage{MessageId: one[:], EntityId: entity, Header: m.header, TemplateId: m.template, Content: sealed,
-			RecipientIndex: make([]byte, 16), ExpireTimeUs: m.expire.UnixMicro()}
+			RecipientIndex: w.index(env), ExpireTimeUs: m.expire.UnixMicro()}
 		if !m.schedule.IsZero() {
 			a.ScheduleTimeUs = m.schedule.UnixMicro()
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/onlinesms/onlinesms/services/compliance/internal/complaint"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 )
 
@@ -54,8 +55,12 @@ type oneCase struct {
 	Route                   object
 	Stops                   []string
 	Consent, Preference     string
-	BandOn                  bool `yaml:"band_on"`
-	ClockDoubt              bool `yaml:"clock_doubt"`
+	ConsentRequired         bool `yaml:"consent_required"`
+	OptedOut                bool `yaml:"opted_out"`
+	Suppressed              bool
+	Complaints              string // standing of the entity
+	BandOn                  bool   `yaml:"band_on"`
+	ClockDoubt              bool   `yaml:"clock_doubt"`
 	Landline, Unreadable    bool
 	SeriesUnknown           bool     `yaml:"series_unknown"`
 	Text                    []string // codes of findings
@@ -72,6 +77,7 @@ var (
 	prefs    = []string{"unknown", "away", "not_blocked", "blocked"}
 	answers  = []string{"", "no", "yes"}
 	scopes   = []string{"tenant", "entity", "header", "template"}
+	standing = []string{"good", "warned", "braked", "stopped"}
 )
 
 // index is the place of a word in its enumeration.
@@ -136,8 +142,10 @@ func (c *oneCase) facts(t *testing.T, headers map[string]object) *policy.Facts {
 	f := &policy.Facts{
 		Unreadable: c.Unreadable, Mobile: !c.Landline, SeriesUnknown: c.SeriesUnknown,
 		Schedule: c.Schedule, Expire: c.Expire, Transaction: c.Transaction, BandOn: c.BandOn, ClockDoubt: c.ClockDoubt,
-		Consent:    policy.Consent(index(t, consents, c.Consent, "none")),
-		Preference: policy.Preference(index(t, prefs, c.Preference, "not_blocked")),
+		Consent:         policy.Consent(index(t, consents, c.Consent, "none")),
+		Preference:      policy.Preference(index(t, prefs, c.Preference, "not_blocked")),
+		ConsentRequired: c.ConsentRequired, OptedOut: c.OptedOut, Suppressed: c.Suppressed,
+		Complaints: complaint.Standing(index(t, standing, c.Complaints, "good")),
 		Route: policy.Route{Operator: c.Route.Operator, Telemarketer: c.Route.Telemarketer, AlphaPromo: c.Route.AlphaPromo,
 			SixOnly: c.Route.SixOnly},
 		Entity: policy.Entity{ID: or(c.Entity.ID, theEntity), Status: status(t, c.Entity.Status), AtOperator: atOperator(t, c.Entity.AtOperator)},

@@ -89,6 +89,9 @@ func (e *evaluation) recipient() {
 	} else if e.f.SeriesUnknown {
 		e.warn(WarnSeries)
 	}
+	if e.f.Suppressed {
+		e.deny(RecipientSuppressed)
+	}
 }
 
 func (e *evaluation) entity() {

@@ -1,6 +1,10 @@
 package policy
 
-import "time"
+import (
+	"time"
+
+	"github.com/onlinesms/onlinesms/services/compliance/internal/complaint"
+)
 
 // Facts are what is known of one message when it is decided. They hold neither text nor number. The zero value of a fact
 // is the one that denies, or for what only narrows (stops, doubts, bounds in time) that there is none.
@@ -22,8 +26,14 @@ type Facts struct {
 	Consent     Consent
 	Preference  Preference
 	BlockedBy   string // the part of the preference that blocks, as reasons name it; empty when not known
-	BandOn      bool   // the subscriber has switched the time band of now on
-	ClockDoubt  bool   // the machine's clock may be off by more than a second
+
+	ConsentRequired bool               // the tenant's choice: promotion needs consent, whatever the registered preference
+	OptedOut        bool               // of promotion of the header, the entity or the tenant
+	Suppressed      bool               // the tenant's list forbids messages like this one to the recipient
+	Complaints      complaint.Standing // of the entity, by complaints of ten days
+
+	BandOn     bool // the subscriber has switched the time band of now on
+	ClockDoubt bool // the machine's clock may be off by more than a second
 
 	Schedule time.Time // not before; zero for at once
 	Expire   time.Time // not after; zero for never
@@ -112,5 +122,6 @@ func (f *Facts) Same(o *Facts) bool {
 	return f.Template == o.Template && f.Header == o.Header && f.Entity == o.Entity && f.Chain == o.Chain && f.Route == o.Route &&
 		f.Unreadable == o.Unreadable && f.Mobile == o.Mobile && f.SeriesUnknown == o.SeriesUnknown && f.Stops == o.Stops &&
 		f.Requested == o.Requested && f.Transaction.Equal(o.Transaction) && f.Consent == o.Consent &&
-		f.Preference == o.Preference && f.BlockedBy == o.BlockedBy && f.BandOn == o.BandOn && f.ClockDoubt == o.ClockDoubt
+		f.Preference == o.Preference && f.BlockedBy == o.BlockedBy && f.BandOn == o.BandOn && f.ClockDoubt == o.ClockDoubt &&
+		f.ConsentRequired == o.ConsentRequired && f.OptedOut == o.OptedOut && f.Suppressed == o.Suppressed && f.Complaints == o.Complaints
 }

@@ -1,6 +1,14 @@
 package policy
 
-import "time"
+import (
+	"time"
+
+	"github.com/onlinesms/onlinesms/services/compliance/internal/complaint"
+)
+
+// complaintRetry is how long a message waits before its entity's complaints are counted again: they leave the ten days one
+// by one, and may be rejected.
+const complaintRetry = time.Hour
 
 // rules are those of the template's category: a promotional message can be opted out of, a service message needs a running
 // contract, a transactional one follows its transaction.
@@ -40,9 +48,14 @@ func (e *evaluation) transaction() {
 }
 
 // consent judges consent first and, where it does not decide, the registered preference. Both ask for an answer: what is
-// not known denies. Service, transactional and government messages are never scrubbed.
+// not known denies. Service, transactional and government messages are never scrubbed. What the recipient has taken back
+// counts whatever a template's override says.
 func (e *evaluation) consent() {
 	if e.category != Promotional && e.category != ServiceExplicit {
+		return
+	}
+	if e.f.OptedOut || e.f.Consent == ConsentRevoked {
+		e.deny(OptedOut)
 		return
 	}
 	if e.f.Template.PreferenceUnchecked {
@@ -53,14 +66,11 @@ func (e *evaluation) consent() {
 	switch e.f.Consent {
 	case ConsentValid, ConsentAway:
 		return
-	case ConsentRevoked:
-		e.deny(OptedOut)
-		return
 	case ConsentNone, ConsentExpired, ConsentEnded:
 	default:
 		e.deny(ConsentNotLookedUp)
 	}
-	if e.pack.ConsentRequired {
+	if e.pack.ConsentRequired || e.f.ConsentRequired {
 		e.deny(ConsentRequired)
 		return
 	}
@@ -94,10 +104,26 @@ func (e *evaluation) blockedBy() []string {
 func (e *evaluation) away() bool {
 	switch e.category {
 	case Promotional, ServiceExplicit:
-		return !e.f.Template.PreferenceUnchecked &&
-			(e.f.Consent == ConsentAway || e.f.Consent != ConsentValid && e.f.Preference == PreferenceAway)
+		return e.f.Consent == ConsentAway ||
+			e.f.Consent != ConsentValid && e.f.Preference == PreferenceAway && !e.f.Template.PreferenceUnchecked
 	case Transactional:
 		return e.pack.Transaction.Consent && e.f.Consent == ConsentAway
+	}
+	return false
+}
+
+// complaints tells whether the message waits for its entity's complaints: at three promotion does, at five service
+// messages too (TCCCPR 2018 as amended in February 2025: five distinct complainants in ten days are a violation).
+func (e *evaluation) complaints() bool {
+	standing := e.f.Complaints
+	if standing != complaint.Good {
+		e.warn(WarnComplaints)
+	}
+	switch e.category {
+	case Promotional, ServiceExplicit:
+		return standing >= complaint.Braked
+	case Service:
+		return standing >= complaint.Stopped
 	}
 	return false
 }
@@ -118,6 +144,12 @@ func (e *evaluation) wait() Decision {
 	if e.away() && !due.After(e.now) {
 		due = e.now.Add(e.pack.ScrubRetry)
 		why = append(why, R(ScrubUnavailable))
+	}
+	if e.complaints() {
+		if again := e.now.Add(complaintRetry); again.After(due) {
+			due = again
+		}
+		why = append([]Reason{R(ComplaintsBrake)}, why...)
 	}
 	if e.category == Promotional && (!e.f.BandOn || due.After(e.now)) {
 		if open := e.window().Next(due); open.After(due) {

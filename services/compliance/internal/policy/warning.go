@@ -15,11 +15,12 @@ const (
 	WarnTransactionOld
 	WarnOptOut
 	WarnPreferenceUnchecked
+	WarnComplaints
 )
 
 // warningCodes are in the order of the constants.
 var warningCodes = [...]string{LooksLikeTemplateID, RecipientSeriesUnknown, HeaderCategoryUnknown, HeaderCategoryMismatch,
-	TransactionTimeMissing, TransactionTooOld, OptOutMissing, PreferenceUnchecked}
+	TransactionTimeMissing, TransactionTooOld, OptOutMissing, PreferenceUnchecked, ComplaintsHigh}
 
 // Codes are the canonical words of the warnings, in order.
 func (w Warnings) Codes() []string {

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/onlinesms/onlinesms/services/compliance/internal/complaint"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 )
 
@@ -87,6 +88,10 @@ var factFields = []factField{
 	moment(func(f *policy.Facts) *time.Time { return &f.Header.Until }),
 	moment(func(f *policy.Facts) *time.Time { return &f.Template.From }),
 	moment(func(f *policy.Facts) *time.Time { return &f.Template.Until }),
+	flag(func(f *policy.Facts) *bool { return &f.ConsentRequired }),
+	flag(func(f *policy.Facts) *bool { return &f.OptedOut }),
+	flag(func(f *policy.Facts) *bool { return &f.Suppressed }),
+	number(func(f *policy.Facts) *complaint.Standing { return &f.Complaints }),
 	text(func(f *policy.Facts) *string { return &f.BlockedBy }),
 }
 

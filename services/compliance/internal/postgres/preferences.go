@@ -132,10 +132,3 @@ func (s *Store) RetirePreferenceObjects(ctx context.Context) ([]string, error) {
 	objects, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return objects, postgres.Map(err)
 }
-
-func optional(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}

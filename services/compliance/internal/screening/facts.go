@@ -77,13 +77,7 @@ func (d *decider) gather(m *Message, r *registered, v *Verdict) (changed bool) {
 // prove asks for consent and preference where the category needs them; service, transactional and government messages are
 // never scrubbed (TCCCPR 2018, Schedule II).
 func (d *decider) prove(m *Message, to msisdn.Number) {
-	switch d.pack.Effective(d.facts.Template.Category) {
-	case policy.Promotional, policy.ServiceExplicit:
-	case policy.Transactional:
-		if !d.pack.Transaction.Consent {
-			return
-		}
-	default:
+	if !needsConsent(d.pack, d.facts.Template.Category) {
 		return
 	}
 	if d.proofs != nil && to != 0 {

@@ -28,6 +28,7 @@ type Config struct {
 	Packs    policy.Packs
 	Contents Contents
 	Proofs   Proofs // nil: nothing is known, and promotion is refused
+	Wishes   Wishes // nil: as Proofs
 	// Preferences is asked of recipients of promotion; nil: nothing is known, and promotion is refused.
 	Preferences Preferences
 	// ContentPolicies are those of tenants on personal and secret data; nil: the house's default for all.
@@ -88,6 +89,11 @@ func (s *Screener) decider(pack *policy.Pack, now time.Time) *decider {
 func (s *Screener) decide(ctx context.Context, d *decider, parcels []Parcel) ([]Screened, error) {
 	d.openPreferences(s.cfg.Preferences)
 	defer d.view.Close()
+	said, err := s.ask(ctx, parcels, d.pack, d.now)
+	if err != nil {
+		return nil, err
+	}
+	d.said = said
 	screened := make([]Screened, len(parcels))
 	for i, p := range parcels {
 		contents := digest(p.Messages)
@@ -128,6 +134,7 @@ type decider struct {
 	matcher     template.Matcher
 	content     *Content // of the message in hand
 	facts       policy.Facts
+	said        []Said // of this message and those after it; empty: nobody to ask
 	looked      [lookAhead]registered
 	contents    [lookAhead]Content
 	unreadable  [lookAhead]bool
@@ -190,6 +197,10 @@ func (d *decider) decide(ctx context.Context, m *Message, i int, v *Verdict) (er
 	}
 	changed := d.gather(m, r, v)
 	d.prove(m, number)
+	if len(d.said) > 0 {
+		d.said[0].into(&d.facts)
+		d.said = d.said[1:]
+	}
 	d.prefer(&d.wished[i])
 	d.asked = d.asked || d.wished[i].asked
 	v.Findings = nil

@@ -61,7 +61,8 @@ type Contents interface {
 // Proofs answers what may make a promotional message lawful: the recipient's consent and registered preference. It is asked
 // once a message, only of those that need an answer, and must not wait: what a pack needs is fetched before.
 type Proofs interface {
-	// Proof fills in Consent, Preference and BandOn of the facts on a message of a tenant to a number at a time.
+	// Proof fills in Preference and BandOn of the facts on a message of a tenant to a number at a time, and Suppressed where a
+	// set of numbers of the tenant's has the number. Where Wishes are asked as well, Consent is theirs to say.
 	Proof(tenant uuid.UUID, m *Message, to msisdn.Number, at time.Time, f *policy.Facts)
 }
 

@@ -83,6 +83,7 @@ type dispatch struct {
 	relay     *outbox.Relay
 	letters   *outbox.DeadLetters
 	engine    *delivery.Engine
+	wishes    *delivery.Wishes
 	feed      *webhook.Feed
 	inner     *rpc.Server
 	store     *store.Store
@@ -140,9 +141,10 @@ func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, content cons
 	if err != nil {
 		return err
 	}
+	d.wishes = delivery.NewWishes()
 	d.engine = delivery.New(delivery.Config{
 		Routes: routes, TLS: encrypted, Queue: s, Intents: s, Records: s, Leases: s, Opener: consumer.NewOpener(content), Stops: d.stops.stops,
-		Log: log, Now: time.Now, NewID: newID, LeaseTTL: d.cfg.LeaseTTL, DrainTimeout: drainTimeout,
+		Wishes: d.wishes, Log: log, Now: time.Now, NewID: newID, LeaseTTL: d.cfg.LeaseTTL, DrainTimeout: drainTimeout,
 	})
 	return nil
 }
@@ -188,6 +190,7 @@ func (d *dispatch) tasks() []service.Task {
 		{Name: "streams", Run: d.keepStreams},
 		{Name: "relay", Run: d.relay.Run},
 		{Name: "publisher", Run: d.publisher.Run},
+		{Name: "wishes", Run: d.hearWishes()},
 		{Name: "stops", Run: d.stops.run},
 		{Name: "engine", Run: d.engine.Run},
 		{Name: "inner gRPC", Run: d.inner.Run},

@@ -22,7 +22,8 @@ const (
 
 // streams are the streams dispatch owns: its events, and FEED.
 func streams() []eventbus.Stream {
-	durables := map[string][]string{eventbus.LaneControl: {"audit"}}
+	durables := map[string][]string{eventbus.LaneControl: {"audit",
+		"compliance=" + eventbus.Subject("onlinesms.dispatch.v1.OptOutReceived", "*", eventbus.LaneControl)}}
 	for _, lane := range lanes {
 		durables[lane] = []string{
 			"ingest", "compliance=" + eventbus.Subject("onlinesms.dispatch.v1.MessagesReturned", "*", lane) +

@@ -58,6 +58,7 @@ func (o *Opener) Open(ctx context.Context, p *delivery.Parcel) error {
 		if err := o.fill(ctx, m, p, uint16(i), w); err != nil {
 			return err
 		}
+		m.Decided = time.UnixMicro(wire.DecideTimeUs)
 	}
 	return nil
 }
@@ -71,6 +72,7 @@ func (o *Opener) fill(ctx context.Context, m *delivery.Message, p *delivery.Parc
 		Parcel: p, Index: index, ID: id, Round: w.Round, Header: w.Header, Entity: w.EntityId, Template: w.TemplateId,
 		Chain: hex.EncodeToString(w.ChainHash), Promotional: w.Category == typev1.Category_PROMOTIONAL,
 	}
+	copy(m.Recipient[:], w.RecipientIndex)
 	if w.ExpireTimeUs > 0 {
 		m.Expire = time.UnixMicro(w.ExpireTimeUs)
 	}

@@ -31,7 +31,8 @@ type Config struct {
 	Records Records
 	Leases  Leases
 	Opener  Opener
-	Stops   *Stops // nil: no kill switches
+	Wishes  *Wishes // nil: recipients' wishes are not looked at again
+	Stops   *Stops  // nil: no kill switches
 	Log     *slog.Logger
 	Now     func() time.Time
 	NewID   func() uuid.UUID // UUIDv7

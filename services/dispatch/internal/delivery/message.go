@@ -67,6 +67,8 @@ type Message struct {
 	ID     uuid.UUID
 	Round  uint32
 
+	Recipient   [16]byte  // keyed hash of the number
+	Decided     time.Time // when it was cleared
 	Expire      time.Time // no submit after it; zero: none
 	Promotional bool
 	Header      string // source address

@@ -188,7 +188,8 @@ func (b *bind) fit(s *smpp.Session, list []*Message, tokens, keep int, now time.
 	return taken, need, went
 }
 
-// vet takes out the messages that may not go out now: expired, stopped by a kill switch, outside their time band, or too long for the window. The
+// vet takes out the messages that may not go out now: expired, stopped by a kill switch, outside their time band, too long for
+// the window, or cleared before their recipient changed their mind. The
 // others come back in order.
 func (b *bind) vet(list []*Message, now time.Time) []*Message {
 	fit := list[:0]
@@ -206,6 +207,7 @@ func (b *bind) vet(list []*Message, now time.Time) []*Message {
 // cannot be taken back.
 func (b *bind) refuse(m *Message, now time.Time) (Result, bool) {
 	r := Result{Message: m, At: now}
+	again, changed := b.t.e.cfg.Wishes.Changed(m, now)
 	switch {
 	case m.Segments() > b.route.Window:
 		r.Kind, r.Reason = Failed, ReasonTooManyParts
@@ -213,6 +215,8 @@ func (b *bind) refuse(m *Message, now time.Time) (Result, bool) {
 		r.Kind, r.Reason = Expired, ReasonExpired
 	case b.t.e.cfg.Stops.Covers(m):
 		r.Kind, r.Reason, r.Due = Returned, ReasonStopped, now.Add(stopPause)
+	case changed:
+		r.Kind, r.Reason, r.Due = Returned, ReasonOptedOut, again
 	case m.Promotional && !route.PromoOpen(now):
 		r.Kind, r.Reason, r.Due = Returned, ReasonPromoWindow, route.NextPromoOpening(now)
 	default:

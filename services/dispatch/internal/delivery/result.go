@@ -31,6 +31,7 @@ const (
 	ReasonUndelivered  = "OPERATOR_UNDELIVERED"
 	ReasonOpExpired    = "OPERATOR_EXPIRED"
 	ReasonPromoWindow  = "PROMO_WINDOW"
+	ReasonOptedOut     = "RECIPIENT_OPTED_OUT"
 	ReasonExpired      = "MESSAGE_EXPIRED"
 	ReasonUnreadable   = "CONTENT_UNREADABLE"
 	ReasonUnencodable  = "CONTENT_NOT_ENCODABLE"

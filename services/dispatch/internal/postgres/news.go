@@ -138,6 +138,7 @@ var details = map[string]string{
 	delivery.ReasonUndelivered:  "The operator reports that it will not arrive.",
 	delivery.ReasonOpExpired:    "The operator could not deliver it within its validity.",
 	delivery.ReasonPromoWindow:  "Promotional messages go out between 10:00 and 21:00 IST only.",
+	delivery.ReasonOptedOut:     "Its recipient changed their mind after it was cleared; it is decided anew.",
 	delivery.ReasonExpired:      "Its validity ended before it could be submitted.",
 	delivery.ReasonUnreadable:   "Its content cannot be opened; the key may have been destroyed.",
 	delivery.ReasonUnencodable:  "Its text or an identifier cannot be written as a short message.",

@@ -48,6 +48,9 @@ func forwards(compliance, audit grpc.ClientConnInterface) []door.Forward {
 		{Service: "onlinesms.compliance.v1.ContentService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.ScrubService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.TemplateService", Conn: compliance},
+		{Service: "onlinesms.compliance.v1.ConsentService", Conn: compliance},
+		{Service: "onlinesms.compliance.v1.SuppressionService", Conn: compliance},
+		{Service: "onlinesms.compliance.v1.ComplaintService", Conn: compliance},
 		{Service: "onlinesms.audit.v1.AuditService", Conn: audit},
 	}
 }

@@ -166,8 +166,9 @@ func newWorld(t testing.TB) *world {
 		HTTPAddr: "127.0.0.1:0", GRPCAddr: "127.0.0.1:0", TLS: public, Verifier: verifier{},
 		Register: w.register, Records: w.records, Revoker: w,
 		Forward: []Forward{
-			{"onlinesms.compliance.v1.ComplianceService", inner}, {"onlinesms.compliance.v1.RegistryService", nil}, {"onlinesms.compliance.v1.ScrubService", nil},
-			{"onlinesms.compliance.v1.TemplateService", nil},
+			{"onlinesms.compliance.v1.ComplianceService", inner}, {"onlinesms.compliance.v1.RegistryService", nil},
+			{"onlinesms.compliance.v1.ConsentService", nil}, {"onlinesms.compliance.v1.SuppressionService", nil},
+			{"onlinesms.compliance.v1.ComplaintService", nil}, {"onlinesms.compliance.v1.TemplateService", nil}, {"onlinesms.compliance.v1.ScrubService", nil},
 			{"onlinesms.compliance.v1.PreferenceService", nil}, {"onlinesms.compliance.v1.ContentService", nil},
 			{"doortest.v1.Echo", inner},
 			{"onlinesms.audit.v1.AuditService", nil},

@@ -36,19 +36,22 @@ func bodyLimit(path string) int64 {
 
 // handlers are the JSON forms of services, by full name.
 var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
-	"onlinesms.ingest.v1.MessageService":        gwingestv1.RegisterMessageServiceHandler,
-	"onlinesms.ingest.v1.ApiKeyService":         gwingestv1.RegisterApiKeyServiceHandler,
-	"onlinesms.ingest.v1.TenantService":         gwingestv1.RegisterTenantServiceHandler,
-	"onlinesms.ingest.v1.UserService":           gwingestv1.RegisterUserServiceHandler,
-	"onlinesms.ingest.v1.SessionService":        gwingestv1.RegisterSessionServiceHandler,
-	"onlinesms.ingest.v1.VerificationService":   gwingestv1.RegisterVerificationServiceHandler,
-	"onlinesms.compliance.v1.ComplianceService": gwcompliancev1.RegisterComplianceServiceHandler,
-	"onlinesms.compliance.v1.RegistryService":   gwcompliancev1.RegisterRegistryServiceHandler,
-	"onlinesms.compliance.v1.PreferenceService": gwcompliancev1.RegisterPreferenceServiceHandler,
-	"onlinesms.compliance.v1.ContentService":    gwcompliancev1.RegisterContentServiceHandler,
-	"onlinesms.compliance.v1.ScrubService":      gwcompliancev1.RegisterScrubServiceHandler,
-	"onlinesms.compliance.v1.TemplateService":   gwcompliancev1.RegisterTemplateServiceHandler,
-	"onlinesms.audit.v1.AuditService":           gwauditv1.RegisterAuditServiceHandler,
+	"onlinesms.ingest.v1.MessageService":         gwingestv1.RegisterMessageServiceHandler,
+	"onlinesms.ingest.v1.ApiKeyService":          gwingestv1.RegisterApiKeyServiceHandler,
+	"onlinesms.ingest.v1.TenantService":          gwingestv1.RegisterTenantServiceHandler,
+	"onlinesms.ingest.v1.UserService":            gwingestv1.RegisterUserServiceHandler,
+	"onlinesms.ingest.v1.SessionService":         gwingestv1.RegisterSessionServiceHandler,
+	"onlinesms.ingest.v1.VerificationService":    gwingestv1.RegisterVerificationServiceHandler,
+	"onlinesms.compliance.v1.ComplianceService":  gwcompliancev1.RegisterComplianceServiceHandler,
+	"onlinesms.compliance.v1.RegistryService":    gwcompliancev1.RegisterRegistryServiceHandler,
+	"onlinesms.compliance.v1.ScrubService":       gwcompliancev1.RegisterScrubServiceHandler,
+	"onlinesms.compliance.v1.TemplateService":    gwcompliancev1.RegisterTemplateServiceHandler,
+	"onlinesms.audit.v1.AuditService":            gwauditv1.RegisterAuditServiceHandler,
+	"onlinesms.compliance.v1.ConsentService":     gwcompliancev1.RegisterConsentServiceHandler,
+	"onlinesms.compliance.v1.SuppressionService": gwcompliancev1.RegisterSuppressionServiceHandler,
+	"onlinesms.compliance.v1.ComplaintService":   gwcompliancev1.RegisterComplaintServiceHandler,
+	"onlinesms.compliance.v1.PreferenceService":  gwcompliancev1.RegisterPreferenceServiceHandler,
+	"onlinesms.compliance.v1.ContentService":     gwcompliancev1.RegisterContentServiceHandler,
 }
 
 // newGateway is the JSON form of the offered RPCs, behind conn.

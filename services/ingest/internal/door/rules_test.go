@@ -95,7 +95,7 @@ func TestItem16EveryRouteWantsItsScope(t *testing.T) {
 			continue // public
 		}
 		path := strings.NewReplacer("{message_id}", "x", "{key_id}", "x", "{index}", "1", "{verification_id}", "x", "{user_id}", "x", "{session_id}", "x",
-			"{kind}", "templates", "{object_id}", "x", "{import_id}", "x").
+			"{kind}", "templates", "{object_id}", "x", "{import_id}", "x", "{receipt_id}", "x", "{consent_import_id}", "x", "{complaint_id}", "x").
 			Replace(strings.TrimPrefix(r.String(), r.method+" "))
 		content := ""
 		if r.method != "GET" {

@@ -30,8 +30,9 @@ var reads = map[string][]struct {
 	producers []string
 	lanes     []string
 }{
-	"ingest":     {{"ingest", []string{"compliance", "dispatch"}, messages}},
-	"compliance": {{"compliance", []string{"ingest", "dispatch"}, messages}},
+	"ingest": {{"ingest", []string{"compliance", "dispatch"}, messages}},
+	"compliance": {{"compliance", []string{"ingest", "dispatch"}, messages},
+		{"compliance", []string{"dispatch"}, []string{eventbus.LaneControl}}}, // opt-outs that reached dispatch
 	"dispatch": {{"dispatch", []string{"compliance"}, lanes}, // kill switches come by lane control
 		{"feed", []string{"ingest", "compliance", "dispatch"}, messages}},
 	"audit": {{"audit", []string{"ingest", "compliance", "dispatch", "audit"}, lanes}},
@@ -39,6 +40,9 @@ var reads = map[string][]struct {
 
 // objects lists the object store of a service, where its replicas find large files.
 var objects = map[string]string{"compliance": "COMPLIANCE"}
+
+// hears lists whose broadcasts a service hears beside its own: dispatch must know at once of an opt-out.
+var hears = map[string][]string{"dispatch": {"compliance"}}
 
 // extra lists streams beside one a lane, with their subjects.
 var extra = map[string]map[string]string{"dispatch": {"FEED": "onlinesms.feed.v1.>"}}
@@ -64,7 +68,9 @@ func of(service string) Grant {
 	if bucket := objects[service]; bucket != "" {
 		g.keeps(bucket)
 	}
-	g.hears(eventbus.StreamName(service, eventbus.LaneControl)) // its own broadcasts, for every replica
+	for _, producer := range append([]string{service}, hears[service]...) { // broadcasts, for every replica
+		g.hears(eventbus.StreamName(producer, eventbus.LaneControl))
+	}
 	for _, r := range reads[service] {
 		for _, producer := range r.producers {
 			for _, lane := range r.lanes {

@@ -47,10 +47,11 @@ func streamsOfAll() map[string]string {
 }
 
 // reads tells whether service works off the durable of a stream. Requests on lane control are told to audit only, kill
-// switches to dispatch.
+// switches to dispatch, opt-outs that reached dispatch to compliance.
 func reads(service, stream, durable string) bool {
 	producer, lane, _ := strings.Cut(stream, "_")
-	return documented[producer][durable] == service && (lane != "CONTROL" || durable == "audit" || producer == "COMPLIANCE" && durable == "dispatch")
+	return documented[producer][durable] == service && (lane != "CONTROL" || durable == "audit" || producer == "COMPLIANCE" && durable == "dispatch" ||
+		producer == "DISPATCH" && durable == "compliance")
 }
 
 // publishing is every subject class with the services that may publish on it.
@@ -96,6 +97,10 @@ func consuming(all map[string][]string, stream, owner, name string) {
 	may("$JS.API.CONSUMER.INFO."+stream+"."+name, owner)
 	if stream == eventbus.StreamName(owner, "control") { // its own broadcasts
 		may("$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name, owner)
+	}
+	if stream == "COMPLIANCE_CONTROL" { // dispatch hears what recipients wish
+		may("$JS.API.CONSUMER.CREATE."+stream+"."+name, "dispatch")
+		may("$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name, "dispatch")
 	}
 	ack := "$JS.ACK." + stream + "." + name + ".1.1.1.1.0"
 	all[ack] = nil
