@@ -255,6 +255,45 @@ func (w *world) importFrom(ctx context.Context, lines io.ReadCloser) error {
 	return err
 }
 
+// TestRequirement51NothingInClear: what leaves a replica is sealed: the file in the object store and the changes in the table
+// open for their purpose only, and no number stands in any table of preferences or in what the command prints.
+func TestRequirement51NothingInClear(t *testing.T) {
+	w := newWorld(t, today(12))
+	out, err := w.scrub(listed + ",promo\n")
+	must(t, err)
+	var changed bytes.Buffer
+	must(t, importPreferences(t.Context(), w.preferencesConfig(), []string{"-changes", w.file(listed + ",none\n")}, &changed))
+	var object, rows string
+	var sealed []byte
+	must(t, w.database.DB.Worker.QueryRow(t.Context(), `SELECT r.object, c.sealed, r::text || c::text FROM preference_runs r JOIN preference_changes c USING (run_id)`).
+		Scan(&object, &sealed, &rows))
+	bus, err := eventbus.Connect(t.Context(), w.cfg.Bus, name)
+	must(t, err)
+	defer bus.Close()
+	objects, err := bus.Objects(t.Context(), bucket, w.cfg.PreferenceStoreBytes)
+	must(t, err)
+	r, err := objects.Get(t.Context(), object)
+	must(t, err)
+	file, err := io.ReadAll(r)
+	must(t, errors.Join(err, r.Close()))
+	n, _ := preference.ParseNumber(listedE164)
+	plain := preference.MarshalChanges([]preference.Change{{Number: n, Preference: preference.None}})
+	for what, content := range map[string][]byte{"the object": file, "the changes": sealed, "the tables": []byte(rows), "the import's output": []byte(out), "the changes' output": changed.Bytes()} {
+		if bytes.Contains(content, plain[:4]) || bytes.Contains(content, []byte(listed)) || len(content) == 0 {
+			t.Errorf("%s hold the number, or nothing", what)
+		}
+	}
+	keyring, err := seal.OpenKeyring(t.Context(), w.cfg.KEK, w.cfg.Keyring, time.Now)
+	must(t, err)
+	for _, place := range [][2]string{{"test", "preference-file/v1"}, {"live", "preference-changes/v1"}} {
+		if opened, err := keyring.OpenFile(t.Context(), place[0], place[1], bytes.NewReader(file)); err == nil {
+			if _, err = io.ReadAll(opened); err == nil {
+				t.Errorf("the file opens for %v", place)
+			}
+		}
+	}
+}
+
 // TestOperatorsAnswers: a receipt by which an operator blocks promotion (650) stops the next promotion to the number, on
 // every replica, in its environment only.
 func TestOperatorsAnswers(t *testing.T) {
