@@ -24,7 +24,7 @@ FUZZTIME ?= 20s
 # Names of the fuzz targets to run, as a regular expression.
 FUZZ ?= Fuzz[A-Za-z0-9_]+
 
-.PHONY: help generate lint test e2e bench bench-compliance bench-preference fuzz build up keys down reset
+.PHONY: help generate lint test e2e bench bench-compliance bench-preference soak fuzz build up keys down reset
 
 help: ## print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,8 +47,8 @@ $(LINTER): deploy/tools/go.mod deploy/tools/go.sum
 	@touch $@
 
 test: ## unit and integration tests of all modules, with the race detector (TESTFLAGS=-short for less)
-	@go test -race $(TESTFLAGS) work
-	@for module in $(OUTSIDE); do GOWORK=off go test -C $$module -race $(TESTFLAGS) ./...; done
+	@go test -race -timeout 25m $(TESTFLAGS) work
+	@for module in $(OUTSIDE); do GOWORK=off go test -C $$module -race -timeout 25m $(TESTFLAGS) ./...; done
 
 e2e: ## black-box and crash tests against a platform of their own (SHORT=1 for fewer messages, RUN_TEST=name for one test)
 	@GOWORK=off go test -C deploy/e2e -tags e2e -count=1 -timeout 30m -v $(if $(SHORT),-short) $(if $(RUN_TEST),-run '$(RUN_TEST)') ./...
@@ -57,16 +57,22 @@ bench: ## benchmark of the whole platform, one JSON line last (BASE=ref compares
 	@mkdir -p bin && GOWORK=off go build -C deploy/bench -o $(ROOT)/bin/bench .
 	@exec bin/bench
 
-# Each benchmark lets both sides take turns and tells the ratio of their medians (x-…) and the goal (x-goal); a ratio below
-# its goal fails the verb. At full size a million pairs of template and text are compared with RE2 first.
-bench-compliance: ## ratios of the compliance engine to their baselines, below a goal it fails (SHORT=1 smaller and without goals, RUN_BENCH=B2 for some)
+# Each benchmark lets both sides take turns and tells the ratio of their medians (x-…) and the goal for it (x-goal). They are
+# listed again at the end; a ratio below its goal fails the verb. At full size a million pairs of template and text are
+# compared with RE2 first.
+bench-compliance: ## ratios of the compliance engine to their baselines, below a goal it fails (SHORT=1 smaller, fails for none, RUN_BENCH=B2 for some)
 	@$(if $(SHORT),,ONLINESMS_PAIRS=1000000 go test -C services/compliance/internal/template -count=1 -timeout 20m -v -run AgreesWithRE2 .)
 	@mkdir -p bin && grep -rl --include='*_test.go' '^func BenchmarkRatio' services | xargs -n 1 dirname | sort -u | \
 		while read -r package; do \
-			$(if $(SHORT),,ONLINESMS_BENCH_FULL=1) go test -C "$$package" -count=1 -timeout 30m -run '^$$' -bench 'BenchmarkRatio$(RUN_BENCH)' -benchtime 11x . || exit 1; \
+			$(if $(SHORT),,ONLINESMS_BENCH_FULL=1) go test -C "$$package" -count=1 -timeout 30m -run '^$$' -bench 'BenchmarkRatio$(RUN_BENCH)' -benchtime $(if $(SHORT),5x,11x) . || exit 1; \
 		done | tee bin/bench-compliance.txt
-	@$(if $(SHORT),true,awk '/x-goal/ { ratio = goal = 0; for (i = 3; i < NF; i += 2) { if ($$(i+1) == "x-goal") goal = $$i; else if ($$(i+1) ~ /^x-/) ratio = $$i } \
-		if (ratio < goal) { print "below its goal: " $$0; missed = 1 } } END { exit missed }' bin/bench-compliance.txt)
+	@awk '/x-goal/ { ratio = goal = 0; for (i = 3; i < NF; i += 2) { if ($$(i+1) == "x-goal") goal = $$i; else if ($$(i+1) ~ /^x-/) ratio = $$i } \
+		sub(/^BenchmarkRatio/, "", $$1); below = ratio + 0 < goal + 0; missed = missed || below; \
+		printf "%-40s %12.4g  goal %-10.4g %s\n", $$1, ratio, goal, $(if $(SHORT),"",below ? "MISSED" : "met") } \
+		END { exit $(if $(SHORT),0,missed) }' bin/bench-compliance.txt
+
+soak: ## a million webhooks with failures and killed senders (SOAK_EVENTS=n for fewer)
+	@SOAK_EVENTS=$(or $(SOAK_EVENTS),1000000) go test -count=1 -timeout 6h -v -run 'TestItem52NothingIsLost' ./services/dispatch/internal/webhook
 
 # The whole country: about 7 GB of memory, 3 GB of disk and a quarter of an hour.
 PREFERENCE_SCALE ?= 300000000

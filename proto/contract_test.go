@@ -64,12 +64,13 @@ func TestEveryEventIsAPack(t *testing.T) {
 // taken for one but a call's own id.
 var control = map[protoreflect.FullName]bool{
 	"onlinesms.ingest.v1.CallRecord": true, "onlinesms.ingest.v1.AccessChange": true, "onlinesms.ingest.v1.ExpiringKey": true,
-	"onlinesms.compliance.v1.RegistryReminder": true,
-	"onlinesms.ingest.v1.ExposedKey":           true,
-	"onlinesms.ingest.v1.FailedLogins":         true,
-	"onlinesms.compliance.v1.Wish":             true,
-	"onlinesms.compliance.v1.ComplaintEntry":   true,
-	"onlinesms.dispatch.v1.ReceivedOptOut":     true,
+	"onlinesms.compliance.v1.RegistryReminder":    true,
+	"onlinesms.ingest.v1.ExposedKey":              true,
+	"onlinesms.ingest.v1.FailedLogins":            true,
+	"onlinesms.compliance.v1.Wish":                true,
+	"onlinesms.compliance.v1.ComplaintEntry":      true,
+	"onlinesms.dispatch.v1.ReceivedOptOut":        true,
+	"onlinesms.dispatch.v1.WebhookEndpointNotice": true,
 }
 
 // Audit finds messages by position: entries are field 5 of a parcel, a message's id is field 1 of an entry.

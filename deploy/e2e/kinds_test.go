@@ -48,6 +48,8 @@ var kinds = []kind{
 	{field: "complaint_id", make: madeComplaint},
 	{field: "user_id", make: madeUser},
 	{field: "session_id", make: func(*testing.T, *party) string { return fmt.Sprint("session-", rand.Uint64()) }}, // of people only: no key names one
+	{field: "endpoint_id", make: madeEndpoint},
+	{field: "event_id", make: madeDelivery},
 }
 
 // registered are fields that end like an id and name what is registered elsewhere: with the operators' DLT, or at an
@@ -55,9 +57,10 @@ var kinds = []kind{
 var registered = []string{"entity_id", "template_id", "object_id", "client_id"}
 
 // ownSettings are fields that the random walk leaves alone: an intruder would shut himself out, and prove nothing more;
-// a tenant's name is one for both environments.
+// a tenant's name is one for both environments, and a description repeats to him whatever he writes.
 var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantRequest.limits",
-	"onlinesms.ingest.v1.UpdateTenantRequest.allowed_addresses", "onlinesms.ingest.v1.UpdateTenantRequest.name"}
+	"onlinesms.ingest.v1.UpdateTenantRequest.allowed_addresses", "onlinesms.ingest.v1.UpdateTenantRequest.name",
+	"onlinesms.dispatch.v1.CreateWebhookEndpointRequest.description", "onlinesms.dispatch.v1.UpdateWebhookEndpointRequest.description"}
 
 // noted are fields whose words the caller reads again among his own consents and complaints: with an owner's id in one the
 // random walk would find what the intruder himself has written.
@@ -72,7 +75,8 @@ var volatile = []string{"last_use_time", "last_use_address", "as_of_time"}
 
 // words are what fields hold in a well-formed request.
 var words = map[string]string{"name": "x", "code": "123456", "to": "+919810000001", "scopes": "messages:read", "role": "auditor",
-	"recipient": "+919810000001", "date": "2026-01-31", "entity_id": demoEntity, "state": "UPHELD", "reason": "x"}
+	"recipient": "+919810000001", "date": "2026-01-31", "entity_id": demoEntity, "state": "UPHELD", "reason": "x",
+	"url": "https://127.0.0.1:9/", "kind": "templates", "event_types": "message.delivered"}
 
 func madeMessage(t *testing.T, p *party) string {
 	client := ingestv1.NewMessageServiceClient(p.conn)

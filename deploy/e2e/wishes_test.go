@@ -28,13 +28,6 @@ func consents(t *testing.T, p *party) compliancev1.ConsentServiceClient {
 	return compliancev1.NewConsentServiceClient(p.conn)
 }
 
-// demoParty is the demo tenant by its test key.
-func demoParty(t *testing.T) *party {
-	t.Helper()
-	return &party{sender: demoSender(), env: "test", key: keyOf(t, demoTenant, "test"),
-		conn: dial(t, platform.Env("ONLINESMS_GRPC_ADDR"), keyOf(t, demoTenant, "test"))}
-}
-
 func given(t *testing.T, p *party, number string) *compliancev1.ConsentRecord {
 	t.Helper()
 	got, err := consents(t, p).RecordConsent(t.Context(), &compliancev1.RecordConsentRequest{Recipient: number, EntityId: p.entity,

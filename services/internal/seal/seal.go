@@ -10,7 +10,8 @@ import (
 // Classes of sealed data; the retention class decides when a day's key is destroyed.
 const (
 	ClassContent = "content" // number, text, variables of a message
-	// ClassLasting is what a tenant keeps until it deletes it (TOTP seeds, e-mail addresses, client secrets): one data key
+	// ClassLasting is what a tenant keeps until it deletes it (TOTP seeds, e-mail addresses, client secrets,
+	// secrets of webhooks): one data key
 	// without a day.
 	ClassLasting = "lasting"
 )
@@ -37,7 +38,7 @@ type DataKeys interface {
 	Wrapped(ctx context.Context, id uint64) ([]byte, error)
 }
 
-// DataKeyStore also mints: only ingest has one.
+// DataKeyStore also mints: ingest's own, and dispatch's by ContentKeyService for what lasts.
 type DataKeyStore interface {
 	DataKeys
 	// Current answers id and wrapped key for (env, tenant, IST day, class), calling mint and storing its result durably

@@ -13,7 +13,8 @@ import (
 // istOffset is Indian Standard Time, UTC+05:30, without daylight saving since 1945.
 const istOffset = 5*3600 + 30*60
 
-// Sealer seals content under the data key of its tenant and day; only ingest has one.
+// Sealer seals content under the data key of its tenant and day, which only ingest does, and what lasts under the key
+// without a day.
 type Sealer struct {
 	opener  *Opener
 	store   DataKeyStore
@@ -32,6 +33,9 @@ type scope struct {
 	class  string
 	day    int64 // days since 1970-01-01, in IST; 0 for what lasts
 }
+
+// LastingDay is the day of keys without one, as DataKeyStore is asked for it.
+var LastingDay = time.Unix(0, 0).UTC()
 
 func dayOf(class string, now time.Time) int64 {
 	if class == ClassLasting {

@@ -52,6 +52,7 @@ func (p *Platform) environment(service string, index int) ([]string, error) {
 	if service == "ingest" {
 		vars["PUBLIC_HTTP_ADDR"], vars["PUBLIC_GRPC_ADDR"] = loopback(doors.https), loopback(doors.grpc)
 		vars["PUBLIC_CERT_FILE"], vars["PUBLIC_KEY_FILE"] = p.dir.Path("tls", "public.pem"), p.dir.Path("tls", "public-key.pem")
+		vars["WEBHOOK_IPS"] = "127.0.0.1/32"
 		vars["PINS_KEY_FILE"] = p.dir.Path("keys", "pins")
 		vars["MAIL_DIR"] = p.dir.Path("mail")
 		vars["PINS_NEXT_FILE"], vars["PINS_BACKUP_FILE"] = p.dir.Path("tls", nextPin+".pem"), p.dir.Path("tls", backupPin+".pem")
@@ -64,6 +65,8 @@ func (p *Platform) environment(service string, index int) ([]string, error) {
 		if vars["ROUTES_FILE"], err = p.routes(); err != nil {
 			return nil, err
 		}
+		// Everything stands on loopback here, receivers of webhooks too; they show certificates of the development CA.
+		vars["WEBHOOK_LOOPBACK"], vars["WEBHOOK_CA_FILE"] = "true", p.dir.Path("tls", "ca.pem")
 	}
 	env := baseEnv()
 	for name, value := range vars {

@@ -21,7 +21,7 @@ func streams() []eventbus.Stream {
 	durables := map[string][]string{eventbus.LaneControl: {"audit",
 		"dispatch=" + eventbus.Subject(store.EventStopsChanged, "*", eventbus.LaneControl)}}
 	for _, lane := range lanes {
-		durables[lane] = []string{"dispatch=onlinesms.compliance.v1.MessagesCleared.*." + lane, "ingest", "audit", "feed"}
+		durables[lane] = []string{"dispatch=onlinesms.compliance.v1.MessagesCleared.*." + lane, "ingest", "audit", "feed", "webhook"}
 	}
 	return eventbus.ServiceStreams(name, durables)
 }

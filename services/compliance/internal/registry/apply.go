@@ -169,7 +169,7 @@ func (b *builder) rechain() {
 	if !b.chained {
 		return
 	}
-	for id, e := range b.entities.all() {
+	for e := range b.entities.all() {
 		if len(e.chain) == 0 {
 			continue
 		}
@@ -180,7 +180,7 @@ func (b *builder) rechain() {
 			}
 		}
 		if worst != e.Chain.Telemarketer {
-			b.own(id).Chain.Telemarketer = worst
+			b.own(e.ID).Chain.Telemarketer = worst
 		}
 	}
 }
@@ -223,7 +223,7 @@ func (b *builder) header(o *Object, standing Standing, err error) {
 		b.headers.remove(o.ID)
 		return
 	}
-	h := &Header{Text: o.ID, Entity: o.Entity, Kind: kind, Standing: standing, Use: newUse(o)}
+	h := &Header{Text: o.ID, Entity: b.entities.get(o.Entity).ID, Kind: kind, Standing: standing, Use: newUse(o)}
 	if old := b.headers.get(o.ID); old != nil {
 		h.Use = old.Use
 	}

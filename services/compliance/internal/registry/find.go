@@ -201,8 +201,8 @@ func (p *pending) take() *template.Index {
 
 func (s *Snapshot) entries() []template.Entry {
 	var all []template.Entry
-	for id, t := range s.templates.all() {
-		all = append(all, template.Entry{ID: id, Template: t.Parsed})
+	for t := range s.templates.all() {
+		all = append(all, template.Entry{ID: t.ID, Template: t.Parsed})
 	}
 	return all
 }

@@ -27,6 +27,9 @@ func (b *builder) newTemplate(old *Template, o *Object) (*Template, error) {
 	} else {
 		b.parsed = append(b.parsed, t.Parsed)
 	}
+	if len(t.Headers) > 0 {
+		t.link = wordOf(t.Headers[0])
+	}
 	if o.Goods != nil {
 		t.Goods = *o.Goods
 	}

@@ -1,33 +1,94 @@
 package registry
 
 import (
-	"hash/maphash"
 	"iter"
-	"maps"
+	"slices"
 )
 
-// shardCount bounds what a change copies: of 100,000 templates one map of some 400.
+// shardCount bounds what a change copies: of 100,000 templates one table of some 400.
 const shardCount = 256
 
-var shardSeed = maphash.MakeSeed()
-
-func shardOf(key string) int { return int(maphash.String(shardSeed, key) % shardCount) }
-
-// shards is an immutable map in parts, which versions of a snapshot share.
+// shards is an immutable map in parts, which versions of a snapshot share. A look-up waits for memory once for the table
+// and once for the value.
 type shards[V any] struct {
-	parts [shardCount]map[string]*V
+	parts [shardCount]*table[V] // nil: nothing
 }
 
-func (s *shards[V]) get(key string) *V { return s.parts[shardOf(key)][key] }
+// table is a hash table by open addressing: of a power of two slots, at most seven of eight in use. Four slots lie in a
+// cache line.
+type table[V any] struct {
+	slots []slot[V]
+	used  int
+}
 
-func (s *shards[V]) all() iter.Seq2[string, *V] {
-	return func(yield func(string, *V) bool) {
+// slot holds a value and its name; the zero value is empty.
+type slot[V any] struct {
+	word  word
+	value *V
+}
+
+const leastSlots = 8
+
+// shardOf takes other bits of a hash than the place in a table does.
+func shardOf(hash uint64) int { return int(hash >> 56) }
+
+func (s *shards[V]) get(name string) *V { return s.find(wordOf(name)) }
+
+func (s *shards[V]) find(w word) *V {
+	hash := w.hash()
+	return s.parts[shardOf(hash)].find(w, hash)
+}
+
+func (s *shards[V]) all() iter.Seq[*V] {
+	return func(yield func(*V) bool) {
 		for _, part := range s.parts {
-			for k, v := range part {
-				if !yield(k, v) {
+			if part == nil {
+				continue
+			}
+			for _, e := range part.slots {
+				if e.value != nil && !yield(e.value) {
 					return
 				}
 			}
+		}
+	}
+}
+
+func (t *table[V]) find(w word, hash uint64) *V {
+	if t == nil {
+		return nil
+	}
+	slots, last := t.slots, uint64(len(t.slots))-1
+	for i := hash; ; i++ {
+		if e := &slots[i&last]; e.word == w || e.word == 0 {
+			return e.value
+		}
+	}
+}
+
+// put is for the table's maker, before it is shared.
+func (t *table[V]) put(w word, v *V) {
+	if 8*(t.used+1) > 7*len(t.slots) {
+		t.move(max(leastSlots, 2*len(t.slots)), 0)
+	}
+	last := uint64(len(t.slots)) - 1
+	i := w.hash() & last
+	for t.slots[i].word != w && t.slots[i].word != 0 {
+		i = (i + 1) & last
+	}
+	if t.slots[i].word == 0 {
+		t.used++
+	}
+	t.slots[i] = slot[V]{w, v}
+}
+
+// move lays everything but one word out anew.
+func (t *table[V]) move(size int, but word) {
+	old := t.slots
+	t.slots, t.used = make([]slot[V], size), 0
+	for _, e := range old {
+		if e.word != 0 && e.word != but {
+			t.put(e.word, e.value)
 		}
 	}
 }
@@ -38,21 +99,28 @@ type edit[V any] struct {
 	own [shardCount]bool
 }
 
-func (e *edit[V]) part(key string) map[string]*V {
-	i := shardOf(key)
+// part is this version's own part for a hash.
+func (e *edit[V]) part(hash uint64) *table[V] {
+	i := shardOf(hash)
 	if !e.own[i] {
-		if e.parts[i] = maps.Clone(e.parts[i]); e.parts[i] == nil {
-			e.parts[i] = map[string]*V{}
+		part := table[V]{}
+		if old := e.parts[i]; old != nil {
+			part = table[V]{slices.Clone(old.slots), old.used}
 		}
-		e.own[i] = true
+		e.parts[i], e.own[i] = &part, true
 	}
 	return e.parts[i]
 }
 
-func (e *edit[V]) put(key string, v *V) { e.part(key)[key] = v }
+// put is for names that were checked: every one has a word.
+func (e *edit[V]) put(name string, v *V) {
+	w := wordOf(name)
+	e.part(w.hash()).put(w, v)
+}
 
-func (e *edit[V]) remove(key string) {
-	if e.get(key) != nil {
-		delete(e.part(key), key)
+func (e *edit[V]) remove(name string) {
+	if w := wordOf(name); e.find(w) != nil {
+		part := e.part(w.hash())
+		part.move(len(part.slots), w)
 	}
 }

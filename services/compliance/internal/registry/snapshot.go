@@ -42,15 +42,16 @@ type Header struct {
 // Template is a content template, ready for decisions.
 type Template struct {
 	ID       string
-	Entity   string
+	Portal   string // whose syntax the body has; empty: what any portal writes
+	Entity   string // the same string as its owner's ID
 	Headers  []string
+	link     word // of the first of Headers
 	Category policy.Category
 	Standing
-	Goods      int    // -1 when not registered
-	Portal     string // whose syntax the body has; empty: what any portal writes
-	Named      bool   // its variables have names of their own
+	Goods      int // -1 when not registered
 	Parsed     *template.Template
 	UntypedMax int           // above 0: the override untyped_allowed with its limit
+	Named      bool          // its variables have names of their own
 	Unchecked  bool          // the override preference_unchecked_allowed
 	Unlisted   bool          // its own text has a call to action that is not whitelisted
 	OptOut     policy.Answer // whether the recipient is told how to opt out
@@ -58,7 +59,9 @@ type Template struct {
 }
 
 // Linked tells whether the template may go out under header.
-func (t *Template) Linked(header string) bool { return slices.Contains(t.Headers, header) }
+func (t *Template) Linked(header string) bool {
+	return t.link != 0 && t.link == wordOf(header) || len(t.Headers) > 1 && slices.Contains(t.Headers, header)
+}
 
 // Snapshot is one version of one tenant's registry. It is immutable; the next version shares with it what has not
 // changed.

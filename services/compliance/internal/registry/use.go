@@ -57,11 +57,11 @@ func (s *Snapshot) Used() (all []Used) {
 			all = append(all, Used{Key: k, Day: time.Unix(int64(day)*24*60*60, 0).UTC(), use: u, day: day})
 		}
 	}
-	for id, h := range s.headers.all() {
-		add(Key{Headers, id}, h.Use)
+	for h := range s.headers.all() {
+		add(Key{Headers, h.Text}, h.Use)
 	}
-	for id, t := range s.templates.all() {
-		add(Key{Templates, id}, t.Use)
+	for t := range s.templates.all() {
+		add(Key{Templates, t.ID}, t.Use)
 	}
 	return all
 }

@@ -14,41 +14,33 @@ type registered struct {
 	template *registry.Template
 }
 
-// cacheLine is the size of what memory loads at once, in octets.
-const cacheLine = 64
-
-// look finds what up to lookAhead messages name, and has their templates loaded into the caches.
+// look finds what up to lookAhead messages name, and has it loaded into the caches: first what was found, then what that
+// points to.
 func (d *decider) look(messages []Message) {
-	for i := range messages {
-		d.looked[i].template = d.snapshot.Template(messages[i].TemplateID)
+	looked := d.looked[:len(messages)]
+	for i := range looked {
+		looked[i].template = d.snapshot.Template(messages[i].TemplateID)
 	}
-	for i := range messages {
-		d.looked[i].header = d.snapshot.Header(messages[i].Header)
+	for i := range looked {
+		looked[i].header = d.snapshot.Header(messages[i].Header)
+	}
+	for i := range looked {
+		if i > 0 && messages[i].EntityID == messages[i-1].EntityID {
+			looked[i].entity = looked[i-1].entity
+		} else {
+			looked[i].entity = d.snapshot.Entity(messages[i].EntityID)
+		}
 	}
 	touched := 0
-	for i := range messages {
-		m, r := &messages[i], &d.looked[i]
-		if i > 0 && m.EntityID == messages[i-1].EntityID {
-			r.entity = d.looked[i-1].entity
-		} else {
-			r.entity = d.snapshot.Entity(m.EntityID)
-		}
-		if r.header != nil {
-			touched += int(r.header.Last())
-		}
-		if t := r.template; t != nil && t.Parsed.HasUntyped() {
-			touched++
-		}
+	for i := range looked {
+		touched += looked[i].header.Load() + looked[i].template.Load()
 	}
-	for i := range messages {
-		if t := d.looked[i].template; t != nil {
-			if t.Linked(messages[i].Header) {
-				touched += int(t.Last())
-			}
-			body := t.Parsed.Body()
-			for at := 0; at < len(body); at += cacheLine {
-				touched += int(body[at])
-			}
+	for i := range looked {
+		touched += looked[i].header.LoadFar() + looked[i].template.LoadFar()
+	}
+	for i := range looked {
+		if t := looked[i].template; t != nil {
+			touched += t.Parsed.Load()
 		}
 	}
 	d.touched = touched // kept, so that the loads are

@@ -11,14 +11,11 @@ import (
 // Normalise gives text in NFC with CRLF and CR as LF, the form in which templates and texts are compared and sent.
 // Nothing is trimmed; bytes that are not UTF-8 become U+FFFD. changed tells whether the text was in another form.
 func Normalise(text string) (normal string, changed bool) {
-	plain := true
-	for i := range len(text) {
-		if text[i] >= utf8.RuneSelf || text[i] == '\r' {
-			plain = false
-			break
-		}
+	at := plainRun(text)
+	for at < len(text) && text[at] < utf8.RuneSelf && text[at] != '\r' {
+		at++
 	}
-	if plain {
+	if at == len(text) {
 		return text, false
 	}
 	normal = text
@@ -38,12 +35,40 @@ func Normalise(text string) (normal string, changed bool) {
 // scripts, between letters and after a virama, whose conjuncts and final forms need them. It answers the byte offset, -1
 // when there is none.
 func invisible(text string) int {
-	for i := range len(text) {
-		if c := text[i]; c >= 0x7f || c < ' ' && c != '\n' {
-			return invisibleFrom(text, i)
-		}
+	if at := plainRun(text); at < len(text) {
+		return invisibleFrom(text, at)
 	}
 	return -1
+}
+
+// plainRun is how many octets at the start are ASCII that prints, or LF. It looks at eight at a time while none is LF.
+func plainRun(text string) int {
+	at := 0
+	for at < len(text) {
+		if len(text)-at >= 8 && odd(load(text[at:at+8])) == 0 {
+			at += 8
+			continue
+		}
+		if c := text[at]; c >= 0x7f || c < ' ' && c != '\n' {
+			break
+		}
+		at++
+	}
+	return at
+}
+
+// load reads eight octets, the first lowest.
+func load(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// odd is 0 when all of eight octets are of 0x20-0x7E: one that is beyond ASCII, 0x7F or a control leaves a high bit, its own
+// or a neighbour's.
+func odd(v uint64) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	return (v | (v + ones) | (v - 0x20*ones)) & highs
 }
 
 // invisibleFrom is invisible from an offset before which all is ASCII.

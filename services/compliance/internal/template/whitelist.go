@@ -176,11 +176,19 @@ type link struct {
 	asks                      bool // there is a ?, even with nothing after it
 }
 
+// linkBytes are the octets a link may have.
+var linkBytes = func() (t [256]bool) {
+	for c := '!'; c <= '~'; c++ {
+		t[c] = !strings.ContainsRune(`\#"<>`, c)
+	}
+	return t
+}()
+
 // parseLink takes a link apart; scheme is empty for one that starts with www. ok is false for anything a browser
 // might read differently from us: other characters, @ or \ anywhere before the path, a fragment.
 func parseLink(s string) (l link, ok bool) {
 	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || c == '\\' || c == '#' || c == '"' || c == '<' || c == '>' {
+		if !linkBytes[s[i]] {
 			return link{}, false
 		}
 	}

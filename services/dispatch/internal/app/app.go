@@ -28,7 +28,7 @@ import (
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 )
 
-// drainTimeout bounds what a session waits for at the end; see delivery.Config. 4 + 12 + 10 s stay below
+// drainTimeout bounds what a session waits for at the end; see delivery.Config. 4 + 12 + 10 s, and 3 s of webhooks, stay below
 // service.StopBound.
 const drainTimeout = 12 * time.Second
 
@@ -38,7 +38,7 @@ var (
 )
 
 func init() {
-	telemetry.AllowLogKeys("replica", "epoch", "results", "receipts", "intents", "requeued", "in_doubt")
+	telemetry.AllowLogKeys("replica", "epoch", "results", "receipts", "intents", "requeued", "in_doubt", "endpoint")
 }
 
 // Migrate brings the database to this version's schema.
@@ -85,6 +85,7 @@ type dispatch struct {
 	engine    *delivery.Engine
 	wishes    *delivery.Wishes
 	feed      *webhook.Feed
+	webhooks  *webhooks
 	inner     *rpc.Server
 	store     *store.Store
 	stops     *stopKeeping
@@ -101,7 +102,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	if err != nil {
 		return d, err
 	}
-	content, err := d.openContent(ctx)
+	sealer, err := d.openContent(ctx)
 	if err != nil {
 		return d, err
 	}
@@ -118,10 +119,13 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (d *dispatch, err e
 	s := store.New(d.db.Worker, d.publisher.Publish, newID, time.Now)
 	d.store, d.stops = s, &stopKeeping{source: s, stops: &delivery.Stops{}, log: log}
 	d.stops.load(ctx) // what stood when this replica was down
+	if err = d.openWebhooks(sealer, log); err != nil {
+		return d, err
+	}
 	if err = d.listen(s, log); err != nil {
 		return d, err
 	}
-	return d, d.makeEngine(routes, s, content, log)
+	return d, d.makeEngine(routes, s, sealer.Opener(), log)
 }
 
 // listen opens the inner gRPC server: only the door may ask.
@@ -130,9 +134,11 @@ func (d *dispatch) listen(s *store.Store, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	callers := map[string][]string{dispatchv1.DispatchService_CancelMessage_FullMethodName: {"ingest"}}
-	d.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: d.cfg.GRPCAddr, TLS: identity, Log: log, Callers: callers},
-		func(r grpc.ServiceRegistrar) { dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s)) })
+	d.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: d.cfg.GRPCAddr, TLS: identity, Log: log, Callers: callers()},
+		func(r grpc.ServiceRegistrar) {
+			dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s))
+			d.webhooks.register(r)
+		})
 	return err
 }
 
@@ -149,8 +155,8 @@ func (d *dispatch) makeEngine(routes *route.Routes, s *store.Store, content cons
 	return nil
 }
 
-// openContent makes what opens sealed content: keys from the keyring and from ingest.
-func (d *dispatch) openContent(ctx context.Context) (*seal.Opener, error) {
+// openContent makes what opens sealed content, and seals what lasts: keys from the keyring and from ingest.
+func (d *dispatch) openContent(ctx context.Context) (*seal.Sealer, error) {
 	keyring, err := seal.OpenKeyring(ctx, d.cfg.KEK, d.cfg.Keyring, time.Now)
 	if err != nil {
 		return nil, err
@@ -163,7 +169,7 @@ func (d *dispatch) openContent(ctx context.Context) (*seal.Opener, error) {
 		return nil, err
 	}
 	keys := contentKeys{ingestv1.NewContentKeyServiceClient(d.ingest)}
-	return seal.NewOpener(keyring, keys, time.Now), nil
+	return seal.NewSealer(keyring, keys, time.Now), nil
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
@@ -194,7 +200,9 @@ func (d *dispatch) tasks() []service.Task {
 		{Name: "stops", Run: d.stops.run},
 		{Name: "engine", Run: d.engine.Run},
 		{Name: "inner gRPC", Run: d.inner.Run},
+		{Name: "event streams", Run: d.webhooks.streams.Run}, // they end before the server waits for them
 	}
+	tasks = append(tasks, d.webhooks.tasks()...)
 	for _, s := range d.subscriptions() {
 		tasks = append(tasks, service.Task{
 			Name: "consume " + strings.ToLower(s.Stream) + " " + s.Durable,

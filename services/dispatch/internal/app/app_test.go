@@ -71,6 +71,13 @@ func (k *keyServer) GetContentKey(ctx context.Context, req *ingestv1.GetContentK
 	return &ingestv1.GetContentKeyResponse{WrappedKey: wrapped}, nil
 }
 
+func (k *keyServer) KeepLastingKey(_ context.Context, req *ingestv1.KeepLastingKeyRequest) (*ingestv1.KeepLastingKeyResponse, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.keys[req.KeyId] = req.WrappedKey
+	return &ingestv1.KeepLastingKeyResponse{KeyId: req.KeyId, WrappedKey: req.WrappedKey}, nil
+}
+
 // house is everything dispatch stands beside.
 type house struct {
 	t      *testing.T
@@ -88,6 +95,7 @@ func newHouse(t *testing.T) *house {
 	dir := t.TempDir()
 	h.cfg = Config{
 		Postgres: postgrestest.New(t, "dispatch", sources...).Config, Bus: eventbustest.Run(t), LeaseTTL: 2 * time.Second,
+		Webhooks: WebhookConfig{Loopback: true, PerEndpoint: 8, Total: 32}, GRPCAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0",
 		KEK: secret.File(filepath.Join(dir, "kek")), Keyring: secret.File(filepath.Join(dir, "keyring")), RoutesFile: filepath.Join(dir, "routes.yaml"),
 	}
 	h.startIngest(dir)
@@ -123,7 +131,10 @@ func (h *house) startIngest(dir string) {
 	h.must(err)
 	server, err := rpc.NewServer(rpc.ServerConfig{
 		Addr: "127.0.0.1:0", TLS: identity, Log: slog.Default(),
-		Callers: map[string][]string{ingestv1.ContentKeyService_GetContentKey_FullMethodName: {"dispatch"}},
+		Callers: map[string][]string{
+			ingestv1.ContentKeyService_GetContentKey_FullMethodName:  {"dispatch"},
+			ingestv1.ContentKeyService_KeepLastingKey_FullMethodName: {"dispatch"},
+		},
 	}, func(r grpc.ServiceRegistrar) { ingestv1.RegisterContentKeyServiceServer(r, keys) })
 	h.must(err)
 	h.cfg.IngestAddr = server.Addr().String()
@@ -139,7 +150,7 @@ func (h *house) startCompliance() {
 	for _, producer := range []string{"compliance", "ingest"} {
 		durables := map[string][]string{}
 		for _, lane := range lanes {
-			durables[lane] = []string{"feed"}
+			durables[lane] = []string{"feed", "webhook"}
 			if producer == "compliance" {
 				durables[lane] = append(durables[lane], "dispatch=onlinesms.compliance.v1.MessagesCleared.*."+lane)
 			}

@@ -16,6 +16,7 @@ type Config struct {
 	Postgres postgres.Config
 	Bus      eventbus.Config
 	TLS      tlsconf.Files
+	Webhooks WebhookConfig
 	// AdminAddr is where /healthz, /readyz and /metrics are served, host:port; for the machine or the pod only.
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:0"`
 	// GRPCAddr is where the inner gRPC server listens (DispatchService, mTLS), host:port.
@@ -49,5 +50,6 @@ func (c Config) Validate() error {
 	if c.LeaseTTL < time.Second {
 		problems = append(problems, errors.New("LEASE_TTL must be 1s or more"))
 	}
+	problems = append(problems, c.Webhooks.validate(c.GRPCAddr, c.AdminAddr, c.IngestAddr, c.Bus.URL))
 	return errors.Join(problems...)
 }

@@ -26,7 +26,8 @@ type deadLettersConfig struct {
 }
 
 // DeadLetters lists events that were given up, or treats them again: `dead-letters list | replay <id> | replay all`.
-// Cleared messages are put into the queue for whichever replica holds a bind of their route; all events go to FEED.
+// Cleared messages are put into the queue for whichever replica holds a bind of their route; all events go to FEED and
+// to webhooks.
 func DeadLetters(ctx context.Context, args []string) error {
 	cfg, err := service.LoadConfig[deadLettersConfig]()
 	if err != nil {
@@ -52,6 +53,7 @@ func DeadLetters(ctx context.Context, args []string) error {
 	again := replay{
 		cleared: consumer.NewHandler(handOver{store.New(db.Worker, func(...eventbus.Parcel) {}, newID, time.Now), routes}),
 		feed:    webhook.NewFeed(bus),
+		webhook: intakeOnly(db),
 	}
 	return outbox.NewDeadLetters(db.Worker).Command(ctx, args, again.handle, os.Stdout)
 }
@@ -60,6 +62,13 @@ func DeadLetters(ctx context.Context, args []string) error {
 type replay struct {
 	cleared *consumer.Handler
 	feed    *webhook.Feed
+	webhook *webhook.Intake
+}
+
+// intakeOnly takes events for endpoints and leaves the sending to the replicas that serve; it opens no secret.
+func intakeOnly(db *postgres.DB) *webhook.Intake {
+	s := store.NewWebhooks(db, func(...eventbus.Parcel) {}, newID, time.Now)
+	return webhook.NewIntake(webhook.NewDirectory(s, nil, time.Now), s, nil, time.Now)
 }
 
 func (r replay) handle(ctx context.Context, batch []eventbus.Delivery) error {
@@ -70,6 +79,9 @@ func (r replay) handle(ctx context.Context, batch []eventbus.Delivery) error {
 		if err := r.cleared.Handle(ctx, batch[i:i+1]); err != nil {
 			return err
 		}
+	}
+	if err := r.webhook.Handle(ctx, batch); err != nil {
+		return err
 	}
 	return r.feed.Handle(ctx, batch)
 }

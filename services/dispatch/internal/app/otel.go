@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"go.opentelemetry.io/otel"
@@ -40,5 +41,5 @@ func (d *dispatch) observe() error {
 		o.ObserveInt64(slowed, s.Throttled.Load())
 		return nil
 	}, messages, deliveries, slowed)
-	return err
+	return errors.Join(err, d.webhooks.observe())
 }

@@ -9,8 +9,9 @@ import (
 
 // Durables of this service.
 const (
-	durable     = "dispatch" // takes cleared messages
-	feedDurable = "feed"     // repeats everything for outside consumers
+	durable        = "dispatch" // takes cleared messages
+	feedDurable    = "feed"     // repeats everything for outside consumers
+	webhookDurable = "webhook"  // tells the endpoints of tenants
 )
 
 var lanes = []string{eventbus.LaneOTP, eventbus.LaneInteractive, eventbus.LaneBulk}
@@ -28,7 +29,7 @@ func streams() []eventbus.Stream {
 		durables[lane] = []string{
 			"ingest", "compliance=" + eventbus.Subject("onlinesms.dispatch.v1.MessagesReturned", "*", lane) +
 				"," + eventbus.Subject("onlinesms.dispatch.v1.MessagesFailed", "*", lane) +
-				"," + eventbus.Subject("onlinesms.dispatch.v1.MessagesUndelivered", "*", lane), "audit", feedDurable,
+				"," + eventbus.Subject("onlinesms.dispatch.v1.MessagesUndelivered", "*", lane), "audit", feedDurable, webhookDurable,
 		}
 	}
 	owned := eventbus.ServiceStreams("dispatch", durables)
@@ -57,5 +58,5 @@ func (d *dispatch) subscriptions() []eventbus.Subscription {
 			})
 		}
 	}
-	return list
+	return append(list, d.webhooks.subscriptions(d.letters)...)
 }

@@ -182,7 +182,8 @@ func (i *ingest) openDoor(ctx context.Context, cfg Config, vault *content.Vault)
 			i.people.register(r)
 			ingestv1.RegisterVerificationServiceServer(r, i.verifications(cfg.Verification, accepter, vault, peppers))
 		},
-		Records: i.records, Forward: forwards(compliance, audit), Pins: pins, OpenAPI: openapi.Document, Log: i.log,
+		Records: i.records, Forward: forwards(compliance, dispatch, audit), Pins: pins,
+		WebhookIPs: door.WebhookIPs{Prefixes: cfg.Door.WebhookIPs, Next: cfg.Door.WebhookIPsNext, NextFrom: cfg.Door.WebhookIPsFrom}, OpenAPI: openapi.Document, Log: i.log,
 		Traced: cfg.TraceEndpoint != "",
 	})
 	return err

@@ -342,6 +342,7 @@ func TestPublishedEvent(t *testing.T) {
 func TestItem7EveryCallerOfEveryMethod(t *testing.T) {
 	w := newWorld(t)
 	rpctest.CheckCallers(t, w.inner.Addr().String(), "ingest", w.dir, map[string][]string{
-		ingestv1.ContentKeyService_GetContentKey_FullMethodName: {"compliance", "dispatch"},
+		ingestv1.ContentKeyService_GetContentKey_FullMethodName:  {"compliance", "dispatch"},
+		ingestv1.ContentKeyService_KeepLastingKey_FullMethodName: {"dispatch"},
 	})
 }

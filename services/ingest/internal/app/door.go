@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"net/netip"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -19,6 +21,11 @@ type DoorConfig struct {
 	// certificate or public key. The private halves need not be on this machine.
 	PinsNext   string `env:"PINS_NEXT_FILE"`
 	PinsBackup string `env:"PINS_BACKUP_FILE"`
+	// WebhookIPs are the addresses (CIDR, separated by commas) that dispatch's webhooks come from, as seen from outside;
+	// WebhookIPsNext those that will be from WebhookIPsFrom (RFC 3339) on. Published at /v1/webhook-ips.
+	WebhookIPs     []netip.Prefix `env:"WEBHOOK_IPS"`
+	WebhookIPsNext []netip.Prefix `env:"WEBHOOK_IPS_NEXT"`
+	WebhookIPsFrom time.Time      `env:"WEBHOOK_IPS_NEXT_FROM"`
 }
 
 // pins opens the pin set; nil when none is to be published.
@@ -40,7 +47,7 @@ func initPins() error {
 }
 
 // forwards are the services behind the door that others of ours answer.
-func forwards(compliance, audit grpc.ClientConnInterface) []door.Forward {
+func forwards(compliance, dispatch, audit grpc.ClientConnInterface) []door.Forward {
 	return []door.Forward{
 		{Service: "onlinesms.compliance.v1.ComplianceService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.RegistryService", Conn: compliance},
@@ -52,5 +59,8 @@ func forwards(compliance, audit grpc.ClientConnInterface) []door.Forward {
 		{Service: "onlinesms.compliance.v1.SuppressionService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.ComplaintService", Conn: compliance},
 		{Service: "onlinesms.audit.v1.AuditService", Conn: audit},
+		{Service: "onlinesms.dispatch.v1.WebhookEndpointService", Conn: dispatch},
+		{Service: "onlinesms.dispatch.v1.WebhookDeliveryService", Conn: dispatch},
+		{Service: "onlinesms.dispatch.v1.MessageEventService", Conn: dispatch},
 	}
 }

@@ -76,13 +76,14 @@ func TestItem24ForwardedCallsCarryTheirCaller(t *testing.T) {
 	w := newWorld(t, func(c *Config) {
 		dir := filepath.Dir(c.TLS.Cert)
 		c.ComplianceAddr, c.AuditAddr = n.start(t, dir, "compliance"), n.start(t, dir, "audit")
+		c.DispatchAddr = n.start(t, dir, "dispatch")
 	})
 	spoofed, err := principal.Principal{TenantID: uuid.UUID{1}, Env: "live", Actor: "key/other"}.AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	methods := 0
-	for _, f := range forwards(nil, nil) {
+	for _, f := range forwards(nil, nil, nil) {
 		d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(f.Service))
 		if err != nil {
 			t.Fatal(err)

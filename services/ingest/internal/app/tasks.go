@@ -65,7 +65,7 @@ var lanes = []string{eventbus.LaneOTP, eventbus.LaneInteractive, eventbus.LaneBu
 func streams() []eventbus.Stream {
 	durables := map[string][]string{eventbus.LaneControl: {"audit"}}
 	for _, lane := range lanes {
-		durables[lane] = []string{"compliance", "audit", "feed"}
+		durables[lane] = []string{"compliance", "audit", "feed", "webhook"}
 	}
 	return eventbus.ServiceStreams(name, durables)
 }

@@ -45,10 +45,12 @@ type Config struct {
 	Records  Recorder
 	Register func(grpc.ServiceRegistrar) // ingest's own services
 	Forward  []Forward
-	Pins     *Pins  // nil: no pin set is published
-	OpenAPI  []byte // proto/openapi.Document
-	Traced   bool   // spans are exported; else none are made, which costs a send 10 % less
-	Log      *slog.Logger
+	Pins     *Pins // nil: no pin set is published
+	// WebhookIPs are published for receivers of webhooks.
+	WebhookIPs WebhookIPs
+	OpenAPI    []byte // proto/openapi.Document
+	Traced     bool   // spans are exported; else none are made, which costs a send 10 % less
+	Log        *slog.Logger
 }
 
 // Door is the two public listeners.

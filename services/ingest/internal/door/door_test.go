@@ -172,6 +172,8 @@ func newWorld(t testing.TB) *world {
 			{"onlinesms.compliance.v1.PreferenceService", nil}, {"onlinesms.compliance.v1.ContentService", nil},
 			{"doortest.v1.Echo", inner},
 			{"onlinesms.audit.v1.AuditService", nil},
+			{"onlinesms.dispatch.v1.WebhookEndpointService", nil}, {"onlinesms.dispatch.v1.WebhookDeliveryService", nil},
+			{"onlinesms.dispatch.v1.MessageEventService", nil},
 		},
 		OpenAPI: openapi.Document, Pins: pins,
 		Log: slog.New(slog.NewJSONHandler(w.logs, nil)),

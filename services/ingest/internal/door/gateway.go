@@ -14,6 +14,7 @@ import (
 
 	gwauditv1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/audit/v1"
 	gwcompliancev1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/compliance/v1"
+	gwdispatchv1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/dispatch/v1"
 	gwingestv1 "github.com/onlinesms/onlinesms/proto/gen/gateway/onlinesms/ingest/v1"
 	"github.com/onlinesms/onlinesms/services/ingest/internal/caller"
 )
@@ -52,6 +53,9 @@ var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientC
 	"onlinesms.compliance.v1.ComplaintService":   gwcompliancev1.RegisterComplaintServiceHandler,
 	"onlinesms.compliance.v1.PreferenceService":  gwcompliancev1.RegisterPreferenceServiceHandler,
 	"onlinesms.compliance.v1.ContentService":     gwcompliancev1.RegisterContentServiceHandler,
+
+	"onlinesms.dispatch.v1.WebhookEndpointService": gwdispatchv1.RegisterWebhookEndpointServiceHandler,
+	"onlinesms.dispatch.v1.WebhookDeliveryService": gwdispatchv1.RegisterWebhookDeliveryServiceHandler,
 }
 
 // newGateway is the JSON form of the offered RPCs, behind conn.

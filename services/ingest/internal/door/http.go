@@ -99,6 +99,9 @@ func (g *guard) newHandler(gateway http.Handler, cfg *Config) (http.Handler, err
 	if cfg.Pins != nil {
 		byPath[pinsPath] = cfg.Pins.page(cfg.TLS)
 	}
+	if byPath[webhookIPsPath], err = cfg.WebhookIPs.page(); err != nil {
+		return nil, err
+	}
 	return g.outermost(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		page, ok := byPath[r.URL.Path]
 		switch {

@@ -76,7 +76,7 @@ func (r route) matches(path string) bool {
 }
 
 // pages are the paths outside of the RPCs: what may be read without a key.
-var pages = []string{"/openapi.json", "/docs", "/v1/reasons", pinsPath}
+var pages = []string{"/openapi.json", "/docs", "/v1/reasons", pinsPath, webhookIPsPath}
 
 // allowed lists the methods a path takes; empty when there is no such path.
 func (o *offer) allowed(path string) string {

@@ -67,12 +67,18 @@ func (s *Store) Current(ctx context.Context, env string, tenantID uuid.UUID, day
 	if wrapped, err = mint(id); err != nil {
 		return 0, nil, err
 	}
-	_, err = s.db.Worker.Exec(ctx, `INSERT INTO data_keys (key_id, tenant_id, env, day, class, wrapped)
+	return s.Keep(ctx, env, tenantID, day, class, id, wrapped)
+}
+
+// Keep keeps a data key of a tenant's day and class unless there is one, and answers the one there is: this, or that of
+// who was faster.
+func (s *Store) Keep(ctx context.Context, env string, tenantID uuid.UUID, day time.Time, class string, id uint64, wrapped []byte) (uint64, []byte, error) {
+	_, err := s.db.Worker.Exec(ctx, `INSERT INTO data_keys (key_id, tenant_id, env, day, class, wrapped)
 		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, env, day, class) DO NOTHING`, int64(id), tenantID, env, day, class, wrapped)
 	if err != nil {
 		return 0, nil, postgres.Map(err)
 	}
-	id, wrapped, err = s.current(ctx, env, tenantID, day, class) // ours, or that of who was faster
+	id, wrapped, err = s.current(ctx, env, tenantID, day, class)
 	return id, wrapped, postgres.Map(err)
 }
 

@@ -34,7 +34,8 @@ var reads = map[string][]struct {
 	"compliance": {{"compliance", []string{"ingest", "dispatch"}, messages},
 		{"compliance", []string{"dispatch"}, []string{eventbus.LaneControl}}}, // opt-outs that reached dispatch
 	"dispatch": {{"dispatch", []string{"compliance"}, lanes}, // kill switches come by lane control
-		{"feed", []string{"ingest", "compliance", "dispatch"}, messages}},
+		{"feed", []string{"ingest", "compliance", "dispatch"}, messages},
+		{"webhook", []string{"ingest", "compliance", "dispatch"}, messages}},
 	"audit": {{"audit", []string{"ingest", "compliance", "dispatch", "audit"}, lanes}},
 }
 
@@ -63,6 +64,7 @@ func of(service string) Grant {
 	}
 	for stream, subject := range extra[service] {
 		g.owns(stream)
+		g.hears(stream) // for readers that a service streams to
 		g.Publish = append(g.Publish, subject)
 	}
 	if bucket := objects[service]; bucket != "" {

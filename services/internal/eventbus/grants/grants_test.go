@@ -129,7 +129,7 @@ func TestTheGrantsOfServicesAreEnough(t *testing.T) {
 		b := as(t, s, service)
 		var streams []eventbus.Stream
 		for _, stream := range eventbus.ServiceStreams(service, nil) {
-			for _, name := range []string{"ingest", "compliance", "dispatch", "audit", "feed"} {
+			for _, name := range []string{"ingest", "compliance", "dispatch", "audit", "feed", "webhook"} {
 				if strings.HasSuffix(stream.Name, "_CONTROL") == (name == "audit") || name == "audit" {
 					stream.Durables = append(stream.Durables, eventbus.Durable{Name: name,
 						Filters: []string{strings.Replace(stream.Subjects[0], ".*.*.", ".Happened.*.", 1)}})
@@ -173,9 +173,9 @@ func TestTheGrantsOfServicesAreEnough(t *testing.T) {
 		}
 	}
 	for stream, durables := range map[string]map[string]string{ // durable: service
-		"INGEST_OTP":         {"compliance": "compliance", "audit": "audit", "feed": "dispatch"},
-		"COMPLIANCE_BULK":    {"dispatch": "dispatch", "ingest": "ingest", "audit": "audit", "feed": "dispatch"},
-		"DISPATCH_OTP":       {"ingest": "ingest", "compliance": "compliance", "audit": "audit", "feed": "dispatch"},
+		"INGEST_OTP":         {"compliance": "compliance", "audit": "audit", "feed": "dispatch", "webhook": "dispatch"},
+		"COMPLIANCE_BULK":    {"dispatch": "dispatch", "ingest": "ingest", "audit": "audit", "feed": "dispatch", "webhook": "dispatch"},
+		"DISPATCH_OTP":       {"ingest": "ingest", "compliance": "compliance", "audit": "audit", "feed": "dispatch", "webhook": "dispatch"},
 		"COMPLIANCE_CONTROL": {"audit": "audit"}, "AUDIT_CONTROL": {"audit": "audit"},
 	} {
 		for durable, service := range durables {

@@ -20,9 +20,9 @@ var (
 	allLanes  = []string{"otp", "interactive", "bulk", "control"}
 	// consumers of a lane's events, as documented (design section 4): who works off whose streams, by which durable.
 	documented = map[string]map[string]string{ // stream or its producer: durable -> service
-		"INGEST":     {"compliance": "compliance", "audit": "audit", "feed": "dispatch"},
-		"COMPLIANCE": {"dispatch": "dispatch", "ingest": "ingest", "audit": "audit", "feed": "dispatch"},
-		"DISPATCH":   {"compliance": "compliance", "ingest": "ingest", "audit": "audit", "feed": "dispatch"},
+		"INGEST":     {"compliance": "compliance", "audit": "audit", "feed": "dispatch", "webhook": "dispatch"},
+		"COMPLIANCE": {"dispatch": "dispatch", "ingest": "ingest", "audit": "audit", "feed": "dispatch", "webhook": "dispatch"},
+		"DISPATCH":   {"compliance": "compliance", "ingest": "ingest", "audit": "audit", "feed": "dispatch", "webhook": "dispatch"},
 		"AUDIT":      {"audit": "audit"},
 	}
 	// streamVerbs and consumerVerbs are the whole of the JetStream API on a stream, and on a consumer of it.
@@ -64,7 +64,7 @@ func publishing() map[string][]string {
 		for _, verb := range []string{"STREAM.CREATE", "STREAM.UPDATE", "STREAM.INFO", "STREAM.PURGE"} {
 			all["$JS.API."+verb+"."+stream] = []string{owner}
 		}
-		for _, name := range []string{"ingest", "compliance", "dispatch", "audit", "feed", "another"} {
+		for _, name := range []string{"ingest", "compliance", "dispatch", "audit", "feed", "webhook", "another"} {
 			consuming(all, stream, owner, name)
 		}
 	}
@@ -95,7 +95,7 @@ func consuming(all map[string][]string, stream, owner, name string) {
 	}
 	may("$JS.API.CONSUMER.CREATE."+stream+"."+name, owner)
 	may("$JS.API.CONSUMER.INFO."+stream+"."+name, owner)
-	if stream == eventbus.StreamName(owner, "control") { // its own broadcasts
+	if stream == eventbus.StreamName(owner, "control") || stream == "FEED" { // its own broadcasts; what it streams to clients
 		may("$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name, owner)
 	}
 	if stream == "COMPLIANCE_CONTROL" { // dispatch hears what recipients wish
@@ -139,7 +139,7 @@ func TestItem26EveryCredentialOnEverySubject(t *testing.T) {
 	for _, subject := range []string{"$JS.API.STREAM.INFO.FEED", "$JS.API.CONSUMER.CREATE.FEED." + feed + "." + grants.FeedFilter(tenant, "live"),
 		"$JS.API.CONSUMER.INFO.FEED." + feed, "$JS.API.CONSUMER.MSG.NEXT.FEED." + feed, "$JS.ACK.FEED." + feed + ".1.1.1.1.0"} {
 		publish[subject] = append(publish[subject], "outside")
-		if strings.Contains(subject, "CONSUMER.CREATE.") || strings.Contains(subject, "CONSUMER.INFO.") {
+		if strings.Contains(subject, ".CONSUMER.") {
 			publish[subject] = append(publish[subject], "dispatch") // owns FEED
 		}
 	}

@@ -690,6 +690,271 @@ func (x *MessagesCancelled) GetParcels() []*OutcomeParcel {
 	return nil
 }
 
+// WebhookEndpointNotice is news of one endpoint.
+type WebhookEndpointNotice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// FAILING or GONE.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Since when it has done nothing but fail, Unix microseconds; 0 for one that answered 410.
+	FailingSinceUs int64 `protobuf:"varint,2,opt,name=failing_since_us,json=failingSinceUs,proto3" json:"failing_since_us,omitempty"`
+	// When this was noticed, Unix microseconds.
+	TimeUs int64 `protobuf:"varint,3,opt,name=time_us,json=timeUs,proto3" json:"time_us,omitempty"`
+	// UUID of the endpoint, 16 bytes; not in field 1, where events of messages have a message's id.
+	EndpointId    []byte `protobuf:"bytes,4,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookEndpointNotice) Reset() {
+	*x = WebhookEndpointNotice{}
+	mi := &file_onlinesms_dispatch_v1_events_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookEndpointNotice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookEndpointNotice) ProtoMessage() {}
+
+func (x *WebhookEndpointNotice) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_dispatch_v1_events_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookEndpointNotice.ProtoReflect.Descriptor instead.
+func (*WebhookEndpointNotice) Descriptor() ([]byte, []int) {
+	return file_onlinesms_dispatch_v1_events_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *WebhookEndpointNotice) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *WebhookEndpointNotice) GetFailingSinceUs() int64 {
+	if x != nil {
+		return x.FailingSinceUs
+	}
+	return 0
+}
+
+func (x *WebhookEndpointNotice) GetTimeUs() int64 {
+	if x != nil {
+		return x.TimeUs
+	}
+	return 0
+}
+
+func (x *WebhookEndpointNotice) GetEndpointId() []byte {
+	if x != nil {
+		return x.EndpointId
+	}
+	return nil
+}
+
+// WebhookEndpointParcel is one notice of one tenant.
+type WebhookEndpointParcel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// See event.v1.Parcel.
+	ParcelId []byte `protobuf:"bytes,1,opt,name=parcel_id,json=parcelId,proto3" json:"parcel_id,omitempty"`
+	// See event.v1.Parcel.
+	TenantId []byte `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// See event.v1.Parcel.
+	CorrelationId []byte `protobuf:"bytes,3,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
+	// See event.v1.Parcel.
+	CausationId []byte `protobuf:"bytes,4,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
+	// The notice.
+	Notices       []*WebhookEndpointNotice `protobuf:"bytes,5,rep,name=notices,proto3" json:"notices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookEndpointParcel) Reset() {
+	*x = WebhookEndpointParcel{}
+	mi := &file_onlinesms_dispatch_v1_events_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookEndpointParcel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookEndpointParcel) ProtoMessage() {}
+
+func (x *WebhookEndpointParcel) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_dispatch_v1_events_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookEndpointParcel.ProtoReflect.Descriptor instead.
+func (*WebhookEndpointParcel) Descriptor() ([]byte, []int) {
+	return file_onlinesms_dispatch_v1_events_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *WebhookEndpointParcel) GetParcelId() []byte {
+	if x != nil {
+		return x.ParcelId
+	}
+	return nil
+}
+
+func (x *WebhookEndpointParcel) GetTenantId() []byte {
+	if x != nil {
+		return x.TenantId
+	}
+	return nil
+}
+
+func (x *WebhookEndpointParcel) GetCorrelationId() []byte {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return nil
+}
+
+func (x *WebhookEndpointParcel) GetCausationId() []byte {
+	if x != nil {
+		return x.CausationId
+	}
+	return nil
+}
+
+func (x *WebhookEndpointParcel) GetNotices() []*WebhookEndpointNotice {
+	if x != nil {
+		return x.Notices
+	}
+	return nil
+}
+
+// WebhookEndpointsFailing: endpoints that have failed for a day; after five days they are disabled.
+type WebhookEndpointsFailing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shared head.
+	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Parcels of notices.
+	Parcels       []*WebhookEndpointParcel `protobuf:"bytes,2,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookEndpointsFailing) Reset() {
+	*x = WebhookEndpointsFailing{}
+	mi := &file_onlinesms_dispatch_v1_events_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookEndpointsFailing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookEndpointsFailing) ProtoMessage() {}
+
+func (x *WebhookEndpointsFailing) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_dispatch_v1_events_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookEndpointsFailing.ProtoReflect.Descriptor instead.
+func (*WebhookEndpointsFailing) Descriptor() ([]byte, []int) {
+	return file_onlinesms_dispatch_v1_events_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *WebhookEndpointsFailing) GetMetadata() *v11.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *WebhookEndpointsFailing) GetParcels() []*WebhookEndpointParcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
+// WebhookEndpointsDisabled: endpoints that are sent nothing any more.
+type WebhookEndpointsDisabled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shared head.
+	Metadata *v11.Metadata `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Parcels of notices.
+	Parcels       []*WebhookEndpointParcel `protobuf:"bytes,2,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookEndpointsDisabled) Reset() {
+	*x = WebhookEndpointsDisabled{}
+	mi := &file_onlinesms_dispatch_v1_events_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookEndpointsDisabled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookEndpointsDisabled) ProtoMessage() {}
+
+func (x *WebhookEndpointsDisabled) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_dispatch_v1_events_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookEndpointsDisabled.ProtoReflect.Descriptor instead.
+func (*WebhookEndpointsDisabled) Descriptor() ([]byte, []int) {
+	return file_onlinesms_dispatch_v1_events_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *WebhookEndpointsDisabled) GetMetadata() *v11.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *WebhookEndpointsDisabled) GetParcels() []*WebhookEndpointParcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
 var File_onlinesms_dispatch_v1_events_proto protoreflect.FileDescriptor
 
 const file_onlinesms_dispatch_v1_events_proto_rawDesc = "" +
@@ -740,7 +1005,25 @@ const file_onlinesms_dispatch_v1_events_proto_rawDesc = "" +
 	"\aparcels\x18\x02 \x03(\v2$.onlinesms.dispatch.v1.OutcomeParcelR\aparcels\"\x8d\x01\n" +
 	"\x11MessagesCancelled\x128\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12>\n" +
-	"\aparcels\x18\x02 \x03(\v2$.onlinesms.dispatch.v1.OutcomeParcelR\aparcelsBKZIgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1;dispatchv1b\x06proto3"
+	"\aparcels\x18\x02 \x03(\v2$.onlinesms.dispatch.v1.OutcomeParcelR\aparcels\"\x93\x01\n" +
+	"\x15WebhookEndpointNotice\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12(\n" +
+	"\x10failing_since_us\x18\x02 \x01(\x03R\x0efailingSinceUs\x12\x17\n" +
+	"\atime_us\x18\x03 \x01(\x03R\x06timeUs\x12\x1f\n" +
+	"\vendpoint_id\x18\x04 \x01(\fR\n" +
+	"endpointId\"\xe3\x01\n" +
+	"\x15WebhookEndpointParcel\x12\x1b\n" +
+	"\tparcel_id\x18\x01 \x01(\fR\bparcelId\x12\x1b\n" +
+	"\ttenant_id\x18\x02 \x01(\fR\btenantId\x12%\n" +
+	"\x0ecorrelation_id\x18\x03 \x01(\fR\rcorrelationId\x12!\n" +
+	"\fcausation_id\x18\x04 \x01(\fR\vcausationId\x12F\n" +
+	"\anotices\x18\x05 \x03(\v2,.onlinesms.dispatch.v1.WebhookEndpointNoticeR\anotices\"\x9b\x01\n" +
+	"\x17WebhookEndpointsFailing\x128\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12F\n" +
+	"\aparcels\x18\x02 \x03(\v2,.onlinesms.dispatch.v1.WebhookEndpointParcelR\aparcels\"\x9c\x01\n" +
+	"\x18WebhookEndpointsDisabled\x128\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x1c.onlinesms.event.v1.MetadataR\bmetadata\x12F\n" +
+	"\aparcels\x18\x02 \x03(\v2,.onlinesms.dispatch.v1.WebhookEndpointParcelR\aparcelsBKZIgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1;dispatchv1b\x06proto3"
 
 var (
 	file_onlinesms_dispatch_v1_events_proto_rawDescOnce sync.Once
@@ -754,45 +1037,54 @@ func file_onlinesms_dispatch_v1_events_proto_rawDescGZIP() []byte {
 	return file_onlinesms_dispatch_v1_events_proto_rawDescData
 }
 
-var file_onlinesms_dispatch_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_onlinesms_dispatch_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_onlinesms_dispatch_v1_events_proto_goTypes = []any{
-	(*Outcome)(nil),             // 0: onlinesms.dispatch.v1.Outcome
-	(*OutcomeParcel)(nil),       // 1: onlinesms.dispatch.v1.OutcomeParcel
-	(*MessagesSubmitted)(nil),   // 2: onlinesms.dispatch.v1.MessagesSubmitted
-	(*MessagesFailed)(nil),      // 3: onlinesms.dispatch.v1.MessagesFailed
-	(*MessagesUnknown)(nil),     // 4: onlinesms.dispatch.v1.MessagesUnknown
-	(*MessagesReturned)(nil),    // 5: onlinesms.dispatch.v1.MessagesReturned
-	(*MessagesDelivered)(nil),   // 6: onlinesms.dispatch.v1.MessagesDelivered
-	(*MessagesUndelivered)(nil), // 7: onlinesms.dispatch.v1.MessagesUndelivered
-	(*MessagesExpired)(nil),     // 8: onlinesms.dispatch.v1.MessagesExpired
-	(*MessagesCancelled)(nil),   // 9: onlinesms.dispatch.v1.MessagesCancelled
-	(*v1.Reason)(nil),           // 10: onlinesms.type.v1.Reason
-	(*v11.Metadata)(nil),        // 11: onlinesms.event.v1.Metadata
+	(*Outcome)(nil),                  // 0: onlinesms.dispatch.v1.Outcome
+	(*OutcomeParcel)(nil),            // 1: onlinesms.dispatch.v1.OutcomeParcel
+	(*MessagesSubmitted)(nil),        // 2: onlinesms.dispatch.v1.MessagesSubmitted
+	(*MessagesFailed)(nil),           // 3: onlinesms.dispatch.v1.MessagesFailed
+	(*MessagesUnknown)(nil),          // 4: onlinesms.dispatch.v1.MessagesUnknown
+	(*MessagesReturned)(nil),         // 5: onlinesms.dispatch.v1.MessagesReturned
+	(*MessagesDelivered)(nil),        // 6: onlinesms.dispatch.v1.MessagesDelivered
+	(*MessagesUndelivered)(nil),      // 7: onlinesms.dispatch.v1.MessagesUndelivered
+	(*MessagesExpired)(nil),          // 8: onlinesms.dispatch.v1.MessagesExpired
+	(*MessagesCancelled)(nil),        // 9: onlinesms.dispatch.v1.MessagesCancelled
+	(*WebhookEndpointNotice)(nil),    // 10: onlinesms.dispatch.v1.WebhookEndpointNotice
+	(*WebhookEndpointParcel)(nil),    // 11: onlinesms.dispatch.v1.WebhookEndpointParcel
+	(*WebhookEndpointsFailing)(nil),  // 12: onlinesms.dispatch.v1.WebhookEndpointsFailing
+	(*WebhookEndpointsDisabled)(nil), // 13: onlinesms.dispatch.v1.WebhookEndpointsDisabled
+	(*v1.Reason)(nil),                // 14: onlinesms.type.v1.Reason
+	(*v11.Metadata)(nil),             // 15: onlinesms.event.v1.Metadata
 }
 var file_onlinesms_dispatch_v1_events_proto_depIdxs = []int32{
-	10, // 0: onlinesms.dispatch.v1.Outcome.reason:type_name -> onlinesms.type.v1.Reason
+	14, // 0: onlinesms.dispatch.v1.Outcome.reason:type_name -> onlinesms.type.v1.Reason
 	0,  // 1: onlinesms.dispatch.v1.OutcomeParcel.outcomes:type_name -> onlinesms.dispatch.v1.Outcome
-	11, // 2: onlinesms.dispatch.v1.MessagesSubmitted.metadata:type_name -> onlinesms.event.v1.Metadata
+	15, // 2: onlinesms.dispatch.v1.MessagesSubmitted.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 3: onlinesms.dispatch.v1.MessagesSubmitted.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	11, // 4: onlinesms.dispatch.v1.MessagesFailed.metadata:type_name -> onlinesms.event.v1.Metadata
+	15, // 4: onlinesms.dispatch.v1.MessagesFailed.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 5: onlinesms.dispatch.v1.MessagesFailed.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	11, // 6: onlinesms.dispatch.v1.MessagesUnknown.metadata:type_name -> onlinesms.event.v1.Metadata
+	15, // 6: onlinesms.dispatch.v1.MessagesUnknown.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 7: onlinesms.dispatch.v1.MessagesUnknown.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	11, // 8: onlinesms.dispatch.v1.MessagesReturned.metadata:type_name -> onlinesms.event.v1.Metadata
+	15, // 8: onlinesms.dispatch.v1.MessagesReturned.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 9: onlinesms.dispatch.v1.MessagesReturned.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	11, // 10: onlinesms.dispatch.v1.MessagesDelivered.metadata:type_name -> onlinesms.event.v1.Metadata
+	15, // 10: onlinesms.dispatch.v1.MessagesDelivered.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 11: onlinesms.dispatch.v1.MessagesDelivered.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	11, // 12: onlinesms.dispatch.v1.MessagesUndelivered.metadata:type_name -> onlinesms.event.v1.Metadata
+	15, // 12: onlinesms.dispatch.v1.MessagesUndelivered.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 13: onlinesms.dispatch.v1.MessagesUndelivered.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	11, // 14: onlinesms.dispatch.v1.MessagesExpired.metadata:type_name -> onlinesms.event.v1.Metadata
+	15, // 14: onlinesms.dispatch.v1.MessagesExpired.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 15: onlinesms.dispatch.v1.MessagesExpired.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	11, // 16: onlinesms.dispatch.v1.MessagesCancelled.metadata:type_name -> onlinesms.event.v1.Metadata
+	15, // 16: onlinesms.dispatch.v1.MessagesCancelled.metadata:type_name -> onlinesms.event.v1.Metadata
 	1,  // 17: onlinesms.dispatch.v1.MessagesCancelled.parcels:type_name -> onlinesms.dispatch.v1.OutcomeParcel
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	10, // 18: onlinesms.dispatch.v1.WebhookEndpointParcel.notices:type_name -> onlinesms.dispatch.v1.WebhookEndpointNotice
+	15, // 19: onlinesms.dispatch.v1.WebhookEndpointsFailing.metadata:type_name -> onlinesms.event.v1.Metadata
+	11, // 20: onlinesms.dispatch.v1.WebhookEndpointsFailing.parcels:type_name -> onlinesms.dispatch.v1.WebhookEndpointParcel
+	15, // 21: onlinesms.dispatch.v1.WebhookEndpointsDisabled.metadata:type_name -> onlinesms.event.v1.Metadata
+	11, // 22: onlinesms.dispatch.v1.WebhookEndpointsDisabled.parcels:type_name -> onlinesms.dispatch.v1.WebhookEndpointParcel
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_dispatch_v1_events_proto_init() }
@@ -806,7 +1098,7 @@ func file_onlinesms_dispatch_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_dispatch_v1_events_proto_rawDesc), len(file_onlinesms_dispatch_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

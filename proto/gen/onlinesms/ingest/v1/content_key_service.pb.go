@@ -114,6 +114,143 @@ func (x *GetContentKeyResponse) GetWrappedKey() []byte {
 	return nil
 }
 
+// KeepLastingKeyRequest brings a key that may be kept.
+type KeepLastingKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID of the tenant, 16 bytes.
+	TenantId []byte `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// live or test.
+	Env string `protobuf:"bytes,2,opt,name=env,proto3" json:"env,omitempty"`
+	// Class of sealed data: lasting, or lasting#2 and so on when keys are used up.
+	Class string `protobuf:"bytes,3,opt,name=class,proto3" json:"class,omitempty"`
+	// Id of the caller's key, random.
+	KeyId uint64 `protobuf:"fixed64,4,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// It, wrapped by the deployment key of the environment.
+	WrappedKey    []byte `protobuf:"bytes,5,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepLastingKeyRequest) Reset() {
+	*x = KeepLastingKeyRequest{}
+	mi := &file_onlinesms_ingest_v1_content_key_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepLastingKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepLastingKeyRequest) ProtoMessage() {}
+
+func (x *KeepLastingKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_content_key_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepLastingKeyRequest.ProtoReflect.Descriptor instead.
+func (*KeepLastingKeyRequest) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_content_key_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *KeepLastingKeyRequest) GetTenantId() []byte {
+	if x != nil {
+		return x.TenantId
+	}
+	return nil
+}
+
+func (x *KeepLastingKeyRequest) GetEnv() string {
+	if x != nil {
+		return x.Env
+	}
+	return ""
+}
+
+func (x *KeepLastingKeyRequest) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *KeepLastingKeyRequest) GetKeyId() uint64 {
+	if x != nil {
+		return x.KeyId
+	}
+	return 0
+}
+
+func (x *KeepLastingKeyRequest) GetWrappedKey() []byte {
+	if x != nil {
+		return x.WrappedKey
+	}
+	return nil
+}
+
+// KeepLastingKeyResponse is the key to use.
+type KeepLastingKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id as it stands in the sealed bytes.
+	KeyId uint64 `protobuf:"fixed64,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// The data key, wrapped by the deployment key.
+	WrappedKey    []byte `protobuf:"bytes,2,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepLastingKeyResponse) Reset() {
+	*x = KeepLastingKeyResponse{}
+	mi := &file_onlinesms_ingest_v1_content_key_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepLastingKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepLastingKeyResponse) ProtoMessage() {}
+
+func (x *KeepLastingKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_onlinesms_ingest_v1_content_key_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepLastingKeyResponse.ProtoReflect.Descriptor instead.
+func (*KeepLastingKeyResponse) Descriptor() ([]byte, []int) {
+	return file_onlinesms_ingest_v1_content_key_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *KeepLastingKeyResponse) GetKeyId() uint64 {
+	if x != nil {
+		return x.KeyId
+	}
+	return 0
+}
+
+func (x *KeepLastingKeyResponse) GetWrappedKey() []byte {
+	if x != nil {
+		return x.WrappedKey
+	}
+	return nil
+}
+
 var File_onlinesms_ingest_v1_content_key_service_proto protoreflect.FileDescriptor
 
 const file_onlinesms_ingest_v1_content_key_service_proto_rawDesc = "" +
@@ -123,9 +260,21 @@ const file_onlinesms_ingest_v1_content_key_service_proto_rawDesc = "" +
 	"\x06key_id\x18\x01 \x01(\x06R\x05keyId\"8\n" +
 	"\x15GetContentKeyResponse\x12\x1f\n" +
 	"\vwrapped_key\x18\x01 \x01(\fR\n" +
-	"wrappedKey2\x94\x01\n" +
+	"wrappedKey\"\x94\x01\n" +
+	"\x15KeepLastingKeyRequest\x12\x1b\n" +
+	"\ttenant_id\x18\x01 \x01(\fR\btenantId\x12\x10\n" +
+	"\x03env\x18\x02 \x01(\tR\x03env\x12\x14\n" +
+	"\x05class\x18\x03 \x01(\tR\x05class\x12\x15\n" +
+	"\x06key_id\x18\x04 \x01(\x06R\x05keyId\x12\x1f\n" +
+	"\vwrapped_key\x18\x05 \x01(\fR\n" +
+	"wrappedKey\"P\n" +
+	"\x16KeepLastingKeyResponse\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\x06R\x05keyId\x12\x1f\n" +
+	"\vwrapped_key\x18\x02 \x01(\fR\n" +
+	"wrappedKey2\x9a\x02\n" +
 	"\x11ContentKeyService\x12\x7f\n" +
-	"\rGetContentKey\x12).onlinesms.ingest.v1.GetContentKeyRequest\x1a*.onlinesms.ingest.v1.GetContentKeyResponse\"\x17\xa2\xbb\x18\x13\x12\x0fcontent_key.get \x01BGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
+	"\rGetContentKey\x12).onlinesms.ingest.v1.GetContentKeyRequest\x1a*.onlinesms.ingest.v1.GetContentKeyResponse\"\x17\xa2\xbb\x18\x13\x12\x0fcontent_key.get \x01\x12\x83\x01\n" +
+	"\x0eKeepLastingKey\x12*.onlinesms.ingest.v1.KeepLastingKeyRequest\x1a+.onlinesms.ingest.v1.KeepLastingKeyResponse\"\x18\xa2\xbb\x18\x14\x12\x10content_key.keep \x01BGZEgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1;ingestv1b\x06proto3"
 
 var (
 	file_onlinesms_ingest_v1_content_key_service_proto_rawDescOnce sync.Once
@@ -139,16 +288,20 @@ func file_onlinesms_ingest_v1_content_key_service_proto_rawDescGZIP() []byte {
 	return file_onlinesms_ingest_v1_content_key_service_proto_rawDescData
 }
 
-var file_onlinesms_ingest_v1_content_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_onlinesms_ingest_v1_content_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_onlinesms_ingest_v1_content_key_service_proto_goTypes = []any{
-	(*GetContentKeyRequest)(nil),  // 0: onlinesms.ingest.v1.GetContentKeyRequest
-	(*GetContentKeyResponse)(nil), // 1: onlinesms.ingest.v1.GetContentKeyResponse
+	(*GetContentKeyRequest)(nil),   // 0: onlinesms.ingest.v1.GetContentKeyRequest
+	(*GetContentKeyResponse)(nil),  // 1: onlinesms.ingest.v1.GetContentKeyResponse
+	(*KeepLastingKeyRequest)(nil),  // 2: onlinesms.ingest.v1.KeepLastingKeyRequest
+	(*KeepLastingKeyResponse)(nil), // 3: onlinesms.ingest.v1.KeepLastingKeyResponse
 }
 var file_onlinesms_ingest_v1_content_key_service_proto_depIdxs = []int32{
 	0, // 0: onlinesms.ingest.v1.ContentKeyService.GetContentKey:input_type -> onlinesms.ingest.v1.GetContentKeyRequest
-	1, // 1: onlinesms.ingest.v1.ContentKeyService.GetContentKey:output_type -> onlinesms.ingest.v1.GetContentKeyResponse
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
+	2, // 1: onlinesms.ingest.v1.ContentKeyService.KeepLastingKey:input_type -> onlinesms.ingest.v1.KeepLastingKeyRequest
+	1, // 2: onlinesms.ingest.v1.ContentKeyService.GetContentKey:output_type -> onlinesms.ingest.v1.GetContentKeyResponse
+	3, // 3: onlinesms.ingest.v1.ContentKeyService.KeepLastingKey:output_type -> onlinesms.ingest.v1.KeepLastingKeyResponse
+	2, // [2:4] is the sub-list for method output_type
+	0, // [0:2] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -165,7 +318,7 @@ func file_onlinesms_ingest_v1_content_key_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_ingest_v1_content_key_service_proto_rawDesc), len(file_onlinesms_ingest_v1_content_key_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

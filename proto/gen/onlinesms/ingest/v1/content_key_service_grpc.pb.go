@@ -19,7 +19,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ContentKeyService_GetContentKey_FullMethodName = "/onlinesms.ingest.v1.ContentKeyService/GetContentKey"
+	ContentKeyService_GetContentKey_FullMethodName  = "/onlinesms.ingest.v1.ContentKeyService/GetContentKey"
+	ContentKeyService_KeepLastingKey_FullMethodName = "/onlinesms.ingest.v1.ContentKeyService/KeepLastingKey"
 )
 
 // ContentKeyServiceClient is the client API for ContentKeyService service.
@@ -31,6 +32,9 @@ const (
 type ContentKeyServiceClient interface {
 	// GetContentKey answers one data key, wrapped by the deployment key of its environment.
 	GetContentKey(ctx context.Context, in *GetContentKeyRequest, opts ...grpc.CallOption) (*GetContentKeyResponse, error)
+	// KeepLastingKey answers the data key, without a day, of what a tenant keeps until it deletes it (webhook secrets). The
+	// caller's is kept and answered where there is none yet; concurrent callers get the same.
+	KeepLastingKey(ctx context.Context, in *KeepLastingKeyRequest, opts ...grpc.CallOption) (*KeepLastingKeyResponse, error)
 }
 
 type contentKeyServiceClient struct {
@@ -51,6 +55,16 @@ func (c *contentKeyServiceClient) GetContentKey(ctx context.Context, in *GetCont
 	return out, nil
 }
 
+func (c *contentKeyServiceClient) KeepLastingKey(ctx context.Context, in *KeepLastingKeyRequest, opts ...grpc.CallOption) (*KeepLastingKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KeepLastingKeyResponse)
+	err := c.cc.Invoke(ctx, ContentKeyService_KeepLastingKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ContentKeyServiceServer is the server API for ContentKeyService service.
 // All implementations must embed UnimplementedContentKeyServiceServer
 // for forward compatibility.
@@ -60,6 +74,9 @@ func (c *contentKeyServiceClient) GetContentKey(ctx context.Context, in *GetCont
 type ContentKeyServiceServer interface {
 	// GetContentKey answers one data key, wrapped by the deployment key of its environment.
 	GetContentKey(context.Context, *GetContentKeyRequest) (*GetContentKeyResponse, error)
+	// KeepLastingKey answers the data key, without a day, of what a tenant keeps until it deletes it (webhook secrets). The
+	// caller's is kept and answered where there is none yet; concurrent callers get the same.
+	KeepLastingKey(context.Context, *KeepLastingKeyRequest) (*KeepLastingKeyResponse, error)
 	mustEmbedUnimplementedContentKeyServiceServer()
 }
 
@@ -72,6 +89,9 @@ type UnimplementedContentKeyServiceServer struct{}
 
 func (UnimplementedContentKeyServiceServer) GetContentKey(context.Context, *GetContentKeyRequest) (*GetContentKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetContentKey not implemented")
+}
+func (UnimplementedContentKeyServiceServer) KeepLastingKey(context.Context, *KeepLastingKeyRequest) (*KeepLastingKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method KeepLastingKey not implemented")
 }
 func (UnimplementedContentKeyServiceServer) mustEmbedUnimplementedContentKeyServiceServer() {}
 func (UnimplementedContentKeyServiceServer) testEmbeddedByValue()                           {}
@@ -112,6 +132,24 @@ func _ContentKeyService_GetContentKey_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ContentKeyService_KeepLastingKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KeepLastingKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ContentKeyServiceServer).KeepLastingKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ContentKeyService_KeepLastingKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ContentKeyServiceServer).KeepLastingKey(ctx, req.(*KeepLastingKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ContentKeyService_ServiceDesc is the grpc.ServiceDesc for ContentKeyService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -122,6 +160,10 @@ var ContentKeyService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetContentKey",
 			Handler:    _ContentKeyService_GetContentKey_Handler,
+		},
+		{
+			MethodName: "KeepLastingKey",
+			Handler:    _ContentKeyService_KeepLastingKey_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
