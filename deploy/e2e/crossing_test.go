@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"net/http"
@@ -195,7 +196,7 @@ func (p *party) collectTokens(t *testing.T, all []method) {
 		req, resp := dynamicpb.NewMessage(m.Input()), dynamicpb.NewMessage(m.Output())
 		req.Set(size, protoreflect.ValueOfInt32(1))
 		for _, name := range m.ids() { // a list within an object
-			set(req, m.Input().Fields().ByName(protoreflect.Name(name)), p.ids[name])
+			set(req, m.Input().Fields().ByName(protoreflect.Name(name)), cmp.Or(p.ids[name], words[name]))
 		}
 		if err := p.conn.Invoke(t.Context(), m.path(), req, resp); status.Code(err) == codes.PermissionDenied {
 			continue // not for keys of this environment

@@ -79,7 +79,7 @@ var volatile = []string{"last_use_time", "last_use_address", "as_of_time", "coun
 // words are what fields hold in a well-formed request.
 var words = map[string]string{"name": "x", "code": "123456", "to": "+919810000001", "scopes": "messages:read", "role": "auditor",
 	"recipient": "+919810000001", "date": "2026-01-31", "entity_id": demoEntity, "state": "UPHELD", "reason": "x",
-	"url": "https://127.0.0.1:9/", "event_types": "message.delivered"}
+	"url": "https://127.0.0.1:9/", "kind": "templates", "event_types": "message.delivered"}
 
 func madeMessage(t *testing.T, p *party) string {
 	client := ingestv1.NewMessageServiceClient(p.conn)
