@@ -24,7 +24,7 @@ FUZZTIME ?= 20s
 # Names of the fuzz targets to run, as a regular expression.
 FUZZ ?= Fuzz[A-Za-z0-9_]+
 
-.PHONY: help generate lint test e2e bench bench-compliance soak fuzz build up keys down reset
+.PHONY: help generate lint test e2e bench bench-compliance bench-preference soak fuzz build up keys down reset
 
 help: ## print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,12 @@ bench-compliance: ## ratios of the compliance engine to their baselines, below a
 
 soak: ## a million webhooks with failures and killed senders (SOAK_EVENTS=n for fewer)
 	@SOAK_EVENTS=$(or $(SOAK_EVENTS),1000000) go test -count=1 -timeout 6h -v -run 'TestItem52NothingIsLost' ./services/dispatch/internal/webhook
+
+# The whole country: about 7 GB of memory, 3 GB of disk and a quarter of an hour.
+PREFERENCE_SCALE ?= 300000000
+
+bench-preference: ## preference register and suppression lists against roaring and PostgreSQL (PREFERENCE_SCALE=300000000 numbers)
+	@PREFERENCE_SCALE=$(PREFERENCE_SCALE) go test -C services/compliance/internal/preference -count=1 -timeout 60m -run '^$$' -bench BenchmarkRatio -benchtime 11x .
 
 fuzz: ## every fuzz target for FUZZTIME (20s); FUZZ='A|B' for those of these names
 	@grep -rHoE --include='*_test.go' '^func ($(FUZZ))\(' services client deploy 2>/dev/null | sed 's/:func /:/; s/($$//' | sort | \

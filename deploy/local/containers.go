@@ -22,6 +22,7 @@ func secrets(ctx context.Context, args []string) error {
 	flags.StringVar(&o.Postgres, "postgres", "postgres:5432", "host:port of PostgreSQL, as the services reach it")
 	flags.StringVar(&o.SMSC, "smsc", "smscsim:2775", "host:port of the simulator")
 	flags.StringVar(&o.Demo, "demo", "/demo.yaml", "file of the demo tenant")
+	flags.StringVar(&o.Preferences, "preferences", "", "directory to make for preference registers, for the owner alone; empty for none")
 	hosts := flags.String("hosts", "ingest", "names of the public door beside localhost, separated by commas")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -81,6 +81,19 @@ func (p *Platform) run(ctx context.Context, verb string, args ...string) error {
 // Env answers a variable of the platform's env file, for example ONLINESMS_API_URL; empty when it is not set.
 func (p *Platform) Env(name string) string { return p.env[name] }
 
+// ServiceEnv is the environment of commands of compliance.
+func (p *Platform) ServiceEnv() ([]string, error) {
+	values, err := rundir.ReadEnvFile(p.dir.Path("compliance.env"))
+	if err != nil {
+		return nil, err
+	}
+	var env []string
+	for name, value := range values {
+		env = append(env, name+"="+value)
+	}
+	return env, nil
+}
+
 // Dir is the run directory.
 func (p *Platform) Dir() string { return string(p.dir) }
 

@@ -105,8 +105,11 @@ func (p *Platform) chooseStoreSize() (int64, error) {
 }
 
 // streamShares say how much of the store each service's streams may take; dispatch holds FEED too. They add up to less
-// than one: the server keeps the rest for itself.
-var streamShares = map[string]float64{"ingest": 0.35, "compliance": 0.25, "dispatch": 0.33, "audit": 0.05}
+// than one, with preferenceShare: the server keeps the rest for itself.
+var streamShares = map[string]float64{"ingest": 0.35, "compliance": 0.15, "dispatch": 0.33, "audit": 0.05}
+
+// preferenceShare is how much of the store sealed preference files may take.
+const preferenceShare = 0.1
 
 func (p *Platform) streamBytes(service string) int64 {
 	return int64(float64(p.storeSize) * streamShares[service])

@@ -76,7 +76,7 @@ func (p *Platform) up(ctx context.Context) error {
 	if err := p.openServices(ctx); err != nil {
 		return err
 	}
-	if err := p.writeEnv(); err != nil {
+	if err := errors.Join(p.writeEnv(), p.writeCommandEnv()); err != nil {
 		return err
 	}
 	return p.prove(ctx)

@@ -33,6 +33,8 @@ type SecretsOptions struct {
 	SMSC string
 	// Demo is the file of the demo tenant; it is copied to <out>/demo.yaml.
 	Demo string
+	// Preferences is the root of a volume for preference registers: a fresh one belongs to root. Empty for none.
+	Preferences string
 	// Hosts are the public door's names beside localhost.
 	Hosts []string
 }
@@ -45,6 +47,9 @@ func Secrets(ctx context.Context, o SecretsOptions) error {
 		return err
 	}
 	if err := os.Chmod(string(dir), 0o700); err != nil {
+		return err
+	}
+	if err := o.openPreferences(); err != nil {
 		return err
 	}
 	p := &Platform{dir: dir, programs: o.Programs, options: Options{Demo: []string{o.Demo}}, storeSize: o.StoreBytes}
@@ -155,6 +160,14 @@ func put(file string, data []byte) error {
 		return err
 	}
 	return os.WriteFile(file, data, 0o600)
+}
+
+// openPreferences gives the volume of preference registers to the owner, and to nobody else.
+func (o SecretsOptions) openPreferences() error {
+	if o.Preferences == "" {
+		return nil
+	}
+	return errors.Join(os.MkdirAll(o.Preferences, 0o700), os.Chmod(o.Preferences, 0o700), give(o.Preferences, o.Owner))
 }
 
 // give makes everything below dir, and dir itself, the owner's.

@@ -57,6 +57,10 @@ func (p *Platform) environment(service string, index int) ([]string, error) {
 		vars["MAIL_DIR"] = p.dir.Path("mail")
 		vars["PINS_NEXT_FILE"], vars["PINS_BACKUP_FILE"] = p.dir.Path("tls", nextPin+".pem"), p.dir.Path("tls", backupPin+".pem")
 	}
+	if service == "compliance" {
+		vars["PREFERENCE_DIR"] = p.dir.Path("preferences", strconv.Itoa(index+1))
+		vars["PREFERENCE_STORE_BYTES"] = strconv.FormatInt(int64(float64(p.storeSize)*preferenceShare), 10)
+	}
 	if service == "dispatch" {
 		if vars["ROUTES_FILE"], err = p.routes(); err != nil {
 			return nil, err
@@ -127,6 +131,23 @@ func (p *Platform) startService(service string, index int) (*supervise.Child, er
 		Name: service + suffix(index), Path: p.dir.Bin(service), Args: []string{"serve"}, Env: env,
 		Stop: syscall.SIGTERM, Grace: serviceGrace,
 	})
+}
+
+// writeCommandEnv writes what commands of compliance need: `set -a; . .run/compliance.env`, then
+// `.run/bin/compliance import-preferences …`.
+func (p *Platform) writeCommandEnv() error {
+	env, err := p.environment("compliance", 0)
+	if err != nil {
+		return err
+	}
+	values := map[string]string{}
+	for _, pair := range env {
+		name, value, _ := strings.Cut(pair, "=")
+		if name != "PATH" && name != "HOME" {
+			values[name] = value
+		}
+	}
+	return p.dir.WriteEnvFile("compliance.env", values)
 }
 
 // writeEnv writes what stands outside may rely on (design section 7).

@@ -3,6 +3,7 @@
 package rundir
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,12 +21,13 @@ func Open(path string) (Dir, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, folder := range []string{"", "bin", "logs", "pids", "tls", "nats", "keys"} {
+	for _, folder := range []string{"", "bin", "logs", "pids", "tls", "nats", "keys", "preferences"} {
 		if err := os.MkdirAll(filepath.Join(abs, folder), 0o755); err != nil {
 			return "", fmt.Errorf("make run directory: %w", err)
 		}
 	}
-	return Dir(abs), os.Chmod(filepath.Join(abs, "keys"), 0o700)
+	// Preferences hold numbers in clear (mode 0700, in no backup): one directory a replica of compliance.
+	return Dir(abs), errors.Join(os.Chmod(filepath.Join(abs, "keys"), 0o700), os.Chmod(filepath.Join(abs, "preferences"), 0o700))
 }
 
 // Path joins parts to the directory.
@@ -62,9 +64,12 @@ func (d Dir) WriteFile(name string, data []byte, mode os.FileMode) error {
 }
 
 // WriteEnv writes the shell file `env`; names are sorted, values quoted, mode 0600 since keys and passwords stand in it.
-func (d Dir) WriteEnv(values map[string]string) error {
+func (d Dir) WriteEnv(values map[string]string) error { return d.WriteEnvFile("env", values) }
+
+// WriteEnvFile writes another file of the same form.
+func (d Dir) WriteEnvFile(file string, values map[string]string) error {
 	var text strings.Builder
-	text.WriteString("# Written by `make up`; source it: . .run/env\n")
+	fmt.Fprintf(&text, "# Written by `make up`; source it: . .run/%s\n", file)
 	names := make([]string, 0, len(values))
 	for name := range values {
 		names = append(names, name)
@@ -73,7 +78,7 @@ func (d Dir) WriteEnv(values map[string]string) error {
 	for _, name := range names {
 		fmt.Fprintf(&text, "export %s='%s'\n", name, strings.ReplaceAll(values[name], "'", `'\''`))
 	}
-	return d.WriteFile("env", []byte(text.String()), 0o600)
+	return d.WriteFile(file, []byte(text.String()), 0o600)
 }
 
 // ReadEnv reads the shell file `env` back.

@@ -1,8 +1,10 @@
 package consumer
 
 import (
+	"fmt"
 	"strings"
 
+	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
 	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
@@ -12,10 +14,12 @@ import (
 
 // Events that say who caused them.
 var (
-	registryChanged = string((&compliancev1.RegistryChanged{}).ProtoReflect().Descriptor().FullName())
-	stopsChanged    = string((&compliancev1.SendingStopsChanged{}).ProtoReflect().Descriptor().FullName())
-	wishesRecorded  = string((&compliancev1.WishesRecorded{}).ProtoReflect().Descriptor().FullName())
-	complaintsMade  = string((&compliancev1.ComplaintsRecorded{}).ProtoReflect().Descriptor().FullName())
+	registryChanged    = string((&compliancev1.RegistryChanged{}).ProtoReflect().Descriptor().FullName())
+	contentChanged     = string((&compliancev1.ContentPolicyChanged{}).ProtoReflect().Descriptor().FullName())
+	preferencesChanged = string((&compliancev1.PreferenceRegisterChanged{}).ProtoReflect().Descriptor().FullName())
+	stopsChanged       = string((&compliancev1.SendingStopsChanged{}).ProtoReflect().Descriptor().FullName())
+	wishesRecorded     = string((&compliancev1.WishesRecorded{}).ProtoReflect().Descriptor().FullName())
+	complaintsMade     = string((&compliancev1.ComplaintsRecorded{}).ProtoReflect().Descriptor().FullName())
 )
 
 // author is who made a change, on what, and how it stood before and after.
@@ -33,6 +37,19 @@ func authorOf(event string, payload []byte) (a author, err error) {
 			return a, errs.E(errs.Invalid, "PARCEL_MALFORMED", "the bytes are no change of a registry", err)
 		}
 		return authorOfRegistry(&p), nil
+	case contentChanged:
+		var p compliancev1.ContentPolicyParcel
+		if err := proto.Unmarshal(payload, &p); err != nil {
+			return a, errs.E(errs.Invalid, "PARCEL_MALFORMED", "the bytes are no content policy", err)
+		}
+		a = author{actor: p.GetActor(), resource: "content-policy"}
+		a.add(ledger.FieldAfter, p.GetRules())
+	case preferencesChanged:
+		var p compliancev1.PreferenceRunParcel
+		if err := proto.Unmarshal(payload, &p); err != nil {
+			return a, errs.E(errs.Invalid, "PARCEL_MALFORMED", "the bytes are no scrub run", err)
+		}
+		return authorOfRun(&p)
 	case wishesRecorded:
 		var p compliancev1.WishParcel
 		if err := proto.Unmarshal(payload, &p); err != nil {
@@ -82,6 +99,17 @@ func authorOfRegistry(p *compliancev1.RegistryChangeParcel) author {
 	a.add(ledger.FieldAfter, strings.Join(after, "\n"))
 	a.add(ledger.FieldBefore, strings.Join(before, "\n"))
 	return a
+}
+
+// authorOfRun: who imported a scrub run, or changes to it.
+func authorOfRun(p *compliancev1.PreferenceRunParcel) (a author, err error) {
+	id, err := uuid.FromBytes(p.GetRunId())
+	if err != nil {
+		return a, errs.E(errs.Invalid, "PARCEL_MALFORMED", "a scrub run has no id", err)
+	}
+	a = author{actor: p.GetActor(), resource: "preference-runs/" + id.String()}
+	a.add(ledger.FieldAfter, fmt.Sprintf("%s %s: %d numbers, %d suppressed, %d changes", p.GetProvider(), p.GetReference(), p.GetNumbers(), p.GetSuppressed(), p.GetChanges()))
+	return a, nil
 }
 
 func (a *author) add(name, value string) {

@@ -10,11 +10,12 @@ import (
 
 func main() {
 	service.Main("compliance", map[string]func(context.Context, []string) error{
-		"serve":        app.Serve,
-		"migrate":      app.Migrate,
-		"import":       app.Import,
-		"export":       app.Export,
-		"scrub":        app.Scrub,
-		"dead-letters": app.DeadLetters,
+		"serve":              app.Serve,
+		"migrate":            app.Migrate,
+		"import":             app.Import,
+		"export":             app.Export,
+		"dead-letters":       app.DeadLetters,
+		"import-preferences": app.ImportPreferences,
+		"scrub":              app.Scrub,
 	})
 }

@@ -86,6 +86,12 @@ func encode(message uuid.UUID, d screening.Decided) *compliancev1.Decision {
 	for _, r := range d.Reasons {
 		out.Reasons = append(out.Reasons, &typev1.Reason{Code: r.Code, Detail: r.Detail, Metadata: r.Metadata})
 	}
+	for _, r := range d.Findings {
+		out.Findings = append(out.Findings, &typev1.Reason{Code: r.Code, Detail: r.Detail, Metadata: r.Metadata})
+	}
+	if d.Run != uuid.Nil {
+		out.ScrubRunId = d.Run.String()
+	}
 	if !d.Due.IsZero() {
 		out.DueTime = timestamppb.New(d.Due)
 	}

@@ -16,18 +16,20 @@ import (
 	"github.com/onlinesms/onlinesms/services/compliance/internal/consumer"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	store "github.com/onlinesms/onlinesms/services/compliance/internal/postgres"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/register"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
 	"github.com/onlinesms/onlinesms/services/internal/eventbus"
 	"github.com/onlinesms/onlinesms/services/internal/outbox"
 	"github.com/onlinesms/onlinesms/services/internal/postgres"
 	"github.com/onlinesms/onlinesms/services/internal/rpc"
+	"github.com/onlinesms/onlinesms/services/internal/seal"
 	"github.com/onlinesms/onlinesms/services/internal/service"
 	"github.com/onlinesms/onlinesms/services/internal/telemetry"
 	"github.com/onlinesms/onlinesms/services/internal/tlsconf"
 )
 
-func init() { telemetry.AllowLogKeys("import_id", "lines", "problems") }
+func init() { telemetry.AllowLogKeys("import_id", "lines", "problems", "run_id") }
 
 // name of the service: producer of its events, prefix of its streams, its identity.
 const name = "compliance"
@@ -77,25 +79,30 @@ func Serve(ctx context.Context, _ []string) error {
 
 // compliance is the service's rooms, joined.
 type compliance struct {
-	log       *slog.Logger
-	now       func() time.Time
-	db        *postgres.DB
-	bus       *eventbus.Bus
-	ingest    *grpc.ClientConn
-	registry  *registry.Registry
-	records   *store.Store
-	screener  *screening.Screener
-	index     api.Index // keyed hashes of numbers
-	publisher *eventbus.Publisher
-	relay     *outbox.Relay
-	imports   chan struct{} // wakes the importer
-	addr      net.Addr      // of the inner server, once tasks has opened it
+	log         *slog.Logger
+	now         func() time.Time
+	db          *postgres.DB
+	bus         *eventbus.Bus
+	ingest      *grpc.ClientConn
+	registry    *registry.Registry
+	records     *store.Store
+	screener    *screening.Screener
+	index       api.Index // keyed hashes of numbers
+	publisher   *eventbus.Publisher
+	relay       *outbox.Relay
+	imports     chan struct{} // wakes the importer
+	runs        chan struct{} // wakes the follower of preferences
+	keyring     *seal.Keyring
+	contents    *consumer.Contents
+	preferences *register.Register
+	policies    contentPolicies
+	addr        net.Addr // of the inner server, once tasks has opened it
 }
 
 // open builds the rooms. It waits for the database and for the registry to be loaded: a message must never be decided
 // by a registry that is not there yet.
 func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time) (c *compliance, err error) {
-	c = &compliance{log: log, now: now, imports: make(chan struct{}, 1)}
+	c = &compliance{log: log, now: now, imports: make(chan struct{}, 1), runs: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			c.close()
@@ -105,7 +112,10 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 	if err != nil {
 		return c, err
 	}
-	c.ingest, c.index = conn, indexOf(keyring)
+	c.ingest, c.index, c.keyring, c.contents = conn, indexOf(keyring), keyring, consumer.NewContents(opener)
+	if err = c.openRegister(ctx, cfg); err != nil {
+		return c, err
+	}
 	if c.db, err = postgres.OpenCurrent(ctx, cfg.Postgres, log, store.Sources...); err != nil {
 		return c, err
 	}
@@ -119,11 +129,15 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Tim
 	if err = c.loadRegistry(ctx); err != nil {
 		return c, err
 	}
+	if err = c.awaitContentPolicies(ctx); err != nil {
+		return c, err
+	}
 	packs, err := policy.Builtin()
 	if err != nil {
 		return c, err
 	}
-	c.screener = screening.New(screening.Config{Registry: c.registry, Packs: packs, Contents: consumer.NewContents(opener),
+	c.screener = screening.New(screening.Config{Registry: c.registry, Packs: packs, Contents: c.contents,
+		Preferences: c.preferences, ContentPolicies: &c.policies,
 		Wishes: store.NewWishes(c.records), Store: c.records, Now: now, Operators: cfg.LiveOperators, Route: cfg.route})
 	return c, nil
 }
@@ -144,6 +158,7 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 		compliancev1.ComplianceService_CancelScheduled_FullMethodName:     door,
 	}
 	for _, service := range []grpc.ServiceDesc{compliancev1.RegistryService_ServiceDesc, compliancev1.ScrubService_ServiceDesc, compliancev1.TemplateService_ServiceDesc,
+		compliancev1.PreferenceService_ServiceDesc, compliancev1.ContentService_ServiceDesc,
 		compliancev1.ConsentService_ServiceDesc, compliancev1.SuppressionService_ServiceDesc, compliancev1.ComplaintService_ServiceDesc} {
 		for _, m := range service.Methods {
 			callers["/"+service.ServiceName+"/"+m.MethodName] = door
@@ -159,6 +174,8 @@ func (c *compliance) listen(cfg Config) (*rpc.Server, error) {
 		func(r grpc.ServiceRegistrar) {
 			compliancev1.RegisterComplianceServiceServer(r, server)
 			compliancev1.RegisterRegistryServiceServer(r, registrar)
+			compliancev1.RegisterPreferenceServiceServer(r, api.NewPreferenceServer(c.preferences, c.records, c.now))
+			compliancev1.RegisterContentServiceServer(r, api.NewContentServer(c.records))
 			compliancev1.RegisterScrubServiceServer(r, scrubber)
 			compliancev1.RegisterTemplateServiceServer(r, api.NewTemplateServer(c.registry, c.now))
 			compliancev1.RegisterConsentServiceServer(r, api.NewConsentServer(c.records, c.index, c.now))
@@ -179,5 +196,10 @@ func (c *compliance) close() {
 	}
 	if c.db != nil {
 		c.db.Close()
+	}
+	if c.preferences != nil {
+		if err := c.preferences.Close(); err != nil {
+			c.log.Warn("preference register not closed", slog.String("error", err.Error()))
+		}
 	}
 }

@@ -138,10 +138,15 @@ func DeadLetters(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	// The registers belong to the replicas. Without one promotion is held, and decided anew by a replica.
+	if cfg.PreferenceDir, err = os.MkdirTemp("", "dead-letters-"); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(cfg.PreferenceDir) }() // nothing is in it
 	c, err := open(ctx, cfg, slog.Default(), time.Now)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	return outbox.NewDeadLetters(c.db.Worker).Command(ctx, args, consumer.New(c.screener).Handle, os.Stdout)
+	return outbox.NewDeadLetters(c.db.Worker).Command(ctx, args, consumer.New(c.screener, c.records).Handle, os.Stdout)
 }

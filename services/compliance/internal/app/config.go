@@ -35,6 +35,11 @@ type Config struct {
 	// ReleaseRate is how many held messages a second each replica releases of a lane at most, when they fall due together.
 	// 0 takes the default, 16000.
 	ReleaseRate int `env:"RELEASE_RATE" envDefault:"16000"`
+	// PreferenceDir is this replica's directory for the preference register: on a volume of its own, in no backup. It is made
+	// with mode 0700; another process needs another one.
+	PreferenceDir string `env:"PREFERENCE_DIR"`
+	// PreferenceStoreBytes is the room for sealed preference files in the object store; two of them must fit.
+	PreferenceStoreBytes int64 `env:"PREFERENCE_STORE_BYTES" envDefault:"1073741824"`
 	// Live is what is known of the routes that live messages take; Test of those of test messages.
 	Live RouteConfig `envPrefix:"ROUTE_LIVE_"`
 	Test RouteConfig `envPrefix:"ROUTE_TEST_"`
@@ -73,6 +78,7 @@ func (c Config) Validate() error {
 		"POSTGRES_URL": string(c.Postgres.URL), "POSTGRES_TENANT_URL": string(c.Postgres.TenantURL), "NATS_URL": c.Bus.URL,
 		"NATS_CA_FILE": c.Bus.CAFile, "NATS_MONITOR_URL": c.Bus.MonitorURL, "TLS_CERT_FILE": c.TLS.Cert, "TLS_KEY_FILE": c.TLS.Key, "TLS_CA_FILE": c.TLS.CA,
 		"KEK": string(c.KEK), "KEYRING": string(c.Keyring), "INGEST_ADDR": c.IngestAddr,
+		"PREFERENCE_DIR": c.PreferenceDir,
 	}
 	var missing []string
 	for name, value := range required {
@@ -84,6 +90,9 @@ func (c Config) Validate() error {
 	var wrong []error
 	for _, name := range missing {
 		wrong = append(wrong, errors.New(name+" must be set"))
+	}
+	if c.PreferenceStoreBytes < 0 {
+		wrong = append(wrong, errors.New("PREFERENCE_STORE_BYTES must not be negative"))
 	}
 	if c.ReleaseRate < 0 {
 		wrong = append(wrong, errors.New("RELEASE_RATE must not be negative"))

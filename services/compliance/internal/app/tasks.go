@@ -35,6 +35,7 @@ func (c *compliance) tasks(cfg Config) ([]service.Task, error) {
 	}
 	c.addr = server.Addr()
 	c.log.Info("inner port is open", slog.String("addr", c.addr.String()))
+	hearPolicies, pollPolicies := c.followContentPolicies()
 	ticker := time.NewTicker(screening.ReleaseTick)
 	tasks := []service.Task{
 		{Name: "partitions", Run: func(ctx context.Context) error { return postgres.RunPartitions(ctx, c.db.Worker, c.now) }},
@@ -47,13 +48,19 @@ func (c *compliance) tasks(cfg Config) ([]service.Task, error) {
 		{Name: "registry uses", Run: c.flushUses},
 		{Name: "reminders", Run: c.remind},
 		{Name: "importer", Run: c.runImporter},
+		{Name: "preferences", Run: c.followPreferences(cfg)},
+		{Name: "preference news", Run: c.hearPreferences()},
+		{Name: "operators' answers", Run: c.takeAnswers},
+		{Name: "old answers", Run: c.dropAnswers},
+		{Name: "content policies", Run: hearPolicies},
+		{Name: "content policies poll", Run: pollPolicies},
 		{Name: "grpc", Run: server.Run},
 		{Name: "releaser", Run: func(ctx context.Context) error {
 			defer ticker.Stop()
 			return screening.NewReleaser(c.screener, lanes, ticker.C, cfg.ReleaseRate).Run(ctx)
 		}},
 	}
-	handler := consumer.New(c.screener)
+	handler := consumer.New(c.screener, c.records)
 	letters := outbox.NewDeadLetters(c.db.Worker)
 	for _, lane := range lanes {
 		for _, producer := range []string{"ingest", "dispatch"} {

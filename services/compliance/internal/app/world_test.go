@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -103,6 +104,7 @@ type world struct {
 	ingest    *eventbus.Publisher
 	dispatch  *eventbus.Publisher
 	demo      registry.File
+	replicas  int
 	delivered chan []eventbus.Delivery // what the durable `ingest` of compliance's streams gets
 	waiting   []seen                   // of it, what next1 has not given yet
 }
@@ -118,7 +120,7 @@ func newWorld(t testing.TB, now time.Time) *world {
 		w.files[n] = tlsconf.Files{Cert: filepath.Join(dir, n+".pem"), Key: filepath.Join(dir, n+"-key.pem"), CA: filepath.Join(dir, "ca.pem")}
 	}
 	w.cfg = Config{Postgres: w.database.Config, Bus: eventbustest.Run(t), TLS: w.files[name], GRPCAddr: "127.0.0.1:0",
-		KEK: secret.File(filepath.Join(dir, "kek")), Keyring: secret.File(filepath.Join(dir, "keyring"))}
+		PreferenceDir: filepath.Join(dir, "preferences", "1"), PreferenceStoreBytes: 64 << 20, KEK: secret.File(filepath.Join(dir, "kek")), Keyring: secret.File(filepath.Join(dir, "keyring"))}
 	w.startIngest()
 	w.ingest, w.dispatch = w.producer("ingest"), w.producer("dispatch")
 	raw, err := os.ReadFile("../../../../deploy/local/demo.yaml")
@@ -182,7 +184,8 @@ func (w *world) producer(service string) *eventbus.Publisher {
 	for _, lane := range lanes {
 		durables[lane] = []string{store.Consumer}
 		if service == "dispatch" {
-			durables[lane] = []string{store.Consumer + "=onlinesms.dispatch.v1.MessagesReturned.*." + lane}
+			durables[lane] = []string{store.Consumer + "=onlinesms.dispatch.v1.MessagesReturned.*." + lane + ",onlinesms.dispatch.v1.MessagesFailed.*." + lane +
+				",onlinesms.dispatch.v1.MessagesUndelivered.*." + lane}
 		}
 	}
 	if service == "dispatch" {
@@ -213,9 +216,12 @@ func (w *world) read() {
 // start runs compliance; stop ends it.
 func (w *world) start() (c *compliance, stop func()) {
 	w.t.Helper()
-	c, err := open(w.t.Context(), w.cfg, slog.Default(), w.clock.now)
+	w.replicas++ // each has a directory of its own
+	cfg := w.cfg
+	cfg.PreferenceDir = filepath.Join(filepath.Dir(cfg.PreferenceDir), "started-"+strconv.Itoa(w.replicas))
+	c, err := open(w.t.Context(), cfg, slog.Default(), w.clock.now)
 	must(w.t, err)
-	tasks, err := c.tasks(w.cfg)
+	tasks, err := c.tasks(cfg)
 	must(w.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -58,7 +58,7 @@ func handler(b *testing.B, s screening.Contents, outcome policy.Outcome) *consum
 		b.Fatal(err)
 	}
 	return consumer.New(screening.New(screening.Config{Registry: oneTenant{snapshot}, Packs: packs, Contents: s,
-		Store: unrecorded{b: b, outcome: outcome}, Now: time.Now}))
+		Store: unrecorded{b: b, outcome: outcome}, Now: time.Now}), nil)
 }
 
 // BenchmarkHandle decodes, opens, matches and decides a pack of 500 messages; what PostgreSQL costs comes on top

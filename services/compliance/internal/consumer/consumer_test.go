@@ -19,6 +19,7 @@ import (
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/consumer"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
+	"github.com/onlinesms/onlinesms/services/compliance/internal/preference"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/screening"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/screening/screeningtest"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/template"
@@ -32,6 +33,7 @@ import (
 type calls struct {
 	screened []screening.Parcel
 	returned []screening.Returned
+	answers  []screening.Answer
 	err      error
 }
 
@@ -43,6 +45,35 @@ func (c *calls) Screen(_ context.Context, p []screening.Parcel) error {
 func (c *calls) Return(_ context.Context, p []screening.Returned) error {
 	c.returned = append(c.returned, p...)
 	return c.err
+}
+
+func (c *calls) AddAnswers(_ context.Context, answers map[uuid.UUID][]screening.Answer) error {
+	for _, all := range answers {
+		c.answers = append(c.answers, all...)
+	}
+	return c.err
+}
+
+// TestAnswersOfOperators: failures and receipts that say 650 or 652 are noted, with nothing but ids; others are not.
+func TestAnswersOfOperators(t *testing.T) {
+	parcel, tenant, blocked, other := uuid.New(), uuid.New(), uuid.New(), uuid.New()
+	outcomes := []*dispatchv1.OutcomeParcel{{ParcelId: parcel[:], TenantId: tenant[:], Outcomes: []*dispatchv1.Outcome{
+		{MessageId: blocked[:], TimeUs: 5, Reason: &typev1.Reason{Code: "PREFERENCE_BLOCKED"}},
+		{MessageId: other[:], TimeUs: 5, Reason: &typev1.Reason{Code: "OPERATOR_REFUSED"}},
+		{MessageId: other[:], TimeUs: 6, Reason: &typev1.Reason{Code: "SE_BLOCKED_DND_NO_CONSENT"}}}}}
+	var c calls
+	err := consumer.New(&c, &c).Handle(t.Context(), []eventbus.Delivery{
+		delivery(t, consumer.EventFailed, &dispatchv1.MessagesFailed{Parcels: outcomes}),
+		delivery(t, consumer.EventUndelivered, &dispatchv1.MessagesUndelivered{Parcels: outcomes})})
+	want := screening.Answer{Tenant: tenant, Env: "live", Message: blocked, Code: preference.PreferenceBlocked, At: time.UnixMicro(5)}
+	if err != nil || len(c.answers) != 4 || c.answers[0] != want || c.answers[1].Code != preference.ExplicitBlocked || len(c.screened)+len(c.returned) > 0 {
+		t.Errorf("%v %+v", err, c.answers)
+	}
+	broken := []*dispatchv1.OutcomeParcel{{ParcelId: parcel[:1], TenantId: tenant[:]}}
+	err = consumer.New(&c, &c).Handle(t.Context(), []eventbus.Delivery{delivery(t, consumer.EventFailed, &dispatchv1.MessagesFailed{Parcels: broken})})
+	if errs.KindOf(err) != errs.Invalid {
+		t.Error(err)
+	}
 }
 
 func delivery(t *testing.T, event string, m proto.Message) eventbus.Delivery {
@@ -70,7 +101,7 @@ func TestAcceptedParcelsAreScreenedTogether(t *testing.T) {
 	sampled := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
 	second := delivery(t, consumer.EventAccepted, &ingestv1.MessagesAccepted{Parcels: []*ingestv1.AcceptedParcel{accepted(b)}})
 	second.Span = sampled
-	err := consumer.New(&c).Handle(t.Context(), []eventbus.Delivery{
+	err := consumer.New(&c, &c).Handle(t.Context(), []eventbus.Delivery{
 		delivery(t, consumer.EventAccepted, &ingestv1.MessagesAccepted{Parcels: []*ingestv1.AcceptedParcel{accepted(a)}}), second,
 		{Event: "onlinesms.ingest.v1.SomethingElse", Data: []byte("not ours")}})
 	if err != nil {
@@ -90,7 +121,7 @@ func TestAcceptedParcelsAreScreenedTogether(t *testing.T) {
 func TestReturnedMessages(t *testing.T) {
 	id, tenant, message, cleared := uuid.New(), uuid.New(), uuid.New(), uuid.New()
 	var c calls
-	err := consumer.New(&c).Handle(t.Context(), []eventbus.Delivery{delivery(t, consumer.EventReturned, &dispatchv1.MessagesReturned{
+	err := consumer.New(&c, &c).Handle(t.Context(), []eventbus.Delivery{delivery(t, consumer.EventReturned, &dispatchv1.MessagesReturned{
 		Parcels: []*dispatchv1.OutcomeParcel{{ParcelId: id[:], TenantId: tenant[:], CorrelationId: id[:], Outcomes: []*dispatchv1.Outcome{
 			{MessageId: message[:], ClearedParcelId: cleared[:], DueTimeUs: 5, Reason: &typev1.Reason{Code: "PROMO_WINDOW", Detail: "d"}}}}}})})
 	if err != nil {
@@ -124,7 +155,7 @@ func TestVerdicts(t *testing.T) {
 		"screener is away":  {good, away, errs.Unavailable},
 		"screener is wrong": {good, errors.New("x"), errs.Internal},
 	} {
-		if err := consumer.New(&calls{err: c.err}).Handle(t.Context(), []eventbus.Delivery{c.d}); err == nil || errs.KindOf(err) != c.want {
+		if err := consumer.New(&calls{err: c.err}, nil).Handle(t.Context(), []eventbus.Delivery{c.d}); err == nil || errs.KindOf(err) != c.want {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -30,17 +30,22 @@ type Screener interface {
 	Return(ctx context.Context, parcels []screening.Returned) error
 }
 
-// Handler treats deliveries of both events.
-type Handler struct{ screener Screener }
+// Handler treats deliveries of all of these events.
+type Handler struct {
+	screener Screener
+	answers  Answers
+}
 
 // New makes a handler.
-func New(s Screener) *Handler { return &Handler{s} }
+func New(s Screener, a Answers) *Handler { return &Handler{s, a} }
 
-// Handle screens the accepted parcels of a batch in one transaction, and takes back the returned ones in another. An
+// Handle screens the accepted parcels of a batch in one transaction, takes back the returned ones in another,
+// and notes what operators said of recipients in a third. An
 // event that cannot be read is errs.Invalid.
 func (h *Handler) Handle(ctx context.Context, batch []eventbus.Delivery) error {
 	var accepted []screening.Parcel
 	var returned []screening.Returned
+	answers := map[uuid.UUID][]screening.Answer{}
 	for _, d := range batch {
 		var err error
 		switch d.Event {
@@ -48,8 +53,15 @@ func (h *Handler) Handle(ctx context.Context, batch []eventbus.Delivery) error {
 			accepted, err = appendAccepted(ctx, accepted, d)
 		case EventReturned:
 			returned, err = appendReturned(ctx, returned, d)
+		case EventFailed, EventUndelivered:
+			err = appendAnswers(answers, d)
 		}
 		if err != nil {
+			return err
+		}
+	}
+	if len(answers) > 0 {
+		if err := h.answers.AddAnswers(ctx, answers); err != nil {
 			return err
 		}
 	}

@@ -47,7 +47,7 @@ var reasonsOf = [checks][]string{
 	TemplateCheck: {TemplateIDInvalid, TemplateNotFound, TemplateInactive, TemplateSuspended, TemplateBlacklisted,
 		TemplateNotOfEntity, HeaderNotMappedToTemplate, TemplateOfSeveralHeaders, TemplateTypeMismatch, CategoryMismatch},
 	TextCheck: {CTANotWhitelisted, "CTA_IN_UNTYPED_VAR", "INVISIBLE_CHAR", "TEMPLATE_NOT_MATCHED",
-		"TEMPLATE_VARIABLE_TOO_LONG", "TEMPLATE_VARIABLE_COUNT"},
+		"TEMPLATE_VARIABLE_TOO_LONG", "TEMPLATE_VARIABLE_COUNT", ContentSensitive, ContentCredential, ContentLinkPersonal},
 	CategoryCheck:   {OptOutMissing, TransactionTimeMissing, TransactionTooOld, InferredConsentEnded},
 	ConsentCheck:    {ConsentRequired, ConsentNotLookedUp, OptedOut},
 	PreferenceCheck: {NotScrubbed, PreferenceBlocked, PreferenceUnchecked, ServiceExplicitBlocked, ScrubUnavailable},

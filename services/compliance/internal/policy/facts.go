@@ -20,11 +20,12 @@ type Facts struct {
 	Header    Header
 	Template  Template
 	Requested Category // what the caller takes the template for; NoCategory when not said
-	Text      []Reason // what comparing text and template found; only with a known template
+	Text      []Reason // what comparing text and template found, only with a known template, and what the tenant's content policy blocks
 
 	Transaction time.Time // when the customer began the transaction; zero when not said
 	Consent     Consent
 	Preference  Preference
+	BlockedBy   string // the part of the preference that blocks, as reasons name it; empty when not known
 
 	ConsentRequired bool               // the tenant's choice: promotion needs consent, whatever the registered preference
 	OptedOut        bool               // of promotion of the header, the entity or the tenant
@@ -121,6 +122,6 @@ func (f *Facts) Same(o *Facts) bool {
 	return f.Template == o.Template && f.Header == o.Header && f.Entity == o.Entity && f.Chain == o.Chain && f.Route == o.Route &&
 		f.Unreadable == o.Unreadable && f.Mobile == o.Mobile && f.SeriesUnknown == o.SeriesUnknown && f.Stops == o.Stops &&
 		f.Requested == o.Requested && f.Transaction.Equal(o.Transaction) && f.Consent == o.Consent &&
-		f.Preference == o.Preference && f.BandOn == o.BandOn && f.ClockDoubt == o.ClockDoubt &&
+		f.Preference == o.Preference && f.BlockedBy == o.BlockedBy && f.BandOn == o.BandOn && f.ClockDoubt == o.ClockDoubt &&
 		f.ConsentRequired == o.ConsentRequired && f.OptedOut == o.OptedOut && f.Suppressed == o.Suppressed && f.Complaints == o.Complaints
 }

@@ -85,11 +85,19 @@ func (e *evaluation) preference() {
 		if e.category == ServiceExplicit {
 			e.deny(ServiceExplicitBlocked)
 		} else {
-			e.deny(PreferenceBlocked)
+			e.deny(PreferenceBlocked, e.blockedBy()...)
 		}
 	default:
 		e.deny(NotScrubbed)
 	}
+}
+
+// blockedBy names the part of the preference that blocks.
+func (e *evaluation) blockedBy() []string {
+	if e.f.BlockedBy == "" {
+		return nil
+	}
+	return []string{"part", e.f.BlockedBy}
 }
 
 // away tells whether an answer that the message needs cannot be had for now.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"fmt"
 
+	"github.com/google/uuid"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -19,6 +20,7 @@ const (
 	fieldContents protowire.Number = 3 // SHA-256 over ids and sealed contents
 	fieldExpire   protowire.Number = 4 // zigzag: expiry of the first message, Unix microseconds
 	fieldSchedule protowire.Number = 5 // zigzag: schedule of the first message
+	fieldRun      protowire.Number = 6 // id of the scrub run that was asked, 16 octets; none where none was
 
 	entryIndex    protowire.Number = 1 // varint: the message's place in its accepted parcel
 	entryOutcome  protowire.Number = 2 // varint: policy.Outcome
@@ -33,6 +35,7 @@ const (
 	entryTextAt    protowire.Number = 10 // varint: where the findings on its text begin among the reasons
 	entryTextCount protowire.Number = 11 // varint: how many they are
 	entryWarnings  protowire.Number = 12 // varint: policy.Warnings
+	entryFinding   protowire.Number = 13 // repeated type.v1.Reason: personal data that decided nothing
 )
 
 func appendEntries(b []byte, p *screening.Screened) []byte {
@@ -48,6 +51,10 @@ func appendEntries(b []byte, p *screening.Screened) []byte {
 		b = protowire.AppendBytes(b, p.Contents[:])
 		b = appendNumber(b, fieldExpire, protowire.EncodeZigZag(first.Expire))
 		b = appendNumber(b, fieldSchedule, protowire.EncodeZigZag(first.Schedule))
+	}
+	if p.Run != uuid.Nil {
+		b = protowire.AppendTag(b, fieldRun, protowire.BytesType)
+		b = protowire.AppendBytes(b, p.Run[:])
 	}
 	for i := range p.Verdicts {
 		scratch = appendEntry(scratch[:0], &p.Messages[i], first, &p.Verdicts[i])
@@ -73,14 +80,7 @@ func appendEntry(b []byte, m, first *screening.Message, v *screening.Verdict) []
 	if v.Outcome == policy.Held {
 		b = appendNumber(b, entryDue, uint64(v.Due.UnixMicro()))
 	}
-	for _, r := range encodeReasons(v.Reasons) {
-		raw, err := proto.Marshal(r)
-		if err != nil { // only text that is not UTF-8 can cause it, and ours is
-			panic(err)
-		}
-		b = protowire.AppendTag(b, entryReason, protowire.BytesType)
-		b = protowire.AppendBytes(b, raw)
-	}
+	b = appendReasons(appendReasons(b, entryReason, v.Reasons), entryFinding, v.Findings)
 	if v.Facts == 0 {
 		return b
 	}
@@ -92,6 +92,18 @@ func appendEntry(b []byte, m, first *screening.Message, v *screening.Verdict) []
 		b = appendNumber(b, entryTextCount, uint64(v.TextCount))
 	}
 	return appendNumber(b, entryWarnings, uint64(v.Warnings))
+}
+
+func appendReasons(b []byte, field protowire.Number, reasons []policy.Reason) []byte {
+	for _, r := range encodeReasons(reasons) {
+		raw, err := proto.Marshal(r)
+		if err != nil { // only text that is not UTF-8 can cause it, and ours is
+			panic(err)
+		}
+		b = protowire.AppendTag(b, field, protowire.BytesType)
+		b = protowire.AppendBytes(b, raw)
+	}
+	return b
 }
 
 func damaged(n int) error {

@@ -92,6 +92,7 @@ var factFields = []factField{
 	flag(func(f *policy.Facts) *bool { return &f.OptedOut }),
 	flag(func(f *policy.Facts) *bool { return &f.Suppressed }),
 	number(func(f *policy.Facts) *complaint.Standing { return &f.Complaints }),
+	text(func(f *policy.Facts) *string { return &f.BlockedBy }),
 }
 
 // goods is the category of goods, recorded as one more than it is: the -1 of templates without one is the commonest.

@@ -43,6 +43,7 @@ func (r *row) digest(tenant uuid.UUID) (sum [32]byte) {
 type shared struct {
 	facts            []policy.Facts
 	expire, schedule int64
+	run              uuid.UUID
 }
 
 // each visits the entries of a row. What visit is given is used again for the next entry.
@@ -85,8 +86,13 @@ func (r *row) field(s *shared, at protowire.Number, value []byte, number uint64,
 		f, err := readFacts(value)
 		s.facts = append(s.facts, f)
 		return err
+	case fieldRun:
+		if len(value) != len(s.run) {
+			return damaged(0)
+		}
+		s.run = uuid.UUID(value)
 	case fieldEntry:
-		e := entry{d: screening.Recorded{Decided: screening.Decided{At: r.at, Pack: r.pack}}}
+		e := entry{d: screening.Recorded{Decided: screening.Decided{At: r.at, Pack: r.pack, Run: s.run}}}
 		if err := e.read(value); err != nil {
 			return err
 		}
@@ -125,8 +131,11 @@ func (e *entry) read(b []byte) error {
 		case protowire.BytesType:
 			var raw []byte
 			raw, n = protowire.ConsumeBytes(b)
-			if at == entryReason && n >= 0 {
-				err = e.reason(raw)
+			switch {
+			case at == entryReason && n >= 0:
+				err = addReason(&e.d.Reasons, raw)
+			case at == entryFinding && n >= 0:
+				err = addReason(&e.d.Findings, raw)
 			}
 		default:
 			n = protowire.ConsumeFieldValue(at, kind, b)
@@ -167,12 +176,12 @@ func (e *entry) number(at protowire.Number, v uint64) {
 	}
 }
 
-func (e *entry) reason(raw []byte) error {
+func addReason(to *[]policy.Reason, raw []byte) error {
 	var r typev1.Reason
 	if err := proto.Unmarshal(raw, &r); err != nil {
 		return err
 	}
-	e.d.Reasons = append(e.d.Reasons, policy.Reason{Code: r.GetCode(), Detail: r.GetDetail(), Metadata: r.GetMetadata()})
+	*to = append(*to, policy.Reason{Code: r.GetCode(), Detail: r.GetDetail(), Metadata: r.GetMetadata()})
 	return nil
 }
 

@@ -132,7 +132,7 @@ func newBenchWorld(b *testing.B) *benchWorld {
 	}
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, policy.IST)
 	w := &benchWorld{contents: &benchContents{}, scan: newScan()}
-	w.decider = decider{contents: w.contents, proofs: newBenchProofs(), pack: packs.At(now), now: now, day: registry.Day(now), snapshot: snapshot,
+	w.decider = decider{opener: w.contents, proofs: newBenchProofs(), pack: packs.At(now), now: now, day: registry.Day(now), snapshot: snapshot,
 		parcel: &Parcel{Tenant: uuid.New(), Env: "live"}}
 	w.fill(now)
 	w.pack()

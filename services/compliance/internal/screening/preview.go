@@ -49,7 +49,7 @@ func (s *Screener) Preview(ctx context.Context, tenant uuid.UUID, env string, dr
 	}
 	previews := make([]Preview, len(drafts))
 	d := s.decider(pack, at)
-	d.contents = plain(drafts)
+	d.opener = plain(drafts)
 	d.examined = func(i int, v *Verdict) {
 		previews[i] = Preview{Verdict: *v, Pack: pack.Version, At: d.now, Text: d.content.Text}
 		if d.facts.Mobile {

@@ -76,6 +76,7 @@ type Screened struct {
 	Parcel
 	Pack     string // version of the rule pack
 	At       time.Time
+	Run      uuid.UUID // the scrub run whose result was asked; Nil where none was
 	Verdicts []Verdict // one a message
 	// Facts are the distinct ones of the messages, without text, expiry and schedule, which are one message's own; empty for
 	// what was not decided by facts.
@@ -89,17 +90,20 @@ type Verdict struct {
 	policy.Decision
 	Round     uint32
 	Category  policy.Category
-	ChainHash []byte // when cleared: 32 bytes
-	Facts     int    // place of its facts in Screened.Facts, from 1; 0 when it was not decided by facts
+	ChainHash []byte          // when cleared: 32 bytes
+	Findings  []policy.Reason // personal and secret data in the text that decide nothing
+	Facts     int             // place of its facts in Screened.Facts, from 1; 0 when it was not decided by facts
 }
 
 // Decided is a recorded decision.
 type Decided struct {
 	policy.Decision
+	Findings []policy.Reason // as in Verdict
 	Round    uint32
 	Category policy.Category
 	Pack     string
 	At       time.Time
+	Run      uuid.UUID // the scrub run that was asked about recipients of its parcel; Nil for none
 	Parcel   uuid.UUID // the one it went out in; only when cleared
 }
 

@@ -27,7 +27,9 @@ func streams() []eventbus.Stream {
 		"compliance=" + eventbus.Subject("onlinesms.dispatch.v1.OptOutReceived", "*", eventbus.LaneControl)}}
 	for _, lane := range lanes {
 		durables[lane] = []string{
-			"ingest", "compliance=" + eventbus.Subject("onlinesms.dispatch.v1.MessagesReturned", "*", lane), "audit", feedDurable, webhookDurable,
+			"ingest", "compliance=" + eventbus.Subject("onlinesms.dispatch.v1.MessagesReturned", "*", lane) +
+				"," + eventbus.Subject("onlinesms.dispatch.v1.MessagesFailed", "*", lane) +
+				"," + eventbus.Subject("onlinesms.dispatch.v1.MessagesUndelivered", "*", lane), "audit", feedDurable, webhookDurable,
 		}
 	}
 	owned := eventbus.ServiceStreams("dispatch", durables)

@@ -51,6 +51,8 @@ func forwards(compliance, dispatch, audit grpc.ClientConnInterface) []door.Forwa
 	return []door.Forward{
 		{Service: "onlinesms.compliance.v1.ComplianceService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.RegistryService", Conn: compliance},
+		{Service: "onlinesms.compliance.v1.PreferenceService", Conn: compliance},
+		{Service: "onlinesms.compliance.v1.ContentService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.ScrubService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.TemplateService", Conn: compliance},
 		{Service: "onlinesms.compliance.v1.ConsentService", Conn: compliance},

@@ -170,6 +170,7 @@ func newWorld(t testing.TB) *world {
 			{"onlinesms.compliance.v1.ConsentService", nil}, {"onlinesms.compliance.v1.SuppressionService", nil},
 			{"onlinesms.compliance.v1.ComplaintService", nil}, {"onlinesms.compliance.v1.TemplateService", nil}, {"onlinesms.compliance.v1.ScrubService", nil},
 			{"onlinesms.dispatch.v1.InboundService", nil}, {"onlinesms.dispatch.v1.RouteService", nil},
+			{"onlinesms.compliance.v1.PreferenceService", nil}, {"onlinesms.compliance.v1.ContentService", nil},
 			{"doortest.v1.Echo", inner},
 			{"onlinesms.audit.v1.AuditService", nil},
 			{"onlinesms.dispatch.v1.WebhookEndpointService", nil}, {"onlinesms.dispatch.v1.WebhookDeliveryService", nil},

@@ -54,6 +54,8 @@ var handlers = map[string]func(context.Context, *runtime.ServeMux, *grpc.ClientC
 	"onlinesms.ingest.v1.ReconciliationService":  gwingestv1.RegisterReconciliationServiceHandler,
 	"onlinesms.dispatch.v1.RouteService":         gwdispatchv1.RegisterRouteServiceHandler,
 	"onlinesms.dispatch.v1.InboundService":       gwdispatchv1.RegisterInboundServiceHandler,
+	"onlinesms.compliance.v1.PreferenceService":  gwcompliancev1.RegisterPreferenceServiceHandler,
+	"onlinesms.compliance.v1.ContentService":     gwcompliancev1.RegisterContentServiceHandler,
 
 	"onlinesms.dispatch.v1.WebhookEndpointService": gwdispatchv1.RegisterWebhookEndpointServiceHandler,
 	"onlinesms.dispatch.v1.WebhookDeliveryService": gwdispatchv1.RegisterWebhookDeliveryServiceHandler,

@@ -39,6 +39,9 @@ var reads = map[string][]struct {
 	"audit": {{"audit", []string{"ingest", "compliance", "dispatch", "audit"}, lanes}},
 }
 
+// objects lists the object store of a service, where its replicas find large files.
+var objects = map[string]string{"compliance": "COMPLIANCE"}
+
 // hears lists whose broadcasts a service hears beside its own: dispatch must know at once of an opt-out.
 var hears = map[string][]string{"dispatch": {"compliance"}}
 
@@ -63,6 +66,9 @@ func of(service string) Grant {
 		g.owns(stream)
 		g.hears(stream) // for readers that a service streams to
 		g.Publish = append(g.Publish, subject)
+	}
+	if bucket := objects[service]; bucket != "" {
+		g.keeps(bucket)
 	}
 	for _, producer := range append([]string{service}, hears[service]...) { // broadcasts, for every replica
 		g.hears(eventbus.StreamName(producer, eventbus.LaneControl))
@@ -98,6 +104,17 @@ func (g *Grant) reads(stream, durable string) {
 func (g *Grant) hears(stream string) {
 	g.api("CONSUMER.CREATE.%s.>", stream)
 	g.api("CONSUMER.MSG.NEXT.%s.*", stream)
+}
+
+// keeps lets a service put objects into a bucket of its own, read and delete them. A reader is an ephemeral push consumer
+// with flow control.
+func (g *Grant) keeps(bucket string) {
+	stream := "OBJ_" + bucket
+	for _, api := range []string{"STREAM.INFO.%s", "STREAM.CREATE.%s", "STREAM.UPDATE.%s", "STREAM.PURGE.%s", "DIRECT.GET.%s.>",
+		"CONSUMER.CREATE.%s.>", "CONSUMER.DELETE.%s.*"} {
+		g.api(api, stream)
+	}
+	g.Publish = append(g.Publish, "$O."+bucket+".>", "$JS.FC."+stream+".>")
 }
 
 func (g *Grant) api(format string, args ...any) {

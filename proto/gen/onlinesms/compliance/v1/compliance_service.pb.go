@@ -134,7 +134,11 @@ type Decision struct {
 	// Release time of a hold.
 	DueTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
 	// Category of the template at that time.
-	Category      v1.Category `protobuf:"varint,8,opt,name=category,proto3,enum=onlinesms.type.v1.Category" json:"category,omitempty"`
+	Category v1.Category `protobuf:"varint,8,opt,name=category,proto3,enum=onlinesms.type.v1.Category" json:"category,omitempty"`
+	// Personal data found in the text that decided nothing: kinds and places, never the data.
+	Findings []*v1.Reason `protobuf:"bytes,9,rep,name=findings,proto3" json:"findings,omitempty"`
+	// UUID of the scrub run that was asked about recipients of its parcel; see PreferenceService.ListRuns.
+	ScrubRunId    string `protobuf:"bytes,10,opt,name=scrub_run_id,json=scrubRunId,proto3" json:"scrub_run_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -223,6 +227,20 @@ func (x *Decision) GetCategory() v1.Category {
 		return x.Category
 	}
 	return v1.Category(0)
+}
+
+func (x *Decision) GetFindings() []*v1.Reason {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *Decision) GetScrubRunId() string {
+	if x != nil {
+		return x.ScrubRunId
+	}
+	return ""
 }
 
 // GetTemplateCategoryRequest names a template of a tenant.
@@ -582,7 +600,7 @@ const file_onlinesms_compliance_v1_compliance_service_proto_rawDesc = "" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tB\x03\xe0A\x02R\tmessageId\"V\n" +
 	"\x13GetDecisionResponse\x12?\n" +
-	"\tdecisions\x18\x01 \x03(\v2!.onlinesms.compliance.v1.DecisionR\tdecisions\"\xd8\x02\n" +
+	"\tdecisions\x18\x01 \x03(\v2!.onlinesms.compliance.v1.DecisionR\tdecisions\"\xb1\x03\n" +
 	"\bDecision\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x18\n" +
@@ -593,7 +611,11 @@ const file_onlinesms_compliance_v1_compliance_service_proto_rawDesc = "" +
 	"decideTime\x12\x14\n" +
 	"\x05round\x18\x06 \x01(\rR\x05round\x125\n" +
 	"\bdue_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x127\n" +
-	"\bcategory\x18\b \x01(\x0e2\x1b.onlinesms.type.v1.CategoryR\bcategory\"d\n" +
+	"\bcategory\x18\b \x01(\x0e2\x1b.onlinesms.type.v1.CategoryR\bcategory\x125\n" +
+	"\bfindings\x18\t \x03(\v2\x19.onlinesms.type.v1.ReasonR\bfindings\x12 \n" +
+	"\fscrub_run_id\x18\n" +
+	" \x01(\tR\n" +
+	"scrubRunId\"d\n" +
 	"\x1aGetTemplateCategoryRequest\x12 \n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x03\xe0A\x02R\btenantId\x12$\n" +
 	"\vtemplate_id\x18\x02 \x01(\tB\x03\xe0A\x02R\n" +
@@ -659,23 +681,24 @@ var file_onlinesms_compliance_v1_compliance_service_proto_depIdxs = []int32{
 	10, // 2: onlinesms.compliance.v1.Decision.decide_time:type_name -> google.protobuf.Timestamp
 	10, // 3: onlinesms.compliance.v1.Decision.due_time:type_name -> google.protobuf.Timestamp
 	11, // 4: onlinesms.compliance.v1.Decision.category:type_name -> onlinesms.type.v1.Category
-	11, // 5: onlinesms.compliance.v1.GetTemplateCategoryResponse.category:type_name -> onlinesms.type.v1.Category
-	12, // 6: onlinesms.compliance.v1.CancelMessageRequest.lane:type_name -> onlinesms.type.v1.Lane
-	10, // 7: onlinesms.compliance.v1.CancelScheduledRequest.start_time:type_name -> google.protobuf.Timestamp
-	10, // 8: onlinesms.compliance.v1.CancelScheduledRequest.end_time:type_name -> google.protobuf.Timestamp
-	0,  // 9: onlinesms.compliance.v1.ComplianceService.GetDecision:input_type -> onlinesms.compliance.v1.GetDecisionRequest
-	3,  // 10: onlinesms.compliance.v1.ComplianceService.GetTemplateCategory:input_type -> onlinesms.compliance.v1.GetTemplateCategoryRequest
-	5,  // 11: onlinesms.compliance.v1.ComplianceService.CancelMessage:input_type -> onlinesms.compliance.v1.CancelMessageRequest
-	7,  // 12: onlinesms.compliance.v1.ComplianceService.CancelScheduled:input_type -> onlinesms.compliance.v1.CancelScheduledRequest
-	1,  // 13: onlinesms.compliance.v1.ComplianceService.GetDecision:output_type -> onlinesms.compliance.v1.GetDecisionResponse
-	4,  // 14: onlinesms.compliance.v1.ComplianceService.GetTemplateCategory:output_type -> onlinesms.compliance.v1.GetTemplateCategoryResponse
-	6,  // 15: onlinesms.compliance.v1.ComplianceService.CancelMessage:output_type -> onlinesms.compliance.v1.CancelMessageResponse
-	8,  // 16: onlinesms.compliance.v1.ComplianceService.CancelScheduled:output_type -> onlinesms.compliance.v1.CancelScheduledResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	9,  // 5: onlinesms.compliance.v1.Decision.findings:type_name -> onlinesms.type.v1.Reason
+	11, // 6: onlinesms.compliance.v1.GetTemplateCategoryResponse.category:type_name -> onlinesms.type.v1.Category
+	12, // 7: onlinesms.compliance.v1.CancelMessageRequest.lane:type_name -> onlinesms.type.v1.Lane
+	10, // 8: onlinesms.compliance.v1.CancelScheduledRequest.start_time:type_name -> google.protobuf.Timestamp
+	10, // 9: onlinesms.compliance.v1.CancelScheduledRequest.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 10: onlinesms.compliance.v1.ComplianceService.GetDecision:input_type -> onlinesms.compliance.v1.GetDecisionRequest
+	3,  // 11: onlinesms.compliance.v1.ComplianceService.GetTemplateCategory:input_type -> onlinesms.compliance.v1.GetTemplateCategoryRequest
+	5,  // 12: onlinesms.compliance.v1.ComplianceService.CancelMessage:input_type -> onlinesms.compliance.v1.CancelMessageRequest
+	7,  // 13: onlinesms.compliance.v1.ComplianceService.CancelScheduled:input_type -> onlinesms.compliance.v1.CancelScheduledRequest
+	1,  // 14: onlinesms.compliance.v1.ComplianceService.GetDecision:output_type -> onlinesms.compliance.v1.GetDecisionResponse
+	4,  // 15: onlinesms.compliance.v1.ComplianceService.GetTemplateCategory:output_type -> onlinesms.compliance.v1.GetTemplateCategoryResponse
+	6,  // 16: onlinesms.compliance.v1.ComplianceService.CancelMessage:output_type -> onlinesms.compliance.v1.CancelMessageResponse
+	8,  // 17: onlinesms.compliance.v1.ComplianceService.CancelScheduled:output_type -> onlinesms.compliance.v1.CancelScheduledResponse
+	14, // [14:18] is the sub-list for method output_type
+	10, // [10:14] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_compliance_v1_compliance_service_proto_init() }
