@@ -27,7 +27,8 @@ var objectKinds = []struct{ kind, object string }{
 
 // shared are the services about what both environments of a tenant have in common: keys of both read it, live ones alone
 // change it, and a test key is told LIVE_KEY_REQUIRED.
-var shared = []string{"onlinesms.compliance.v1.RegistryService", "onlinesms.compliance.v1.TemplateService"}
+var shared = []string{"onlinesms.compliance.v1.RegistryService", "onlinesms.compliance.v1.TemplateService",
+	"onlinesms.compliance.v1.ContentService"}
 
 // lookups are methods whose path names nothing: the body names what is registered by its id (true), so that a stranger gets
 // 404, or they look through all there is.
