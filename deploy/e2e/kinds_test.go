@@ -5,17 +5,16 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	auditv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/audit/v1"
+	compliancev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/compliance/v1"
 	dispatchv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
 	ingestv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/ingest/v1"
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
@@ -26,8 +25,9 @@ type party struct {
 	sender
 	env, key string
 	conn     *grpc.ClientConn
-	ids      map[string]string // an object of each kind, by the request field that names it
-	tokens   []string          // page tokens of its lists
+	ids      map[string]string              // an object of each kind, by the request field that names it
+	objects  []*compliancev1.RegistryObject // one of each kind of them
+	tokens   []string                       // page tokens of its lists
 }
 
 // kind is something a tenant has in one environment. A new kind of object is a line in kinds.
@@ -36,6 +36,8 @@ type kind struct {
 	make  func(t *testing.T, p *party) string
 	// counted: it is a number within the tenant's own list, so that another tenant has one of that number too.
 	counted bool
+	// shared: both environments of the tenant have it in common.
+	shared bool
 }
 
 var kinds = []kind{
@@ -44,6 +46,8 @@ var kinds = []kind{
 	{field: "key_id", make: madeKey},
 	{field: "verification_id", make: madeVerification},
 	{field: "index", make: madeAuditEntry, counted: true},
+	{field: "object_id", make: madeObject, counted: true, shared: true}, // of each kind one: abouts
+	{field: "import_id", make: madeImport, shared: true},
 	{field: "inbound_id", make: madeInbound},
 	{field: "receipt_id", make: madeReceipt},
 	{field: "consent_import_id", make: madeConsentImport},
@@ -64,27 +68,22 @@ var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantReque
 	"onlinesms.ingest.v1.UpdateTenantRequest.allowed_addresses", "onlinesms.ingest.v1.UpdateTenantRequest.name",
 	"onlinesms.dispatch.v1.CreateWebhookEndpointRequest.description", "onlinesms.dispatch.v1.UpdateWebhookEndpointRequest.description"}
 
-// noted are fields whose words the caller reads again among his own consents and complaints: with an owner's id in one the
-// random walk would find what the intruder himself has written.
-var noted = []string{"purpose", "notice_version", "contract", "reference", "registrar_reference", "reason"}
-
 // growing are reads whose answer changes with every call anybody makes, or is about what the call itself brings.
 var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents", "/onlinesms.compliance.v1.ScrubService/Scrub",
 	"/onlinesms.compliance.v1.ScrubService/BatchScrub", "/onlinesms.compliance.v1.ScrubService/Simulate",
-	"/onlinesms.dispatch.v1.RouteService/ListParkedReceipts"}
+	"/onlinesms.dispatch.v1.MessageEventService/StreamMessageEvents", "/onlinesms.dispatch.v1.RouteService/ListParkedReceipts"}
+
+// endless are streams without an end.
+var endless = []string{"/onlinesms.dispatch.v1.MessageEventService/StreamMessageEvents"}
 
 // volatile are fields that change by being looked at.
-var volatile = []string{"last_use_time", "last_use_address", "as_of_time", "count_time", "accepted_count", "stalled_count", "states"}
-
-// words are what fields hold in a well-formed request.
-var words = map[string]string{"name": "x", "code": "123456", "to": "+919810000001", "scopes": "messages:read", "role": "auditor",
-	"recipient": "+919810000001", "date": "2026-01-31", "entity_id": demoEntity, "state": "UPHELD", "reason": "x",
-	"url": "https://127.0.0.1:9/", "kind": "templates", "event_types": "message.delivered"}
+var volatile = []string{"last_use_time", "last_use_address", "last_use_date", "as_of_time",
+	"count_time", "accepted_count", "stalled_count", "states"}
 
 func madeMessage(t *testing.T, p *party) string {
 	client := ingestv1.NewMessageServiceClient(p.conn)
 	id := send(t, client, &ingestv1.SendMessageRequest{To: nextNumber(), EntityId: p.entity, Header: p.header, TemplateId: p.template,
-		Text: fmt.Sprintf(p.format, "271828"), ClientReference: "of " + p.tenant + " " + p.env})
+		Text: p.text(), ClientReference: "of " + p.tenant + " " + p.env})
 	awaitState(t, client, id, typev1.MessageState_DELIVERED)
 	return id
 }
@@ -159,63 +158,4 @@ func auditEntry(t *testing.T, p *party) (found *auditv1.Event) {
 		return found != nil
 	})
 	return found
-}
-
-// about is a well-formed request of m that names the owner's objects.
-func about(m method, owner *party) *dynamicpb.Message {
-	req := dynamicpb.NewMessage(m.Input())
-	for i := range m.Input().Fields().Len() {
-		field := m.Input().Fields().Get(i)
-		name := string(field.Name())
-		if id, isID := owner.ids[name]; isID {
-			set(req, field, id)
-		} else if word := words[name]; word != "" {
-			set(req, field, word)
-		}
-	}
-	return req
-}
-
-// set gives a field a value from its text; what the text does not fit is left out.
-func set(m protoreflect.Message, field protoreflect.FieldDescriptor, text string) {
-	var value protoreflect.Value
-	number, err := strconv.ParseInt(text, 10, 64)
-	switch field.Kind() {
-	case protoreflect.StringKind:
-		value = protoreflect.ValueOfString(text)
-	case protoreflect.Int64Kind:
-		value = protoreflect.ValueOfInt64(number)
-	case protoreflect.Int32Kind:
-		value = protoreflect.ValueOfInt32(int32(number))
-	default:
-		return
-	}
-	switch {
-	case field.Kind() != protoreflect.StringKind && err != nil:
-	case field.IsList():
-		m.Mutable(field).List().Append(value)
-	default:
-		m.Set(field, value)
-	}
-}
-
-// random fills a request, its parts too, with things of the owner, in whatever field they fit.
-func random(r *rand.Rand, m protoreflect.Message, things []string) {
-	fields := m.Descriptor().Fields()
-	for i := range fields.Len() {
-		field := fields.Get(i)
-		if slices.Contains(ownSettings, field.FullName()) || slices.Contains(noted, string(field.Name())) || r.IntN(3) == 0 {
-			continue
-		}
-		switch {
-		case field.Kind() == protoreflect.MessageKind && field.IsList():
-			random(r, m.Mutable(field).List().AppendMutable().Message(), things)
-		case field.Kind() == protoreflect.MessageKind && !field.IsMap() && field.Message().ParentFile().Package() != "google.protobuf":
-			random(r, m.Mutable(field).Message(), things)
-		case words[string(field.Name())] != "" && r.IntN(2) == 0:
-			set(m, field, words[string(field.Name())])
-		default:
-			set(m, field, things[r.IntN(len(things))])
-		}
-	}
 }

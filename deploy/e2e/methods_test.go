@@ -68,7 +68,10 @@ func (m method) request(t *testing.T, req proto.Message) (verb, path, body strin
 		path = strings.Replace(path, "{"+name+"}", url.PathEscape(rest.Get(field).String()), 1)
 		rest.Clear(field)
 	}
-	if m.rule.GetBody() != "" {
+	if part := m.rule.GetBody(); part != "" {
+		if part != "*" {
+			rest = rest.Get(m.Input().Fields().ByName(protoreflect.Name(part))).Message()
+		}
 		text, err := protojson.Marshal(rest.Interface())
 		if err != nil {
 			t.Fatal(err)
@@ -88,14 +91,13 @@ func (m method) request(t *testing.T, req proto.Message) (verb, path, body strin
 	return verb, path, ""
 }
 
-// methodsOf are the unary RPCs of a service that are for callers from outside who have a key. Streams have tests of their
-// own.
+// methodsOf are the RPCs of a service that are for callers from outside who have a key.
 func methodsOf(service protoreflect.ServiceDescriptor) (all []method) {
 	for i := range service.Methods().Len() {
 		d := service.Methods().Get(i)
 		access, _ := proto.GetExtension(d.Options(), typev1.E_Access).(*typev1.Access)
 		rule, _ := proto.GetExtension(d.Options(), annotations.E_Http).(*annotations.HttpRule)
-		if !access.GetInner() && !access.GetPublic() && !d.IsStreamingServer() {
+		if !access.GetInner() && !access.GetPublic() {
 			all = append(all, method{d, access, rule})
 		}
 	}
