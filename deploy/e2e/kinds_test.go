@@ -71,7 +71,7 @@ var ownSettings = []protoreflect.FullName{"onlinesms.ingest.v1.UpdateTenantReque
 // growing are reads whose answer changes with every call anybody makes, or is about what the call itself brings.
 var growing = []string{"/onlinesms.audit.v1.AuditService/ListEvents", "/onlinesms.compliance.v1.ScrubService/Scrub",
 	"/onlinesms.compliance.v1.ScrubService/BatchScrub", "/onlinesms.compliance.v1.ScrubService/Simulate",
-	"/onlinesms.dispatch.v1.MessageEventService/StreamMessageEvents", "/onlinesms.dispatch.v1.RouteService/ListParkedReceipts"}
+	"/onlinesms.dispatch.v1.MessageEventService/StreamMessageEvents"}
 
 // endless are streams without an end.
 var endless = []string{"/onlinesms.dispatch.v1.MessageEventService/StreamMessageEvents"}

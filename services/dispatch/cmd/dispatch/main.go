@@ -10,8 +10,9 @@ import (
 
 func main() {
 	service.Main("dispatch", map[string]func(context.Context, []string) error{
-		"serve":        app.Serve,
-		"migrate":      app.Migrate,
-		"dead-letters": app.DeadLetters,
+		"serve":           app.Serve,
+		"migrate":         app.Migrate,
+		"dead-letters":    app.DeadLetters,
+		"parked-receipts": app.ParkedReceipts,
 	})
 }

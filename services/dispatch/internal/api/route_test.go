@@ -3,7 +3,6 @@ package api_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	dispatchv1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1"
 	typev1 "github.com/onlinesms/onlinesms/proto/gen/onlinesms/type/v1"
@@ -29,7 +28,7 @@ func TestSimulateRoute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := api.NewRouteServer(router{routes, "promo"}, nil, time.Now)
+	server := api.NewRouteServer(router{routes, "promo"})
 	as := func(env string, scopes ...string) context.Context {
 		return principal.NewContext(t.Context(), principal.Principal{Env: env, Scopes: scopes})
 	}

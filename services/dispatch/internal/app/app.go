@@ -141,7 +141,7 @@ func (d *dispatch) listen(s *store.Store, log *slog.Logger) error {
 	d.inner, err = rpc.NewServer(rpc.ServerConfig{Addr: d.cfg.GRPCAddr, TLS: identity, Log: log, Callers: callers()},
 		func(r grpc.ServiceRegistrar) {
 			dispatchv1.RegisterDispatchServiceServer(r, api.NewServer(s, s))
-			dispatchv1.RegisterRouteServiceServer(r, api.NewRouteServer(d.engine, s, time.Now))
+			dispatchv1.RegisterRouteServiceServer(r, api.NewRouteServer(d.engine))
 			dispatchv1.RegisterInboundServiceServer(r, d.inboxServer())
 			d.webhooks.register(r)
 		})

@@ -281,11 +281,11 @@ func deciding(list []matched, outcome delivery.Kind) *matched {
 	return best
 }
 
-// Parked lists parked receipts of routes that came before a time, the newest first.
-func (s *Store) Parked(ctx context.Context, routes []string, before time.Time, limit int) ([]delivery.Receipt, error) {
+// Parked answers receipts whose message is not known that came before a time, the newest first.
+func (s *Store) Parked(ctx context.Context, before time.Time, limit int) ([]delivery.Receipt, error) {
 	rows, err := s.pool.Query(ctx, `SELECT `+parkedColumns+` FROM parked_receipts
-		WHERE route = ANY ($1) AND received_at < $2 AND day BETWEEN $3 AND $4 ORDER BY received_at DESC, pdu_sha256 LIMIT $5`,
-		routes, before, dayOf(before).AddDate(0, 0, -parkedDays), dayOf(before), limit)
+		WHERE received_at < $1 AND day BETWEEN $2 AND $3 ORDER BY received_at DESC, pdu_sha256 LIMIT $4`,
+		before, dayOf(before).AddDate(0, 0, -parkedDays), dayOf(before), limit)
 	if err != nil {
 		return nil, postgres.Map(err)
 	}

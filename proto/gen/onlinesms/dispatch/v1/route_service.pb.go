@@ -11,7 +11,6 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -23,198 +22,6 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
-
-// ListParkedReceiptsRequest pages.
-type ListParkedReceiptsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1 to 500, default 50.
-	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// Only receipts received before; default now. For the next page, receive_time of the last one.
-	BeforeTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=before_time,json=beforeTime,proto3" json:"before_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListParkedReceiptsRequest) Reset() {
-	*x = ListParkedReceiptsRequest{}
-	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListParkedReceiptsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListParkedReceiptsRequest) ProtoMessage() {}
-
-func (x *ListParkedReceiptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListParkedReceiptsRequest.ProtoReflect.Descriptor instead.
-func (*ListParkedReceiptsRequest) Descriptor() ([]byte, []int) {
-	return file_onlinesms_dispatch_v1_route_service_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *ListParkedReceiptsRequest) GetPageSize() int32 {
-	if x != nil {
-		return x.PageSize
-	}
-	return 0
-}
-
-func (x *ListParkedReceiptsRequest) GetBeforeTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.BeforeTime
-	}
-	return nil
-}
-
-// ListParkedReceiptsResponse is a page.
-type ListParkedReceiptsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The newest first; fewer than page_size at the end.
-	Receipts      []*ParkedReceipt `protobuf:"bytes,1,rep,name=receipts,proto3" json:"receipts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListParkedReceiptsResponse) Reset() {
-	*x = ListParkedReceiptsResponse{}
-	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListParkedReceiptsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListParkedReceiptsResponse) ProtoMessage() {}
-
-func (x *ListParkedReceiptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListParkedReceiptsResponse.ProtoReflect.Descriptor instead.
-func (*ListParkedReceiptsResponse) Descriptor() ([]byte, []int) {
-	return file_onlinesms_dispatch_v1_route_service_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *ListParkedReceiptsResponse) GetReceipts() []*ParkedReceipt {
-	if x != nil {
-		return x.Receipts
-	}
-	return nil
-}
-
-// ParkedReceipt is an operator's word about a message nobody knows. It names no recipient and no tenant.
-type ParkedReceipt struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Route it came by.
-	Route string `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
-	// Id as the operator wrote it, in the route's canonical form; empty where it had none.
-	OperatorId string `protobuf:"bytes,2,opt,name=operator_id,json=operatorId,proto3" json:"operator_id,omitempty"`
-	// message_state of SMPP 3.4 5.2.28: 2 delivered, 3 expired, 5 undeliverable, 8 rejected and so on.
-	State int32 `protobuf:"varint,3,opt,name=state,proto3" json:"state,omitempty"`
-	// err as the operator wrote it.
-	Code string `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
-	// When it came.
-	ReceiveTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
-	// SHA-256 of its PDU, 64 hex digits.
-	PduSha256     string `protobuf:"bytes,6,opt,name=pdu_sha256,json=pduSha256,proto3" json:"pdu_sha256,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ParkedReceipt) Reset() {
-	*x = ParkedReceipt{}
-	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ParkedReceipt) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ParkedReceipt) ProtoMessage() {}
-
-func (x *ParkedReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ParkedReceipt.ProtoReflect.Descriptor instead.
-func (*ParkedReceipt) Descriptor() ([]byte, []int) {
-	return file_onlinesms_dispatch_v1_route_service_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *ParkedReceipt) GetRoute() string {
-	if x != nil {
-		return x.Route
-	}
-	return ""
-}
-
-func (x *ParkedReceipt) GetOperatorId() string {
-	if x != nil {
-		return x.OperatorId
-	}
-	return ""
-}
-
-func (x *ParkedReceipt) GetState() int32 {
-	if x != nil {
-		return x.State
-	}
-	return 0
-}
-
-func (x *ParkedReceipt) GetCode() string {
-	if x != nil {
-		return x.Code
-	}
-	return ""
-}
-
-func (x *ParkedReceipt) GetReceiveTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ReceiveTime
-	}
-	return nil
-}
-
-func (x *ParkedReceipt) GetPduSha256() string {
-	if x != nil {
-		return x.PduSha256
-	}
-	return ""
-}
 
 // SimulateRouteRequest describes a message; what is left out is not looked at.
 type SimulateRouteRequest struct {
@@ -233,7 +40,7 @@ type SimulateRouteRequest struct {
 
 func (x *SimulateRouteRequest) Reset() {
 	*x = SimulateRouteRequest{}
-	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[3]
+	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -245,7 +52,7 @@ func (x *SimulateRouteRequest) String() string {
 func (*SimulateRouteRequest) ProtoMessage() {}
 
 func (x *SimulateRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[3]
+	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -258,7 +65,7 @@ func (x *SimulateRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulateRouteRequest.ProtoReflect.Descriptor instead.
 func (*SimulateRouteRequest) Descriptor() ([]byte, []int) {
-	return file_onlinesms_dispatch_v1_route_service_proto_rawDescGZIP(), []int{3}
+	return file_onlinesms_dispatch_v1_route_service_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *SimulateRouteRequest) GetCategory() v1.Category {
@@ -304,7 +111,7 @@ type SimulateRouteResponse struct {
 
 func (x *SimulateRouteResponse) Reset() {
 	*x = SimulateRouteResponse{}
-	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[4]
+	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -316,7 +123,7 @@ func (x *SimulateRouteResponse) String() string {
 func (*SimulateRouteResponse) ProtoMessage() {}
 
 func (x *SimulateRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[4]
+	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -329,7 +136,7 @@ func (x *SimulateRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulateRouteResponse.ProtoReflect.Descriptor instead.
 func (*SimulateRouteResponse) Descriptor() ([]byte, []int) {
-	return file_onlinesms_dispatch_v1_route_service_proto_rawDescGZIP(), []int{4}
+	return file_onlinesms_dispatch_v1_route_service_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *SimulateRouteResponse) GetRoute() string {
@@ -368,7 +175,7 @@ type RouteStep struct {
 
 func (x *RouteStep) Reset() {
 	*x = RouteStep{}
-	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[5]
+	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -380,7 +187,7 @@ func (x *RouteStep) String() string {
 func (*RouteStep) ProtoMessage() {}
 
 func (x *RouteStep) ProtoReflect() protoreflect.Message {
-	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[5]
+	mi := &file_onlinesms_dispatch_v1_route_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -393,7 +200,7 @@ func (x *RouteStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStep.ProtoReflect.Descriptor instead.
 func (*RouteStep) Descriptor() ([]byte, []int) {
-	return file_onlinesms_dispatch_v1_route_service_proto_rawDescGZIP(), []int{5}
+	return file_onlinesms_dispatch_v1_route_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *RouteStep) GetRoute() string {
@@ -421,22 +228,7 @@ var File_onlinesms_dispatch_v1_route_service_proto protoreflect.FileDescriptor
 
 const file_onlinesms_dispatch_v1_route_service_proto_rawDesc = "" +
 	"\n" +
-	")onlinesms/dispatch/v1/route_service.proto\x12\x15onlinesms.dispatch.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eonlinesms/type/v1/access.proto\x1a onlinesms/type/v1/category.proto\"u\n" +
-	"\x19ListParkedReceiptsRequest\x12\x1b\n" +
-	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12;\n" +
-	"\vbefore_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"beforeTime\"^\n" +
-	"\x1aListParkedReceiptsResponse\x12@\n" +
-	"\breceipts\x18\x01 \x03(\v2$.onlinesms.dispatch.v1.ParkedReceiptR\breceipts\"\xce\x01\n" +
-	"\rParkedReceipt\x12\x14\n" +
-	"\x05route\x18\x01 \x01(\tR\x05route\x12\x1f\n" +
-	"\voperator_id\x18\x02 \x01(\tR\n" +
-	"operatorId\x12\x14\n" +
-	"\x05state\x18\x03 \x01(\x05R\x05state\x12\x12\n" +
-	"\x04code\x18\x04 \x01(\tR\x04code\x12=\n" +
-	"\freceive_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12\x1d\n" +
-	"\n" +
-	"pdu_sha256\x18\x06 \x01(\tR\tpduSha256\"\xa2\x01\n" +
+	")onlinesms/dispatch/v1/route_service.proto\x12\x15onlinesms.dispatch.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1eonlinesms/type/v1/access.proto\x1a onlinesms/type/v1/category.proto\"\xa2\x01\n" +
 	"\x14SimulateRouteRequest\x127\n" +
 	"\bcategory\x18\x01 \x01(\x0e2\x1b.onlinesms.type.v1.CategoryR\bcategory\x12\x1b\n" +
 	"\tentity_id\x18\x02 \x01(\tR\bentityId\x12\x16\n" +
@@ -449,12 +241,10 @@ const file_onlinesms_dispatch_v1_route_service_proto_rawDesc = "" +
 	"\tRouteStep\x12\x14\n" +
 	"\x05route\x18\x01 \x01(\tR\x05route\x12\x18\n" +
 	"\arefusal\x18\x02 \x01(\tR\arefusal\x12\x14\n" +
-	"\x05bound\x18\x03 \x01(\bR\x05bound2\xfb\x02\n" +
+	"\x05bound\x18\x03 \x01(\bR\x05bound2\xbc\x01\n" +
 	"\fRouteService\x12\xab\x01\n" +
 	"\rSimulateRoute\x12+.onlinesms.dispatch.v1.SimulateRouteRequest\x1a,.onlinesms.dispatch.v1.SimulateRouteResponse\"?\xa2\xbb\x18\x1d\n" +
-	"\vroutes:read\x12\x0eroute.simulate\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/routes:simulate\x12\xbc\x01\n" +
-	"\x12ListParkedReceipts\x120.onlinesms.dispatch.v1.ListParkedReceiptsRequest\x1a1.onlinesms.dispatch.v1.ListParkedReceiptsResponse\"A\xa2\xbb\x18\"\n" +
-	"\vroutes:read\x12\x13receipt.list_parked\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/parked-receiptsBKZIgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1;dispatchv1b\x06proto3"
+	"\vroutes:read\x12\x0eroute.simulate\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/routes:simulateBKZIgithub.com/onlinesms/onlinesms/proto/gen/onlinesms/dispatch/v1;dispatchv1b\x06proto3"
 
 var (
 	file_onlinesms_dispatch_v1_route_service_proto_rawDescOnce sync.Once
@@ -468,32 +258,23 @@ func file_onlinesms_dispatch_v1_route_service_proto_rawDescGZIP() []byte {
 	return file_onlinesms_dispatch_v1_route_service_proto_rawDescData
 }
 
-var file_onlinesms_dispatch_v1_route_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_onlinesms_dispatch_v1_route_service_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_onlinesms_dispatch_v1_route_service_proto_goTypes = []any{
-	(*ListParkedReceiptsRequest)(nil),  // 0: onlinesms.dispatch.v1.ListParkedReceiptsRequest
-	(*ListParkedReceiptsResponse)(nil), // 1: onlinesms.dispatch.v1.ListParkedReceiptsResponse
-	(*ParkedReceipt)(nil),              // 2: onlinesms.dispatch.v1.ParkedReceipt
-	(*SimulateRouteRequest)(nil),       // 3: onlinesms.dispatch.v1.SimulateRouteRequest
-	(*SimulateRouteResponse)(nil),      // 4: onlinesms.dispatch.v1.SimulateRouteResponse
-	(*RouteStep)(nil),                  // 5: onlinesms.dispatch.v1.RouteStep
-	(*timestamppb.Timestamp)(nil),      // 6: google.protobuf.Timestamp
-	(v1.Category)(0),                   // 7: onlinesms.type.v1.Category
+	(*SimulateRouteRequest)(nil),  // 0: onlinesms.dispatch.v1.SimulateRouteRequest
+	(*SimulateRouteResponse)(nil), // 1: onlinesms.dispatch.v1.SimulateRouteResponse
+	(*RouteStep)(nil),             // 2: onlinesms.dispatch.v1.RouteStep
+	(v1.Category)(0),              // 3: onlinesms.type.v1.Category
 }
 var file_onlinesms_dispatch_v1_route_service_proto_depIdxs = []int32{
-	6, // 0: onlinesms.dispatch.v1.ListParkedReceiptsRequest.before_time:type_name -> google.protobuf.Timestamp
-	2, // 1: onlinesms.dispatch.v1.ListParkedReceiptsResponse.receipts:type_name -> onlinesms.dispatch.v1.ParkedReceipt
-	6, // 2: onlinesms.dispatch.v1.ParkedReceipt.receive_time:type_name -> google.protobuf.Timestamp
-	7, // 3: onlinesms.dispatch.v1.SimulateRouteRequest.category:type_name -> onlinesms.type.v1.Category
-	5, // 4: onlinesms.dispatch.v1.SimulateRouteResponse.steps:type_name -> onlinesms.dispatch.v1.RouteStep
-	3, // 5: onlinesms.dispatch.v1.RouteService.SimulateRoute:input_type -> onlinesms.dispatch.v1.SimulateRouteRequest
-	0, // 6: onlinesms.dispatch.v1.RouteService.ListParkedReceipts:input_type -> onlinesms.dispatch.v1.ListParkedReceiptsRequest
-	4, // 7: onlinesms.dispatch.v1.RouteService.SimulateRoute:output_type -> onlinesms.dispatch.v1.SimulateRouteResponse
-	1, // 8: onlinesms.dispatch.v1.RouteService.ListParkedReceipts:output_type -> onlinesms.dispatch.v1.ListParkedReceiptsResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	3, // 0: onlinesms.dispatch.v1.SimulateRouteRequest.category:type_name -> onlinesms.type.v1.Category
+	2, // 1: onlinesms.dispatch.v1.SimulateRouteResponse.steps:type_name -> onlinesms.dispatch.v1.RouteStep
+	0, // 2: onlinesms.dispatch.v1.RouteService.SimulateRoute:input_type -> onlinesms.dispatch.v1.SimulateRouteRequest
+	1, // 3: onlinesms.dispatch.v1.RouteService.SimulateRoute:output_type -> onlinesms.dispatch.v1.SimulateRouteResponse
+	3, // [3:4] is the sub-list for method output_type
+	2, // [2:3] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_onlinesms_dispatch_v1_route_service_proto_init() }
@@ -507,7 +288,7 @@ func file_onlinesms_dispatch_v1_route_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlinesms_dispatch_v1_route_service_proto_rawDesc), len(file_onlinesms_dispatch_v1_route_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

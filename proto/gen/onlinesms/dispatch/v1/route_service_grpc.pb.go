@@ -19,8 +19,7 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RouteService_SimulateRoute_FullMethodName      = "/onlinesms.dispatch.v1.RouteService/SimulateRoute"
-	RouteService_ListParkedReceipts_FullMethodName = "/onlinesms.dispatch.v1.RouteService/ListParkedReceipts"
+	RouteService_SimulateRoute_FullMethodName = "/onlinesms.dispatch.v1.RouteService/SimulateRoute"
 )
 
 // RouteServiceClient is the client API for RouteService service.
@@ -33,9 +32,6 @@ type RouteServiceClient interface {
 	// SimulateRoute tells which route a message of the caller's environment would take now, and why each other one would
 	// not. Nothing is sent.
 	SimulateRoute(ctx context.Context, in *SimulateRouteRequest, opts ...grpc.CallOption) (*SimulateRouteResponse, error)
-	// ListParkedReceipts pages through receipts of the environment's routes whose message is not known, the newest first: an
-	// id nobody was told, and none or several submits in doubt it could belong to.
-	ListParkedReceipts(ctx context.Context, in *ListParkedReceiptsRequest, opts ...grpc.CallOption) (*ListParkedReceiptsResponse, error)
 }
 
 type routeServiceClient struct {
@@ -56,16 +52,6 @@ func (c *routeServiceClient) SimulateRoute(ctx context.Context, in *SimulateRout
 	return out, nil
 }
 
-func (c *routeServiceClient) ListParkedReceipts(ctx context.Context, in *ListParkedReceiptsRequest, opts ...grpc.CallOption) (*ListParkedReceiptsResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ListParkedReceiptsResponse)
-	err := c.cc.Invoke(ctx, RouteService_ListParkedReceipts_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 // RouteServiceServer is the server API for RouteService service.
 // All implementations must embed UnimplementedRouteServiceServer
 // for forward compatibility.
@@ -76,9 +62,6 @@ type RouteServiceServer interface {
 	// SimulateRoute tells which route a message of the caller's environment would take now, and why each other one would
 	// not. Nothing is sent.
 	SimulateRoute(context.Context, *SimulateRouteRequest) (*SimulateRouteResponse, error)
-	// ListParkedReceipts pages through receipts of the environment's routes whose message is not known, the newest first: an
-	// id nobody was told, and none or several submits in doubt it could belong to.
-	ListParkedReceipts(context.Context, *ListParkedReceiptsRequest) (*ListParkedReceiptsResponse, error)
 	mustEmbedUnimplementedRouteServiceServer()
 }
 
@@ -91,9 +74,6 @@ type UnimplementedRouteServiceServer struct{}
 
 func (UnimplementedRouteServiceServer) SimulateRoute(context.Context, *SimulateRouteRequest) (*SimulateRouteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SimulateRoute not implemented")
-}
-func (UnimplementedRouteServiceServer) ListParkedReceipts(context.Context, *ListParkedReceiptsRequest) (*ListParkedReceiptsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ListParkedReceipts not implemented")
 }
 func (UnimplementedRouteServiceServer) mustEmbedUnimplementedRouteServiceServer() {}
 func (UnimplementedRouteServiceServer) testEmbeddedByValue()                      {}
@@ -134,24 +114,6 @@ func _RouteService_SimulateRoute_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
-func _RouteService_ListParkedReceipts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ListParkedReceiptsRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(RouteServiceServer).ListParkedReceipts(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: RouteService_ListParkedReceipts_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(RouteServiceServer).ListParkedReceipts(ctx, req.(*ListParkedReceiptsRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 // RouteService_ServiceDesc is the grpc.ServiceDesc for RouteService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -162,10 +124,6 @@ var RouteService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SimulateRoute",
 			Handler:    _RouteService_SimulateRoute_Handler,
-		},
-		{
-			MethodName: "ListParkedReceipts",
-			Handler:    _RouteService_ListParkedReceipts_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
