@@ -196,9 +196,9 @@ func TestRegistryImportsAPortalsFile(t *testing.T) {
 // TestRegistryTakesAHundredThousandTemplates imports them with progress, and a change of one among them holds at once.
 // SHORT=1 takes a tenth.
 func TestRegistryTakesAHundredThousandTemplates(t *testing.T) {
-	count := 100_000
+	count, steps := 100_000, 3
 	if testing.Short() {
-		count = 10_000
+		count, steps = 10_000, 1 // a tenth may be through between two looks
 	}
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
@@ -220,7 +220,7 @@ func TestRegistryTakesAHundredThousandTemplates(t *testing.T) {
 		t.Fatal(err)
 	}
 	var last *compliancev1.RegistryImport
-	steps := 0
+	seen := 0
 	for {
 		resp, err := watch.Recv()
 		if errors.Is(err, io.EOF) {
@@ -229,12 +229,15 @@ func TestRegistryTakesAHundredThousandTemplates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if resp.GetImport().GetPercent() < last.GetPercent() {
+			t.Errorf("progress went back from %d to %d percent", last.GetPercent(), resp.GetImport().GetPercent())
+		}
 		last = resp.GetImport()
-		steps++
+		seen++
 	}
-	t.Logf("%d templates (%d KiB packed) in %v, %d steps of progress", count, packed.Len()>>10, time.Since(start), steps)
-	if last.GetState() != "SUCCEEDED" || last.GetCreated() != int64(count) || steps < 3 {
-		t.Fatalf("%v after %d steps", last, steps)
+	t.Logf("%d templates (%d KiB packed) in %v, %d steps of progress", count, packed.Len()>>10, time.Since(start), seen)
+	if last.GetState() != "SUCCEEDED" || last.GetCreated() != int64(count) || seen < steps {
+		t.Fatalf("%v after %d steps", last, seen)
 	}
 	const ticket = "1107160000080000007"
 	becomesOf(t, ticket, "Dear Asha, ticket 7 is yours - ABCBNK", typev1.MessageState_DELIVERED)
