@@ -209,6 +209,13 @@ func TestItem26NoCredentialReachesFurther(t *testing.T) {
 				t.Fatal(err)
 			}
 			denied := map[string]bool{}
+			defer func() {
+				for _, subject := range tries {
+					if t.Failed() && !denied[subject] {
+						t.Errorf("not refused: %s", subject)
+					}
+				}
+			}()
 			eventually(t, patience, "every try is refused", func() bool {
 				for len(refused) > 0 {
 					if found := quotedSubject.FindStringSubmatch((<-refused).Error()); found != nil {
@@ -222,6 +229,10 @@ func TestItem26NoCredentialReachesFurther(t *testing.T) {
 }
 
 var quotedSubject = regexp.MustCompile(`"([^"]+)"`)
+
+// hears are streams of others that every replica of a service reads whole, by a consumer of its own: wishes of people, for
+// dispatch.
+var hears = map[string]string{"dispatch": "COMPLIANCE_CONTROL"}
 
 // forbidden lists subjects a user may not publish on: taking from, or writing into, what is not its own, and deleting,
 // restoring or reading anything by the side.
@@ -249,7 +260,9 @@ func forbidden(services []string, user string) (subjects []string) {
 		api([]string{"CONSUMER.DELETE", "CONSUMER.DURABLE.CREATE", "CONSUMER.PAUSE"}, stream+".stranger")
 		if owner != user {
 			api([]string{"STREAM.CREATE", "STREAM.UPDATE", "STREAM.PURGE"}, stream)
-			api([]string{"CONSUMER.CREATE", "CONSUMER.MSG.NEXT"}, stream+".stranger")
+			if stream != hears[user] {
+				api([]string{"CONSUMER.CREATE", "CONSUMER.MSG.NEXT"}, stream+".stranger")
+			}
 		}
 	}
 	return subjects
