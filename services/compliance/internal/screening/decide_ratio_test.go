@@ -81,7 +81,7 @@ func (w *benchWorld) side(b *testing.B) ratiotest.Side {
 func (w *benchWorld) beside() *benchWorld {
 	d := &w.decider
 	return &benchWorld{contents: w.contents, messages: w.messages, bodies: w.bodies, scan: newScan(),
-		decider: decider{contents: d.contents, proofs: d.proofs, pack: d.pack, now: d.now, day: d.day, snapshot: d.snapshot, parcel: d.parcel}}
+		decider: decider{opener: d.opener, proofs: d.proofs, pack: d.pack, now: d.now, day: d.day, snapshot: d.snapshot, parcel: d.parcel}}
 }
 
 // naive does the same with libraries, as one would write it down: two look-ups in PostgreSQL, libphonenumber, a compiled
