@@ -118,10 +118,18 @@ func (b *books) settled(ctx context.Context, total int) error {
 		if err != nil || stored < total {
 			return false, fmt.Sprintf("%d of %d stored as delivered", stored, total), err
 		}
-		audited, err := b.audited(ctx, "onlinesms.dispatch.v1.MessagesDelivered")
-		return audited >= total, fmt.Sprintf("%d of %d audited", audited, total), err
+		for _, event := range booked { // streams of their own: the last may be told of before the first
+			if audited, err := b.audited(ctx, event); err != nil || audited < total {
+				return false, fmt.Sprintf("%d of %d %s audited", audited, total, event), err
+			}
+		}
+		return true, "", nil
 	})
 }
+
+// booked are the events that every message has one of.
+var booked = []string{"onlinesms.ingest.v1.MessagesAccepted", "onlinesms.compliance.v1.MessagesCleared",
+	"onlinesms.dispatch.v1.MessagesSubmitted", "onlinesms.dispatch.v1.MessagesDelivered"}
 
 // poll asks until it is done; the bound is a failure only when nothing moves any more.
 func (b *books) poll(ctx context.Context, ask func() (done bool, where string, err error)) error {
@@ -157,8 +165,7 @@ func (b *books) balance(ctx context.Context, total int) (lost, duplicates int, e
 	if err != nil {
 		return 0, 0, err
 	}
-	for _, event := range []string{"onlinesms.ingest.v1.MessagesAccepted", "onlinesms.compliance.v1.MessagesCleared",
-		"onlinesms.dispatch.v1.MessagesSubmitted", "onlinesms.dispatch.v1.MessagesDelivered"} {
+	for _, event := range booked {
 		audited, err := b.audited(ctx, event)
 		if err != nil {
 			return 0, 0, err
