@@ -3,7 +3,6 @@ package screening
 import (
 	"context"
 	"fmt"
-	"github.com/onlinesms/onlinesms/services/compliance/internal/content"
 	"math/rand/v2"
 	"regexp"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/onlinesms/onlinesms/services/compliance/internal/content"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/policy"
 	"github.com/onlinesms/onlinesms/services/compliance/internal/registry"
 	"github.com/onlinesms/onlinesms/services/internal/gsm"
